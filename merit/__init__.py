@@ -1,0 +1,1 @@
+"""MERIT: an ECG-text foundation model."""
