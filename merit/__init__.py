@@ -43,24 +43,35 @@ def __dir__():
     return sorted([*globals(), *_HOMES])
 
 
-@when_imported("transformers.models.auto.configuration_auto")
-def _register_configs(auto):
+# When transformers loads a module on the left, ours on the right follows; and once ours is complete, it is registered.
+# Two steps, because ours imports theirs: whichever comes first, the registration finds both complete.
+_FOLLOWS = {
+    "transformers.models.auto.configuration_auto": "merit.modeling_merit.configuration_merit",
+    "transformers.models.auto.modeling_auto": "merit.modeling_merit.modeling_merit",
+}
+for _theirs, _ours in _FOLLOWS.items():
+    when_imported(_theirs)(lambda _, ours=_ours: import_module(ours))
+
+
+@when_imported("merit.modeling_merit.configuration_merit")
+def _register_configs(ours):
+    from transformers import AutoConfig
+
+    AutoConfig.register("merit", ours.MeritConfig)
+    AutoConfig.register("merit_ecg", ours.MeritEcgConfig)
+
+
+@when_imported("merit.modeling_merit.modeling_merit")
+def _register_models(ours):
+    from transformers.models.auto import modeling_auto as auto
+
     from .modeling_merit.configuration_merit import MeritConfig, MeritEcgConfig
 
-    auto.AutoConfig.register("merit", MeritConfig)
-    auto.AutoConfig.register("merit_ecg", MeritEcgConfig)
-
-
-@when_imported("transformers.models.auto.modeling_auto")
-def _register_models(auto):
-    from .modeling_merit import modeling_merit as models
-    from .modeling_merit.configuration_merit import MeritConfig, MeritEcgConfig
-
-    auto.AutoModel.register(MeritEcgConfig, models.MeritEcgModel)
-    auto.AutoModel.register(MeritConfig, models.MeritModel)
-    auto.AutoModelForPreTraining.register(MeritConfig, models.MeritForPreTraining)
-    auto.AutoModelForSequenceClassification.register(MeritConfig, models.MeritForEcgClassification)
-    auto.AutoModelForAudioClassification.register(MeritConfig, models.MeritForEcgClassification)
+    auto.AutoModel.register(MeritEcgConfig, ours.MeritEcgModel)
+    auto.AutoModel.register(MeritConfig, ours.MeritModel)
+    auto.AutoModelForPreTraining.register(MeritConfig, ours.MeritForPreTraining)
+    auto.AutoModelForSequenceClassification.register(MeritConfig, ours.MeritForEcgClassification)
+    auto.AutoModelForAudioClassification.register(MeritConfig, ours.MeritForEcgClassification)
 
 
 __all__ = [*_HOMES, "__version__"]
