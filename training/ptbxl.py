@@ -14,14 +14,13 @@ import hashlib
 import os
 import shutil
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value, concatenate_datasets, config
 from datasets.arrow_writer import ArrowWriter
 from datasets.utils import tqdm
 from filelock import FileLock
@@ -38,7 +37,7 @@ VERSION = "1"
 FOLDS = {"train": range(1, 9), "validation": range(9, 10), "test": range(10, 11)}
 PATH_COLUMNS = {100: "filename_lr", 500: "filename_hr"}
 RECORDS_PER_BATCH = 256  # 6 MB of signal at 100 Hz, 31 MB at 500 Hz: all that is held in memory
-BATCHES_PER_SHARD = 16
+RECORDS_PER_SHARD = 4096
 
 
 def load_ptbxl(root: str | Path, sampling_rate: int = 100, cache_dir: str | Path | None = None) -> DatasetDict:
@@ -71,18 +70,15 @@ def load_ptbxl(root: str | Path, sampling_rate: int = 100, cache_dir: str | Path
     """
     root = Path(root)
     tasks = ptbxl_tasks(root)
-    database = _read_database(root, sampling_rate, tasks["all"])
-
-    cache = Path(cache_dir or Path(datasets.config.HF_DATASETS_CACHE) / "merit")
+    database = _read_database(root, sampling_rate)
+    cache = Path(cache_dir or Path(config.HF_DATASETS_CACHE) / "merit")
     folder = cache / f"ptbxl-{sampling_rate}hz-{_fingerprint(root, database['path'], sampling_rate)}"
     if not folder.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):  # many processes of one training start at once
+        with FileLock(f"{folder}.lock"):  # the processes of a training run all come here at once
             if not folder.is_dir():
                 _prepare(root, database, tasks, sampling_rate, folder)
-    return DatasetDict(
-        {split: _open_shards(sorted((folder / split).iterdir())) for split in FOLDS if (folder / split).is_dir()}
-    )
+    return DatasetDict({split: _open_shards(folder / split) for split in FOLDS if (folder / split).is_dir()})
 
 
 def signal_in_millivolts(row: Mapping[str, Any]) -> np.ndarray:
@@ -98,42 +94,40 @@ def label_names(dataset: Dataset, task: str) -> list[str]:
     return dataset.features[task].feature.names
 
 
-def _read_database(root: Path, sampling_rate: int, statements: Task) -> pd.DataFrame:
-    """Read ptbxl_database.csv and check everything that can be checked without opening a record."""
+def _read_database(root: Path, sampling_rate: int) -> pd.DataFrame:
+    """Read ptbxl_database.csv with the columns named as in the data set."""
     if sampling_rate not in PATH_COLUMNS:
         raise ValueError(f"PTB-XL exists at 100 and 500 Hz, not at {sampling_rate} Hz")
     file = root / "ptbxl_database.csv"
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing; give the folder that holds it as the root of PTB-XL")
-    database = pd.read_csv(file)
     path_column = PATH_COLUMNS[sampling_rate]
-    columns = ["ecg_id", "patient_id", "age", "sex", "report", "scp_codes", "strat_fold", path_column]
+    filled = ["ecg_id", "patient_id", "sex", "scp_codes", "strat_fold", path_column]
+    columns = [*filled, "age", "report"]
+    text = dict.fromkeys(["report", "scp_codes", path_column], str)
+    database = pd.read_csv(file, usecols=lambda column: column in columns, dtype=text)
     if missing := [column for column in columns if column not in database]:
         raise ValueError(f"{file} lacks the column {', '.join(missing)}")
-    database = database[columns].rename(columns={path_column: "path", "strat_fold": "fold"})
-    database["report"] = database["report"].fillna("").astype(str)
-
-    if len(wrong := database[~database["fold"].isin(range(1, 11))]):
-        raise ValueError(
-            f"{file}: ecg_id {wrong['ecg_id'].iloc[0]} has strat_fold {wrong['fold'].iloc[0]}, not 1 to 10"
-        )
-    for ecg_id, path in zip(database["ecg_id"], database["path"]):
-        if not isinstance(path, str) or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-            raise ValueError(f"{file}: {path_column} of ecg_id {ecg_id} is {path!r}, not a path below {root}")
-    database["scp_codes"] = [
-        _parse_codes(text, statements, f"{file}: scp_codes of ecg_id {ecg_id}")
-        for ecg_id, text in zip(database["ecg_id"], database["scp_codes"])
-    ]
-    return database
+    for column in filled:
+        if len(empty := database.index[database[column].isna()]):
+            raise ValueError(f"{file}: {column} is empty in row {empty[0] + 1}")
+    for ecg_id, fold, path in zip(database["ecg_id"], database["strat_fold"], database[path_column]):
+        if fold not in range(1, 11):
+            raise ValueError(f"{file}: strat_fold of ecg_id {ecg_id} is {fold}, not 1 to 10")
+        if path.startswith("/") or ".." in path.split("/"):
+            raise ValueError(f"{file}: {path_column} of ecg_id {ecg_id} is {path}, which leads out of {root}")
+    database["report"] = database["report"].fillna("")
+    return database.rename(columns={path_column: "path", "strat_fold": "fold"})
 
 
-def _parse_codes(text: str, statements: Task, where: str) -> list[str]:
+def _parse_codes(text: str, ecg_id: int, statements: Task) -> list[str]:
+    where = f"ptbxl_database.csv: scp_codes of ecg_id {ecg_id}"
     try:
         codes = [str(code) for code in ast.literal_eval(text)]
     except (SyntaxError, TypeError, ValueError):
-        raise ValueError(f"{where} are {text!r}, not a dictionary of statements") from None
+        raise ValueError(f"{where} is {text!r}, not a dictionary of statements") from None
     if unknown := [code for code in codes if code not in statements.label_of]:
-        raise ValueError(f"{where} name {', '.join(unknown)}, which scp_statements.csv does not list")
+        raise ValueError(f"{where} names {', '.join(unknown)}, which scp_statements.csv does not list")
     return codes
 
 
@@ -163,6 +157,9 @@ def _prepare(root: Path, database: pd.DataFrame, tasks: dict[str, Task], samplin
     """Write the splits as Arrow shards under a temporary name and rename them to `folder` when complete."""
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)  # left by a process that was killed; we hold the lock
+    database["scp_codes"] = [
+        _parse_codes(text, ecg_id, tasks["all"]) for text, ecg_id in zip(database["scp_codes"], database["ecg_id"])
+    ]
     first = read_wfdb(root / database["path"].iloc[0])
     features = _features(first.signal.shape, tasks)
     with tqdm(total=len(database), desc=f"PTB-XL at {sampling_rate} Hz", unit=" records") as progress:
@@ -171,15 +168,14 @@ def _prepare(root: Path, database: pd.DataFrame, tasks: dict[str, Task], samplin
             if len(rows) == 0:
                 continue
             (unfinished / split).mkdir(parents=True)
-            per_shard = RECORDS_PER_BATCH * BATCHES_PER_SHARD
-            for shard, start in enumerate(range(0, len(rows), per_shard)):
-                writer = ArrowWriter(features=features, path=str(unfinished / split / f"{shard:05d}.arrow"))
-                for begin in range(start, min(start + per_shard, len(rows)), RECORDS_PER_BATCH):
-                    batch = rows.iloc[begin : min(begin + RECORDS_PER_BATCH, start + per_shard)]
-                    writer.write_table(_table(root, batch, tasks, sampling_rate, first, features))
-                    progress.update(len(batch))
-                writer.finalize()
-                writer.close()
+            for start in range(0, len(rows), RECORDS_PER_SHARD):
+                shard = rows.iloc[start : start + RECORDS_PER_SHARD]
+                with ArrowWriter(features=features, path=str(unfinished / split / f"{start:08d}.arrow")) as writer:
+                    for begin in range(0, len(shard), RECORDS_PER_BATCH):
+                        batch = shard.iloc[begin : begin + RECORDS_PER_BATCH]
+                        writer.write_table(_table(root, batch, tasks, sampling_rate, first, features))
+                        progress.update(len(batch))
+                    writer.finalize()
     unfinished.rename(folder)
 
 
@@ -214,10 +210,10 @@ def _table(
     """Read the records of `rows` and return them with everything that is known of them as an Arrow table."""
     signals = np.empty((len(rows), *first.signal.shape), dtype=np.int16)
     gain, baseline = [], []
-    for signal, path in zip(signals, rows["path"]):
+    for row, path in enumerate(rows["path"]):
         recording = read_wfdb(root / path)
         _check(recording, root / path, sampling_rate, first)
-        signal[:] = recording.signal
+        signals[row] = recording.signal
         gain.append(recording.gain)
         baseline.append(recording.baseline)
     reports = [clean_report(raw) for raw in rows["report"]]
@@ -270,5 +266,5 @@ def _column(values: Any, dtype: pa.DataType) -> pa.Array:
     return values if isinstance(values, pa.Array) else pa.array(list(values), type=dtype)
 
 
-def _open_shards(paths: list[Path]) -> Dataset:
-    return datasets.concatenate_datasets([Dataset.from_file(str(path)) for path in paths])
+def _open_shards(folder: Path) -> Dataset:
+    return concatenate_datasets([Dataset.from_file(str(path)) for path in sorted(folder.iterdir())])

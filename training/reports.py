@@ -3,7 +3,7 @@
 The reports of PTB-XL carry, besides the findings,
 
 - editors' marks that state the label itself: `Edit: IMI 80, CRBBB, (IMI 100)` at the end of 555 reports and
-  `consensus label derived from: {'LVH': 100.0, ...}` glued to the last word of 15. All that follows a mark goes;
+  `consensus label derived from: {'LVH': 100.0, ...}` glued to the last word of 16. All that follows a mark goes;
 - the device's signature, `4.46 ... unbestätigter bericht`, often cut off where the field ends after 255 characters;
 - the placeholders `trace only requested.` and `trace only.`, which are no text;
 - dates of earlier tracings, and one form of identifiers and measurements left blank;

@@ -39,7 +39,8 @@ def ptbxl_tasks(root: str | Path) -> dict[str, Task]:
     """Build the tasks "all", "diagnostic", "sub", "super", "form" and "rhythm" from ROOT/scp_statements.csv.
 
     The labels of a task are those that occur in the file, sorted: 71, 44, 23, 5, 19 and 12 in PTB-XL 1.0.3, fewer where
-    the file lists only some statements. Every statement of a record counts, whatever its likelihood.
+    the file lists only some statements; a task of which it lists none is left out. Every statement of a record counts,
+    whatever its likelihood.
 
     Raises:
         FileNotFoundError: there is no scp_statements.csv.
@@ -75,4 +76,4 @@ def ptbxl_tasks(root: str | Path) -> dict[str, Task]:
         of_kind("form"),
         of_kind("rhythm"),
     ]
-    return {task.name: task for task in tasks}
+    return {task.name: task for task in tasks if task.labels}
