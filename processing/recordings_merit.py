@@ -8,6 +8,7 @@ import csv
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -143,7 +144,7 @@ def read_wfdb(path: str | os.PathLike) -> Recording:
 def read_csv(
     path: str | os.PathLike,
     sampling_rate: float | None = None,
-    units: str | None = None,
+    units: str | Sequence[str] | None = None,
     lead_names: list[str] | tuple[str, ...] | None = None,
 ) -> Recording:
     """Read a CSV table with one column per lead, lead names in the first row.
@@ -154,7 +155,7 @@ def read_csv(
     Args:
         path (`str` or `os.PathLike`): The table, separated by commas.
         sampling_rate (`float`, *optional*): Samples per second; needed without a time column.
-        units (`str`): The unit of every lead, such as "mV"; a table cannot say it, so it must be passed.
+        units (`str` or `list[str]`): The unit of all leads or of each, such as "mV"; a table cannot say it.
         lead_names (`list[str]`, *optional*): Names to use instead of those in the first row.
 
     Returns:
@@ -201,17 +202,19 @@ def read_csv(
         signal=table,
         sampling_rate=float(sampling_rate),
         lead_names=tuple(columns if lead_names is None else lead_names),
-        units=(units,) * len(columns),
+        units=per_lead(units, len(columns), name),
     )
 
 
-def read_recording(path: str | os.PathLike, sampling_rate: float | None = None, units: str | None = None) -> Recording:
+def read_recording(
+    path: str | os.PathLike, sampling_rate: float | None = None, units: str | Sequence[str] | None = None
+) -> Recording:
     """Read a CSV table (suffix .csv; see `read_csv`) or a WFDB record (anything else; see `read_wfdb`).
 
     Args:
         path (`str` or `os.PathLike`): The file or record.
         sampling_rate (`float`, *optional*): For a CSV table without a time column.
-        units (`str`, *optional*): For a CSV table.
+        units (`str` or `list[str]`, *optional*): For a CSV table.
 
     Example:
 
@@ -222,6 +225,14 @@ def read_recording(path: str | os.PathLike, sampling_rate: float | None = None, 
     if os.fspath(path).lower().endswith(".csv"):
         return read_csv(path, sampling_rate, units)
     return read_wfdb(path)
+
+
+def per_lead(units: str | Sequence[str], leads: int, name: str) -> tuple[str, ...]:
+    """One unit for each lead."""
+    units = (units,) * leads if isinstance(units, str) else tuple(units)
+    if len(units) != leads:
+        raise EcgError(f"{name}: {len(units)} units for {leads} leads; pass one for all or one for each")
+    return units
 
 
 def _locate_record(path: str) -> tuple[str, str]:
@@ -362,15 +373,15 @@ def _read_with_wfdb(record: str, name: str) -> Recording:
     except ImportError as error:
         raise EcgError(f"{name}: reading this kind of WFDB record needs the wfdb package: pip install wfdb") from error
     try:
-        content = wfdb.rdrecord(record)
+        signal, fields = wfdb.rdsamp(record)
     except Exception as error:
         raise EcgError(f"{name}: wfdb cannot read the record: {error}") from error
     return Recording(
         name=name,
-        signal=np.ascontiguousarray(content.p_signal.T),
-        sampling_rate=float(content.fs),
-        lead_names=tuple(lead or "" for lead in content.sig_name),
-        units=tuple(content.units),
+        signal=np.ascontiguousarray(np.asarray(signal).T),
+        sampling_rate=float(fields["fs"]),
+        lead_names=tuple(lead or "" for lead in fields["sig_name"]),
+        units=tuple(fields["units"]),
     )
 
 
