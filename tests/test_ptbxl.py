@@ -185,10 +185,14 @@ def refuse(path):
     raise AssertionError(f"{path} was read again")
 
 
-def test_the_second_call_reads_no_record(root, cache, monkeypatch):
+def test_the_second_call_reads_no_record_and_writes_nothing(root, cache, monkeypatch):
     first = load_ptbxl(root, cache_dir=cache)
+    for lock in cache.glob("*.lock"):
+        lock.unlink()
+    files = sorted(cache.rglob("*"))
     monkeypatch.setattr(ptbxl, "read_wfdb", refuse)
     assert load_ptbxl(root, cache_dir=cache)["train"][:] == first["train"][:]
+    assert sorted(cache.rglob("*")) == files
 
 
 def test_a_changed_record_is_noticed(root, cache):
@@ -196,6 +200,14 @@ def test_a_changed_record_is_noticed(root, cache):
     write_record(root, before["record_id"], seed=99)
     after = load_ptbxl(root, cache_dir=cache)["train"][0]
     assert after["signal"] != before["signal"]
+
+
+def test_a_record_written_again_with_the_same_size_is_noticed(root, cache, monkeypatch):
+    load_ptbxl(root, cache_dir=cache)
+    os.utime(root / "records100/00000/00007_lr.dat", ns=(0, 0))
+    monkeypatch.setattr(ptbxl, "read_wfdb", refuse)
+    with pytest.raises(AssertionError, match="was read again"):
+        load_ptbxl(root, cache_dir=cache)
 
 
 def test_a_changed_table_is_noticed(root, cache):

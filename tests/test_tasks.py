@@ -17,6 +17,8 @@ NDT,non-diagnostic T abnormalities,1.0,1.0,,STTC,STTC
 NORM,normal ECG,1.0,,,NORM,NORM
 IMI,inferior myocardial infarction,1.0,,,MI,IMI
 ILMI,inferolateral myocardial infarction,1.0,,,MI,IMI
+CLBBB,complete left bundle branch block,1.0,,,CD,CLBBB
+LVH,left ventricular hypertrophy,1.0,,,HYP,LVH
 PVC,ventricular premature complex,,1.0,,,
 SR,sinus rhythm,,,1.0,,
 """
@@ -31,10 +33,10 @@ def root(tmp_path):
 def test_the_labels_of_each_task_are_those_of_the_statement_file(root):
     labels = {name: task.labels for name, task in ptbxl_tasks(root).items()}
     assert labels == {
-        "all": ("ILMI", "IMI", "NDT", "NORM", "PVC", "SR"),
-        "diagnostic": ("ILMI", "IMI", "NDT", "NORM"),
-        "sub": ("IMI", "NORM", "STTC"),
-        "super": ("MI", "NORM", "STTC"),
+        "all": ("CLBBB", "ILMI", "IMI", "LVH", "NDT", "NORM", "PVC", "SR"),
+        "diagnostic": ("CLBBB", "ILMI", "IMI", "LVH", "NDT", "NORM"),
+        "sub": ("CLBBB", "IMI", "LVH", "NORM", "STTC"),
+        "super": ("CD", "HYP", "MI", "NORM", "STTC"),
         "form": ("NDT", "PVC"),
         "rhythm": ("SR",),
     }
@@ -49,7 +51,7 @@ def test_statements_of_one_class_set_its_label_once_and_statements_of_other_task
     tasks = ptbxl_tasks(root)
     vector = tasks["super"].encode(["IMI", "ILMI", "SR"])
     assert vector.dtype == np.uint8
-    assert vector.tolist() == [1, 0, 0]
+    assert vector.tolist() == [0, 0, 1, 0, 0]
     assert tasks["form"].encode(["IMI", "SR"]).tolist() == [0, 0]
     assert tasks["rhythm"].encode([]).tolist() == [0]
 
