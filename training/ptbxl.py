@@ -41,7 +41,7 @@ RECORDS_PER_SHARD = 4096
 
 
 def load_ptbxl(root: str | Path, sampling_rate: int = 100, cache_dir: str | Path | None = None) -> DatasetDict:
-    """Load PTB-XL, or any tree laid out like it, with the splits "train", "validation" and "test".
+    """Load PTB-XL, or any tree laid out like it, as "train", "validation" and "test" (those that have records).
 
     The first call reads every record and writes Arrow files; later calls map these into memory. They are made anew when
     a CSV file or the size or time of a record changes.
