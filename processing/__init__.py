@@ -1,0 +1,1 @@
+"""From recordings as they come to the tensors that MERIT reads."""

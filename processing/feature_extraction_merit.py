@@ -256,6 +256,8 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         return [self._recording(i, *description) for i, description in enumerate(zip(items, rates, names, units))]
 
     def _recording(self, index: int, item: Any, sampling_rate: Any, leads: Any, units: Any) -> Recording:
+        sampling_rate = None if sampling_rate is None else _to_rate(sampling_rate, f"recording {index}")
+        leads = None if leads is None else _to_names(leads, f"recording {index}")
         if isinstance(item, str | os.PathLike):
             recording = read_recording(item, sampling_rate, units)
         elif isinstance(item, Recording):
@@ -310,7 +312,7 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
 
     def _plan(self, rate: float, length: int) -> "_Plan":
         bandpass = None if self.bandpass is None else tuple(self.bandpass)
-        plan = _plan(length, rate, self.sampling_rate, bandpass, self.bandpass_order)
+        plan = _spectral_plan(length, rate, self.sampling_rate, bandpass, self.bandpass_order)
         if self.long_recordings == "keep":
             return plan
         return plan._replace(samples=min(plan.samples, math.ceil(self.duration * self.sampling_rate)))
@@ -334,8 +336,9 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
 
         mirrored[..., length:] = signal[..., plan.mirror]
         threads = torch.get_num_threads()
-        spectrum = scipy.fft.rfft(mirrored, axis=-1, workers=threads)[..., : len(plan.response)] * plan.response
-        filtered = scipy.fft.irfft(spectrum, plan.length, axis=-1, workers=threads)[..., : plan.samples]
+        spectrum = np.asarray(scipy.fft.rfft(mirrored, axis=-1, workers=threads))
+        spectrum = spectrum[..., : len(plan.response)] * plan.response
+        filtered = np.asarray(scipy.fft.irfft(spectrum, plan.length, axis=-1, workers=threads))[..., : plan.samples]
         filtered *= scale[..., None]
         if self.bandpass is None:
             filtered += offset[..., None]
@@ -405,7 +408,7 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
 
     def _judge(self, windows: list[_Window], lead_mask: np.ndarray) -> np.ndarray:
         """Raise or warn about bad leads; returns the mask `(windows,)` of windows that have any lead."""
-        usable = lead_mask.any(axis=1)
+        usable = np.any(lead_mask, axis=1)
         usable_records = {window.record for window, good in zip(windows, usable) if good}
         for window in windows:
             problems = "; ".join(window.problems)
@@ -531,12 +534,8 @@ def _recording_of_row(row: Mapping, name: str, sampling_rate: Any, leads: Any, u
     signal = _to_numpy(row["signal"])
     if signal.dtype.kind not in "iuf":
         raise EcgError(f"{name}: its signal has the type {signal.dtype}; pass real numbers in a rectangular array")
-    rate = known("sampling_rate", sampling_rate, "sampling_rate", "500")
-    try:
-        rate = float(rate)
-    except (TypeError, ValueError):
-        raise EcgError(f"{name}: sampling_rate={rate!r} is not a number of Hz") from None
-    lead_names = tuple(known("lead_names", leads, "leads", "['I', 'II']"))
+    rate = _to_rate(known("sampling_rate", sampling_rate, "sampling_rate", "500"), name)
+    lead_names = _to_names(known("lead_names", leads, "leads", "['I', 'II']"), name)
     if signal.ndim == 1 and lead_names and signal.size % len(lead_names) == 0:
         signal = signal.reshape(len(lead_names), -1)
     if row.get("gain") is None:
@@ -561,6 +560,19 @@ def _recording_of_row(row: Mapping, name: str, sampling_rate: Any, leads: Any, u
     )
 
 
+def _to_rate(value: Any, name: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise EcgError(f"{name}: sampling_rate={value!r} is not a number of Hz") from None
+
+
+def _to_names(value: Any, name: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise EcgError(f"{name}: leads={value!r} is one string; pass a list of names, even of one")
+    return tuple(map(str, value))
+
+
 def _to_numpy(value: Any) -> np.ndarray:
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
@@ -573,13 +585,15 @@ def _to_numpy(value: Any) -> np.ndarray:
 
 def _agree(recording: Recording, sampling_rate: Any, leads: Any, units: Any) -> Recording:
     """Check a recording by itself and against what the caller says of it; the caller may name nameless leads."""
-    name, signal, own = recording.name, recording.signal, recording.lead_names
-    leads = own if leads is None else tuple(leads)
+    name, signal, own = recording.name, recording.signal, tuple(recording.lead_names)
+    leads = own if leads is None else leads
     if signal.ndim != 2:
         raise EcgError(f"{name}: a signal of shape {signal.shape} is not (leads, samples)")
     if len(leads) != signal.shape[0]:
         advice = "; its axes are exchanged, transpose it" if len(leads) == signal.shape[1] else ""
         raise EcgError(f"{name}: {len(leads)} leads are named for a signal of shape {signal.shape}{advice}")
+    if len(recording.units) != len(leads):
+        raise EcgError(f"{name}: {len(recording.units)} units for {len(leads)} leads; give one for each")
     if sampling_rate is not None and not math.isclose(sampling_rate, recording.sampling_rate, rel_tol=1e-6):
         raise EcgError(
             f"{name}: sampling_rate={sampling_rate:g} was passed, but it says {recording.sampling_rate:g} Hz itself; "
@@ -598,7 +612,7 @@ def _agree(recording: Recording, sampling_rate: Any, leads: Any, units: Any) -> 
         for lead, gain in zip(leads, recording.gain.tolist()):
             if gain == 0 or not math.isfinite(gain):
                 raise EcgError(f"{name}: lead {lead} has the gain {gain:g}; correct it in its header or row")
-    return recording if leads == own else replace(recording, lead_names=leads)
+    return replace(recording, lead_names=leads, units=tuple(recording.units))
 
 
 class _Plan(NamedTuple):
@@ -611,7 +625,7 @@ class _Plan(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _plan(length: int, rate: float, target: float, bandpass: tuple[float, ...] | None, order: int) -> _Plan:
+def _spectral_plan(length: int, rate: float, target: float, bandpass: tuple[float, ...] | None, order: int) -> _Plan:
     """Resampling from `rate` to `target` and band-pass, as one multiplication of the spectrum.
 
     The window is continued by its mirror image, so that its period has no step. Cutting its spectrum short resamples
@@ -619,7 +633,7 @@ def _plan(length: int, rate: float, target: float, bandpass: tuple[float, ...] |
     """
     ratio = Fraction(target / rate).limit_denominator(5000)
     periods = math.ceil((length + 2 * _MIRRORED * rate) / ratio.denominator)
-    transform = ratio.denominator * scipy.fft.next_fast_len(periods, real=True)
+    transform = ratio.denominator * np.asarray(scipy.fft.next_fast_len(periods, real=True)).item()
     inverse = transform * ratio.numerator // ratio.denominator
 
     frequency = np.arange(min(transform, inverse) // 2 + 1) * (target / inverse)
@@ -628,7 +642,7 @@ def _plan(length: int, rate: float, target: float, bandpass: tuple[float, ...] |
         response *= np.cos(np.pi / 2 * np.clip(20 * frequency / min(rate, target) - 9, 0, 1)) ** 2
     if bandpass is not None:
         sections = scipy.signal.butter(order, bandpass, "bandpass", fs=target, output="sos")
-        response *= np.abs(scipy.signal.sosfreqz(sections, frequency, fs=target)[1]) ** 2
+        response *= np.abs(np.asarray(scipy.signal.sosfreqz(sections, frequency, fs=target)[1])) ** 2
 
     period = 2 * length - 2
     beyond = np.arange(length, transform)
