@@ -8,7 +8,7 @@ and other remarks that a reader may or may not make.
     >>> rng = np.random.default_rng(0)
     >>> parameters = sample_parameters(rng, statements=("SBRAD", "CLBBB"))
     >>> write_report(parameters, "german", rng)
-    'sinusbradykardie linkstyp linksschenkelblock'
+    'sinusbradykardie kompletter linksschenkelblock'
 """
 
 import math
@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from .simulator import RHYTHMS, EcgParameters, sokolow_lyon
+from .simulator import LEAD_NAMES, RHYTHMS, EcgParameters, sokolow_lyon
 
 Language = Literal["english", "german"]
 
@@ -243,9 +243,22 @@ def _values(parameters: EcgParameters, language: Language, rng: np.random.Genera
         "pr": "" if math.isnan(parameters.pr) else round(1000 * parameters.pr),
         "sokolow": f"{sokolow_lyon(parameters):.1f}",
         "age": _pick(rng, _AGES[language][parameters.acute]),
-        "st_leads": ", ".join(parameters.depressed_st).lower(),
-        "t_leads": ", ".join(parameters.negative_t).lower(),
+        "st_leads": _leads(parameters.depressed_st),
+        "t_leads": _leads(parameters.negative_t),
     }
+
+
+def _leads(names: tuple[str, ...]) -> str:
+    """As a reader writes them, a row of three or more chest leads by its ends.
+
+    >>> _leads(("I", "aVL", "V3", "V4", "V5"))
+    'i, avl, v3-5'
+    """
+    limb = [name.lower() for name in names if name not in LEAD_NAMES[6:]]
+    chest = [int(name[1]) for name in names if name in LEAD_NAMES[6:]]
+    if len(chest) > 2 and chest[-1] - chest[0] == len(chest) - 1:
+        return ", ".join([*limb, f"v{chest[0]}-{chest[-1]}"])
+    return ", ".join([*limb, *(f"v{number}" for number in chest)])
 
 
 def _pick(rng: np.random.Generator, phrases: tuple[str, ...], first: float = 0.5) -> str:

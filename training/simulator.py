@@ -27,6 +27,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 LEAD_NAMES = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 ELECTRODE_NAMES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -53,11 +54,12 @@ _HIDDEN_BY = {
     "CLBBB": {"CRBBB", "LAFB", "LVH", "RVH", "IMI", "AMI", "LMI", "STD_", "INVT", "LVOLT"},
     "CRBBB": {"LVH", "RVH", "LVOLT"},
     "LAFB": {"RVH", "IMI", "LMI", "LVOLT"},
-    "LVH": {"RVH", "STD_", "INVT", "LVOLT", "AMI", "LMI"},
+    "LVH": {"LAFB", "RVH", "STD_", "INVT", "LVOLT", "AMI", "LMI"},
     "RVH": {"IMI", "AMI", "LMI", "STD_", "INVT", "LVOLT"},
     "IMI": {"AMI", "LMI", "STD_", "INVT"},
     "AMI": {"LMI", "STD_", "INVT"},
     "LMI": {"STD_", "INVT", "LVOLT"},
+    "LVOLT": {"STD_", "INVT"},
 }
 
 # How often each is drawn, relative to the others of its group.
@@ -85,8 +87,8 @@ _LONGEST_BEAT = 0.95
 # The septum is activated to the right and front, then apex, free wall, and last the base.
 _NORMAL_QRS = np.array(
     [
-        [0.20, 0.070, 0.070, 1, -0.10, -0.04, 0.19],
-        [0.43, 0.090, 0.090, 1, 0.66, 0.62, 0.05],
+        [0.22, 0.080, 0.080, 1, -0.11, -0.04, 0.20],
+        [0.42, 0.095, 0.095, 1, 0.66, 0.62, -0.02],
         [0.58, 0.095, 0.095, 1, 0.28, 0.14, -0.50],
         [0.81, 0.070, 0.075, 1, -0.10, -0.12, -0.17],
     ]
@@ -95,9 +97,9 @@ _NORMAL_QRS = np.array(
 _LBBB_QRS = np.array(
     [
         [0.14, 0.055, 0.060, 1, 0.12, 0.06, 0.13],
-        [0.36, 0.100, 0.110, 1, 0.72, 0.26, -0.66],
-        [0.67, 0.120, 0.100, 1, 0.78, 0.14, -0.78],
-        [0.86, 0.060, 0.060, 1, 0.14, 0.02, -0.16],
+        [0.37, 0.110, 0.120, 1, 0.66, 0.24, -0.62],
+        [0.64, 0.130, 0.110, 1, 0.70, 0.13, -0.66],
+        [0.85, 0.070, 0.065, 1, 0.16, 0.02, -0.20],
     ]
 )
 # Left anterior hemiblock: first down and to the right (r in II, III, aVF; q in aVL), then up and to the left.
@@ -113,25 +115,25 @@ _LAFB_QRS = np.array(
 _RVH_QRS = np.array(
     [
         [0.19, 0.065, 0.065, 1, 0.10, -0.06, 0.05],
-        [0.44, 0.100, 0.100, 1, 0.02, 0.52, 0.50],
-        [0.64, 0.095, 0.095, 1, -0.55, 0.45, 0.16],
+        [0.44, 0.100, 0.100, 1, -0.14, 0.52, 0.40],
+        [0.64, 0.095, 0.095, 1, -0.60, 0.45, 0.14],
         [0.83, 0.070, 0.070, 1, -0.26, -0.14, -0.10],
     ]
 )
 # Paced from the apex of the right ventricle: like a left bundle branch block, but away from the feet.
 _PACED_QRS = np.array(
     [
-        [0.22, 0.090, 0.100, 1, 0.10, -0.30, -0.10],
-        [0.46, 0.120, 0.120, 1, 0.34, -0.85, -0.42],
-        [0.72, 0.120, 0.100, 1, 0.26, -0.62, -0.40],
+        [0.22, 0.090, 0.100, 1, 0.10, -0.30, -0.14],
+        [0.46, 0.120, 0.120, 1, 0.32, -0.85, -0.62],
+        [0.72, 0.120, 0.100, 1, 0.24, -0.62, -0.56],
     ]
 )
 # Ventricular ectopic beats from the right and from the left ventricle.
 _RIGHT_PVC_QRS = np.array(
-    [[0.32, 0.120, 0.130, 1, 0.70, 0.75, -0.42], [0.66, 0.130, 0.120, 1, 0.62, 0.62, -0.60]],
+    [[0.36, 0.130, 0.130, 1, 0.70, 0.75, -0.42], [0.64, 0.130, 0.130, 1, 0.62, 0.62, -0.60]],
 )
 _LEFT_PVC_QRS = np.array(
-    [[0.32, 0.120, 0.130, 1, -0.45, -0.60, 0.72], [0.66, 0.130, 0.120, 1, -0.62, -0.55, 0.58]],
+    [[0.36, 0.130, 0.130, 1, -0.45, -0.60, 0.72], [0.64, 0.130, 0.130, 1, -0.62, -0.55, 0.58]],
 )
 
 
@@ -156,23 +158,23 @@ _INFARCTIONS = {
         acute_st=(-0.06, 0.20, 0.0),
         acute_t=(-0.10, 0.15, 0.0),
         old_st=(0.0, 0.015, 0.0),
-        old_t=(0.0, -0.36, 0.0),
+        old_t=(0.0, -0.30, 0.0),
     ),
     "AMI": _Infarction(
-        remaining=(0.9, 1.0, 0.7),
-        away=(0.0, 0.0, -0.42),
+        remaining=(0.85, 1.0, 0.9),
+        away=(0.0, 0.0, -0.15),
         acute_st=(0.04, -0.01, 0.13),
         acute_t=(-0.02, -0.03, 0.16),
         old_st=(0.0, 0.0, 0.025),
-        old_t=(-0.11, -0.02, -0.30),
+        old_t=(-0.09, -0.02, -0.25),
     ),
     "LMI": _Infarction(
-        remaining=(0.80, 1.0, 1.0),
-        away=(-0.32, -0.02, 0.0),
+        remaining=(0.90, 1.0, 1.0),
+        away=(-0.29, -0.02, 0.0),
         acute_st=(0.13, -0.05, 0.02),
         acute_t=(0.08, -0.10, 0.0),
         old_st=(0.01, 0.0, 0.0),
-        old_t=(-0.42, 0.0, 0.0),
+        old_t=(-0.33, 0.0, 0.0),
     ),
 }
 
@@ -363,8 +365,8 @@ def sample_parameters(rng: np.random.Generator, statements: tuple[str, ...] | No
         pvc_duration=pvc_duration,
         electrode_field=electrode_field,
         respiration_rate=rng.uniform(12, 20),
-        wander=0.03 * rng.lognormal(0, 0.6),
-        muscle=0.006 * rng.lognormal(0, 0.5),
+        wander=0.04 * rng.lognormal(0, 0.7),
+        muscle=0.009 * rng.lognormal(0, 0.5),
         mains=0.005 * rng.lognormal(0, 0.7),
         contact=_sample_contact(rng),
     )
@@ -409,7 +411,7 @@ def simulate_ecg(
             _add_waves(dipole, _pacing_spike(sampling_rate), qrs_onset, sampling_rate, 1.0)
         r_peak = qrs_onset + peak
         if 0 <= r_peak < duration:
-            t_peak, t_width = waves[-1, 0], waves[-1, 2]
+            t_peak, t_width = float(waves[-1, 0]), float(waves[-1, 2])
             beats.append(
                 Beat(
                     kind=kind,
@@ -495,7 +497,7 @@ def _sample_atria(rng: np.random.Generator, found: tuple[str, ...]) -> tuple[flo
     """Rate, vector and conduction ratio of flutter or fibrillation."""
     if "AFLT" in found:
         # Typical flutter turns counter-clockwise: away from the feet, and upright in V1.
-        vector = np.array([0.02, -0.17, 0.07]) * rng.uniform(0.8, 1.4)
+        vector = np.array([0.0, -0.17, 0.11]) * rng.uniform(0.8, 1.4)
         return rng.uniform(250, 320), vector, int(rng.choice([2, 3, 4], p=[0.35, 0.25, 0.4]))
     if "AFIB" in found:
         return rng.uniform(330, 460), np.array([-0.01, 0.03, 0.045]) * rng.lognormal(-0.1, 0.4), 1
@@ -531,6 +533,9 @@ def _sample_qrs(rng: np.random.Generator, found: tuple[str, ...]) -> tuple[np.nd
         template, duration, axis = _RVH_QRS, rng.uniform(0.085, 0.11), rng.uniform(103, 140)
     elif "LVH" in found:
         template, duration, axis = _NORMAL_QRS, rng.uniform(0.092, 0.112), np.clip(rng.normal(18, 18), -25, 60)
+    elif "CRBBB" in found or "LMI" in found:
+        # What they add to QRS points to the right, and turns the axis back.
+        template, duration, axis = _NORMAL_QRS, rng.uniform(0.08, 0.1), np.clip(rng.normal(28, 20), -20, 60)
     else:
         template, duration, axis = _NORMAL_QRS, rng.uniform(0.08, 0.104), np.clip(rng.normal(46, 22), -12, 82)
     waves = template.copy()
@@ -555,8 +560,9 @@ def _infarct(rng: np.random.Generator, found: tuple[str, ...], waves: np.ndarray
     waves = waves.copy()
     waves[:, 4:] *= infarction.remaining
     if "AMI" in found:
-        waves[:, 6] = np.minimum(waves[:, 6], 0)
-    duration = waves[1, 0] / 0.43
+        # No force to the front is left.
+        waves[:, 6] = np.minimum(waves[:, 6], -0.28)
+    duration = waves[1, 0] / _NORMAL_QRS[1, 0]
     early = [0.23 * duration, 0.010, 0.011, 1, *(np.array(infarction.away) * rng.uniform(0.85, 1.25))]
     return np.concatenate([waves, [early]])
 
@@ -581,13 +587,18 @@ def _scale_voltage(
     if "LVOLT" in found:
         scale = rng.uniform(0.30, 0.45) / height
     elif "LVH" in found:
-        scale = rng.uniform(3.8, 5.4) / index
+        scale = rng.uniform(3.75, 5.2) / index
     elif "RVH" in found:
         scale = rng.uniform(0.8, 1.5) / leads[LEAD_NAMES.index("V1")].max()
+    elif "CLBBB" in found or "PACE" in found:
+        scale = rng.lognormal(0.1, 0.18)
     else:
         scale = np.clip(rng.lognormal(0, 0.18), 0.65 / height, max(3.2 / index, 0.65 / height))
     scaled = waves.copy()
     scaled[:, 4:] *= scale
+    if "LVOLT" in found:
+        # It is low above all in the limb leads.
+        scaled[:, 6] *= 1.6
     return scaled
 
 
@@ -609,17 +620,17 @@ def _sample_repolarisation(
     lead_v5 = leads_from_electrodes(electrode_field)[LEAD_NAMES.index("V5")]
     strength = rng.lognormal(0, 0.22)
     st = np.array([0.01, 0.01, 0.02]) * rng.normal(0.7, 0.5)
-    t = np.array([0.25, 0.22, 0.13]) + rng.normal(0, [0.03, 0.035, 0.04])
+    t = np.array([0.19, 0.18, 0.10]) + rng.normal(0, [0.03, 0.035, 0.035])
     if "PACE" in found or "CLBBB" in found:
         # Secondary to the abnormal activation: against the main direction of QRS.
         against = -_net_area(qrs_waves) / 0.06
-        st, t = 0.10 * against, 0.26 * against
+        st, t = 0.10 * against, 0.32 * against
     elif "LVH" in found and strain:
         st, t = np.array([-0.07, -0.03, 0.06]), np.array([-0.19, -0.06, 0.16])
     elif "RVH" in found:
         st, t = (np.array([0.0, -0.04, -0.05]), np.array([0.14, -0.09, -0.15])) if strain else (st, t * [1, 1, -0.2])
     elif "CRBBB" in found:
-        t = t * [1, 1, -0.7]
+        t = t * [1, 1, -0.9]
 
     infarction = _infarction_of(found)
     if infarction:
@@ -641,7 +652,7 @@ def _sample_repolarisation(
 
 def _repolarisation_waves(st: np.ndarray, t: np.ndarray, qrs_duration: float, qt: float) -> np.ndarray:
     """ST, a plateau from the end of QRS to the peak of T, and T, which rises slowly and falls faster."""
-    before, after = 0.135 * (qt - 0.5 * qrs_duration), 0.095 * (qt - 0.5 * qrs_duration)
+    before, after = 0.150 * (qt - 0.5 * qrs_duration), 0.100 * (qt - 0.5 * qrs_duration)
     t_peak = qt - _WIDTHS_TO_END * after
     # A plateau of flatness 2 has fallen to half at 1.085 widths.
     shoulder = qrs_duration + 0.03
@@ -653,7 +664,7 @@ def _sample_pvc(rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """Waves and QRS duration of ventricular ectopic beats from one focus."""
     duration = rng.uniform(0.135, 0.17)
     qrs = (_RIGHT_PVC_QRS if rng.random() < 0.6 else _LEFT_PVC_QRS).copy()
-    qrs[:, 4:] *= rng.normal(1.15, 0.15) * rng.normal(1, 0.1, (len(qrs), 3))
+    qrs[:, 4:] *= rng.uniform(1.0, 1.45) * rng.normal(1, 0.1, (len(qrs), 3))
     qrs[:, :3] *= duration
     against = -_net_area(qrs) / 0.06
     return np.concatenate([qrs, _repolarisation_waves(0.08 * against, 0.28 * against, duration, 0.44)]), duration
@@ -662,7 +673,7 @@ def _sample_pvc(rng: np.random.Generator) -> tuple[np.ndarray, float]:
 def _sample_p_waves(rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """Right, then left atrium, and the duration of P."""
     duration = rng.uniform(0.088, 0.112)
-    waves = np.array([[0.36, 0.14, 0.14, 1, 0.02, 0.07, 0.045], [0.63, 0.15, 0.15, 1, 0.06, 0.05, -0.04]])
+    waves = np.array([[0.38, 0.16, 0.16, 1, 0.025, 0.065, 0.030], [0.60, 0.16, 0.16, 1, 0.050, 0.050, -0.032]])
     waves[:, :3] *= duration
     waves[:, 4:] *= rng.lognormal(0, 0.2) * rng.normal(1, 0.15, (2, 3))
     return waves, duration
@@ -805,7 +816,9 @@ def _electrode_noise(
     phase = rng.uniform(0, 2 * np.pi, (9, 3))
     drift = np.sin(2 * np.pi * frequency[:, :, None] * time + phase[:, :, None]).sum(axis=1)
     noise = parameters.wander * (0.55 * drift + 0.5 * rng.standard_normal((9, 1)) * breathing)
-    noise += parameters.muscle * math.sqrt(sampling_rate / 100) * rng.standard_normal((9, len(time)))
+    # White up to some 60 Hz, and falling above.
+    white = math.sqrt(sampling_rate / 100) * rng.standard_normal((9, len(time)))
+    noise += parameters.muscle * gaussian_filter1d(white, 0.002 * sampling_rate, axis=1)
     if sampling_rate > 2 * 50:
         gain = parameters.mains * rng.standard_normal((9, 1))
         noise += gain * np.sin(2 * np.pi * 50 * time + rng.uniform(0, 2 * np.pi))
