@@ -562,9 +562,12 @@ def _recording_of_row(row: Mapping, name: str, sampling_rate: Any, leads: Any, u
 
 def _to_rate(value: Any, name: str) -> float:
     try:
-        return float(value)
+        rate = float(value)
     except (TypeError, ValueError):
-        raise EcgError(f"{name}: sampling_rate={value!r} is not a number of Hz") from None
+        rate = math.nan
+    if not math.isfinite(rate):
+        raise EcgError(f"{name}: sampling_rate={value!r} is not a number of Hz")
+    return rate
 
 
 def _to_names(value: Any, name: str) -> tuple[str, ...]:
@@ -589,9 +592,10 @@ def _agree(recording: Recording, sampling_rate: Any, leads: Any, units: Any) -> 
     leads = own if leads is None else leads
     if signal.ndim != 2:
         raise EcgError(f"{name}: a signal of shape {signal.shape} is not (leads, samples)")
-    if len(leads) != signal.shape[0]:
-        advice = "; its axes are exchanged, transpose it" if len(leads) == signal.shape[1] else ""
-        raise EcgError(f"{name}: {len(leads)} leads are named for a signal of shape {signal.shape}{advice}")
+    for names in (own, leads):
+        if len(names) != signal.shape[0]:
+            advice = "; its axes are exchanged, transpose it" if len(names) == signal.shape[1] else ""
+            raise EcgError(f"{name}: {len(names)} leads are named for a signal of shape {signal.shape}{advice}")
     if len(recording.units) != len(leads):
         raise EcgError(f"{name}: {len(recording.units)} units for {len(leads)} leads; give one for each")
     if sampling_rate is not None and not math.isclose(sampling_rate, recording.sampling_rate, rel_tol=1e-6):
