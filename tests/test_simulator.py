@@ -328,7 +328,7 @@ def test_infarction_has_q_waves_in_its_leads_and_they_are_small_in_normals(state
         early = slice(0, len(qrs[name]) * 45 // 100)
         assert qrs[name][early].min() < -0.12
         assert np.count_nonzero(qrs[name][early] < -0.05) >= 18
-    assert max(normal[name][:35].min() for name in names) > -0.2
+    assert max(normal[name][:28].min() for name in names) > -0.2
 
 
 def test_acute_infarction_lifts_st_in_its_leads():

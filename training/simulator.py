@@ -68,10 +68,13 @@ _FINDING_COUNT_WEIGHTS = {0: 0.42, 1: 0.38, 2: 0.17, 3: 0.03}
 
 # Chest electrodes of an adult, in centimetres from the electrical centre of the heart.
 _CHEST_PLACES = np.array(
-    [[-5.5, 0.5, 9.6], [0.6, 0.8, 9.2], [4.9, 2.2, 7.6], [8.2, 3.6, 4.7], [10.3, 3.4, 0.9], [11.4, 3.2, -2.9]]
+    [[-5.5, 0.5, 9.6], [0.3, 0.8, 8.2], [4.2, 2.2, 7.3], [7.9, 3.6, 4.8], [10.2, 3.4, 0.9], [11.4, 3.2, -2.9]]
 )
 # Distance at which a chest electrode would see the dipole with the gain of lead I.
 _UNIT_DISTANCE = 13.5
+
+# Arms and legs are seldom as still as the chest.
+_MUSCLE_AT_ELECTRODE = np.array([1.0, 1.0, 0.8, *[0.6] * 6])
 
 # Where a negative T wave is never normal.
 _T_LEADS = ("I", "II", "aVL", "aVF", "V2", "V3", "V4", "V5", "V6")
@@ -89,7 +92,7 @@ _NORMAL_QRS = np.array(
     [
         [0.22, 0.080, 0.080, 1, -0.11, -0.04, 0.20],
         [0.42, 0.095, 0.095, 1, 0.66, 0.62, -0.02],
-        [0.58, 0.095, 0.095, 1, 0.28, 0.14, -0.50],
+        [0.58, 0.095, 0.095, 1, 0.28, 0.14, -0.54],
         [0.81, 0.070, 0.075, 1, -0.10, -0.12, -0.17],
     ]
 )
@@ -97,9 +100,9 @@ _NORMAL_QRS = np.array(
 _LBBB_QRS = np.array(
     [
         [0.14, 0.055, 0.060, 1, 0.12, 0.06, 0.13],
-        [0.37, 0.110, 0.120, 1, 0.66, 0.24, -0.62],
-        [0.64, 0.130, 0.110, 1, 0.70, 0.13, -0.66],
-        [0.85, 0.070, 0.065, 1, 0.16, 0.02, -0.20],
+        [0.37, 0.110, 0.120, 1, 0.58, 0.21, -0.80],
+        [0.64, 0.130, 0.110, 1, 0.62, 0.11, -0.90],
+        [0.85, 0.070, 0.065, 1, 0.14, 0.02, -0.22],
     ]
 )
 # Left anterior hemiblock: first down and to the right (r in II, III, aVF; q in aVL), then up and to the left.
@@ -162,10 +165,10 @@ _INFARCTIONS = {
     ),
     "AMI": _Infarction(
         remaining=(0.85, 1.0, 0.9),
-        away=(0.0, 0.0, -0.15),
-        acute_st=(0.04, -0.01, 0.13),
+        away=(0.0, 0.0, -0.12),
+        acute_st=(0.04, -0.01, 0.12),
         acute_t=(-0.02, -0.03, 0.16),
-        old_st=(0.0, 0.0, 0.025),
+        old_st=(0.0, 0.0, 0.015),
         old_t=(-0.09, -0.02, -0.25),
     ),
     "LMI": _Infarction(
@@ -366,7 +369,7 @@ def sample_parameters(rng: np.random.Generator, statements: tuple[str, ...] | No
         electrode_field=electrode_field,
         respiration_rate=rng.uniform(12, 20),
         wander=0.04 * rng.lognormal(0, 0.7),
-        muscle=0.009 * rng.lognormal(0, 0.5),
+        muscle=0.004 * rng.lognormal(0, 0.6),
         mains=0.005 * rng.lognormal(0, 0.7),
         contact=_sample_contact(rng),
     )
@@ -507,7 +510,7 @@ def _sample_atria(rng: np.random.Generator, found: tuple[str, ...]) -> tuple[flo
 def _sample_electrode_field(rng: np.random.Generator) -> np.ndarray:
     """Shape (9, 3). Electrodes slip by about a centimetre, the heart lies a little differently in every chest."""
     limbs = np.array([[-math.sqrt(3) / 2, -0.5, 0], [math.sqrt(3) / 2, -0.5, 0], [0, 1, 0]]) / math.sqrt(3)
-    heart = rng.normal(0, [0.5, 0.7, 0.4])
+    heart = rng.normal(0, [0.5, 0.8, 0.3])
     places = _CHEST_PLACES * rng.normal(1, 0.05) + rng.normal(0, 0.5, (6, 3)) - heart
     distance = np.linalg.norm(places, axis=1, keepdims=True)
     return np.concatenate([limbs, _UNIT_DISTANCE**2 * places / distance**3])
@@ -526,7 +529,7 @@ def _sample_qrs(rng: np.random.Generator, found: tuple[str, ...]) -> tuple[np.nd
     if "PACE" in found:
         template, duration, axis = _PACED_QRS, rng.uniform(0.145, 0.18), rng.uniform(-85, -58)
     elif "CLBBB" in found:
-        template, duration, axis = _LBBB_QRS, rng.uniform(0.128, 0.16), np.clip(rng.normal(5, 22), -45, 50)
+        template, duration, axis = _LBBB_QRS, rng.uniform(0.128, 0.16), np.clip(rng.normal(-4, 24), -45, 50)
     elif "LAFB" in found:
         template, duration, axis = _LAFB_QRS, rng.uniform(0.09, 0.112), rng.uniform(-70, -47)
     elif "RVH" in found:
@@ -561,7 +564,7 @@ def _infarct(rng: np.random.Generator, found: tuple[str, ...], waves: np.ndarray
     waves[:, 4:] *= infarction.remaining
     if "AMI" in found:
         # No force to the front is left.
-        waves[:, 6] = np.minimum(waves[:, 6], -0.28)
+        waves[:2, 6] = -0.28, -0.45
     duration = waves[1, 0] / _NORMAL_QRS[1, 0]
     early = [0.23 * duration, 0.010, 0.011, 1, *(np.array(infarction.away) * rng.uniform(0.85, 1.25))]
     return np.concatenate([waves, [early]])
@@ -591,7 +594,7 @@ def _scale_voltage(
     elif "RVH" in found:
         scale = rng.uniform(0.8, 1.5) / leads[LEAD_NAMES.index("V1")].max()
     elif "CLBBB" in found or "PACE" in found:
-        scale = rng.lognormal(0.1, 0.18)
+        scale = min(rng.lognormal(0.03, 0.2), 4.0 / np.abs(leads).max())
     else:
         scale = np.clip(rng.lognormal(0, 0.18), 0.65 / height, max(3.2 / index, 0.65 / height))
     scaled = waves.copy()
@@ -619,7 +622,7 @@ def _sample_repolarisation(
     """Vectors of the ST segment and of the peak of T."""
     lead_v5 = leads_from_electrodes(electrode_field)[LEAD_NAMES.index("V5")]
     strength = rng.lognormal(0, 0.22)
-    st = np.array([0.01, 0.01, 0.02]) * rng.normal(0.7, 0.5)
+    st = np.array([0.01, 0.01, 0.015]) * rng.normal(0.7, 0.5)
     t = np.array([0.19, 0.18, 0.10]) + rng.normal(0, [0.03, 0.035, 0.035])
     if "PACE" in found or "CLBBB" in found:
         # Secondary to the abnormal activation: against the main direction of QRS.
@@ -664,7 +667,7 @@ def _sample_pvc(rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """Waves and QRS duration of ventricular ectopic beats from one focus."""
     duration = rng.uniform(0.135, 0.17)
     qrs = (_RIGHT_PVC_QRS if rng.random() < 0.6 else _LEFT_PVC_QRS).copy()
-    qrs[:, 4:] *= rng.uniform(1.0, 1.45) * rng.normal(1, 0.1, (len(qrs), 3))
+    qrs[:, 4:] *= rng.uniform(0.9, 1.3) * rng.normal(1, 0.1, (len(qrs), 3))
     qrs[:, :3] *= duration
     against = -_net_area(qrs) / 0.06
     return np.concatenate([qrs, _repolarisation_waves(0.08 * against, 0.28 * against, duration, 0.44)]), duration
@@ -818,7 +821,7 @@ def _electrode_noise(
     noise = parameters.wander * (0.55 * drift + 0.5 * rng.standard_normal((9, 1)) * breathing)
     # White up to some 60 Hz, and falling above.
     white = math.sqrt(sampling_rate / 100) * rng.standard_normal((9, len(time)))
-    noise += parameters.muscle * gaussian_filter1d(white, 0.002 * sampling_rate, axis=1)
+    noise += parameters.muscle * _MUSCLE_AT_ELECTRODE[:, None] * gaussian_filter1d(white, 0.002 * sampling_rate, axis=1)
     if sampling_rate > 2 * 50:
         gain = parameters.mains * rng.standard_normal((9, 1))
         noise += gain * np.sin(2 * np.pi * 50 * time + rng.uniform(0, 2 * np.pi))
