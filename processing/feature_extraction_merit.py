@@ -37,8 +37,7 @@ _LEAD_NAME = re.compile(
 )
 
 _FLAT = 1e-4  # mV; below the resolution of any electrocardiograph
-_MIRRORED = 2.0  # s of its mirror image at either end of a window, where a band-pass from 0.5 Hz comes to rest
-_BLOCK = 1 << 20  # samples transformed at a time, so that they stay in the cache
+_BLOCK = 1 << 19  # samples transformed at a time, so that they stay in the cache
 
 
 @dataclass
@@ -74,7 +73,7 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         max_duration (`float`, defaults to 60.0): Longest recording that `"keep"` takes, in seconds.
         sampling_rate_range (`list[float]`, defaults to `[50, 2000]`): Recordings at other rates, in Hz, are an error.
         bandpass (`list[float]` or `None`, defaults to `[0.5, 40.0]`): Edges in Hz of a zero-phase Butterworth filter,
-            forward and backward at the output rate as `scipy.signal.sosfiltfilt`, the signal mirrored at its ends.
+            forward and backward at the output rate, with the signal mirrored at its ends; `None` leaves it out.
         bandpass_order (`int`, defaults to 2): Order of the filter at each edge, in each direction.
         derive_limb_leads (`bool`, defaults to `True`): Compute missing limb leads where two of them were recorded.
         max_gap (`float`, defaults to 0.2): Gaps of invalid samples (NaN) up to so many seconds are bridged by a
@@ -334,7 +333,7 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         offset = np.array([window.offset for window in windows], np.float32)
         good = self._mend(windows, signal, scale, offset, names, rate)
 
-        mirrored[..., length:] = signal[..., plan.mirror]
+        mirrored[..., length:] = np.take(mirrored, plan.mirror, axis=-1, mode="clip")
         threads = torch.get_num_threads()
         spectrum = np.asarray(scipy.fft.rfft(mirrored, axis=-1, workers=threads))
         spectrum = spectrum[..., : len(plan.response)] * plan.response
@@ -632,11 +631,17 @@ class _Plan(NamedTuple):
 def _spectral_plan(length: int, rate: float, target: float, bandpass: tuple[float, ...] | None, order: int) -> _Plan:
     """Resampling from `rate` to `target` and band-pass, as one multiplication of the spectrum.
 
-    The window is continued by its mirror image, so that its period has no step. Cutting its spectrum short resamples
-    it, exactly so if the period is a multiple of the denominator of the ratio of rates.
+    The window is continued by its mirror image, so that its period has no step near it. Cutting its spectrum short
+    resamples it, exactly so if the period is a multiple of the denominator of the ratio of rates.
+
+    Against `resample_poly` and `sosfiltfilt` over a mirrored signal (padtype "even") on 300 recordings of PTB-XL at
+    500 Hz: median difference 0.00004 mV, largest 0.0043 mV beyond 1 s from the ends. `sosfiltfilt` by default continues
+    the signal otherwise: largest 0.005 mV beyond 3 s, and up to 0.5 mV at 1 s where a recording wanders. Checked on the
+    ends of 5 s out of 10 s, against the filtered 10 s, its error is four times that of the mirror image.
     """
     ratio = Fraction(target / rate).limit_denominator(5000)
-    periods = math.ceil((length + 2 * _MIRRORED * rate) / ratio.denominator)
+    settling = 1.0 if bandpass is None else 1 / bandpass[0]  # s of mirror image at either end
+    periods = math.ceil((length + 2 * settling * rate) / ratio.denominator)
     transform = ratio.denominator * np.asarray(scipy.fft.next_fast_len(periods, real=True)).item()
     inverse = transform * ratio.numerator // ratio.denominator
 

@@ -338,7 +338,7 @@ def outcome(description, extractor):
             return None
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(descriptions())
 def test_any_signal_gives_the_same_finite_output_or_the_same_error_however_it_is_described(case):
     one, other, fields = case
