@@ -20,6 +20,12 @@ _HOMES = {
     "MeritForPreTraining": "modeling_merit.modeling_merit",
     "MeritModel": "modeling_merit.modeling_merit",
     "MeritPreTrainedModel": "modeling_merit.modeling_merit",
+    "EcgError": "processing.recordings_merit",
+    "MeritFeatureExtractor": "processing.feature_extraction_merit",
+    "MeritProcessor": "processing.processing_merit",
+    "EcgClassificationPipeline": "processing.pipelines_merit",
+    "EcgFeatureExtractionPipeline": "processing.pipelines_merit",
+    "ZeroShotEcgClassificationPipeline": "processing.pipelines_merit",
 }
 
 if TYPE_CHECKING:
@@ -31,6 +37,14 @@ if TYPE_CHECKING:
         MeritModel,
         MeritPreTrainedModel,
     )
+    from .processing.feature_extraction_merit import MeritFeatureExtractor
+    from .processing.pipelines_merit import (
+        EcgClassificationPipeline,
+        EcgFeatureExtractionPipeline,
+        ZeroShotEcgClassificationPipeline,
+    )
+    from .processing.processing_merit import MeritProcessor
+    from .processing.recordings_merit import EcgError
 
 
 def __getattr__(name: str):
@@ -48,6 +62,9 @@ def __dir__():
 _FOLLOWS = {
     "transformers.models.auto.configuration_auto": "merit.modeling_merit.configuration_merit",
     "transformers.models.auto.modeling_auto": "merit.modeling_merit.modeling_merit",
+    "transformers.models.auto.feature_extraction_auto": "merit.processing.feature_extraction_merit",
+    "transformers.models.auto.processing_auto": "merit.processing.processing_merit",
+    "transformers.pipelines": "merit.processing.pipelines_merit",
 }
 for _theirs, _ours in _FOLLOWS.items():
     when_imported(_theirs)(lambda _, ours=_ours: import_module(ours))
@@ -59,6 +76,9 @@ def _register_configs(ours):
 
     AutoConfig.register("merit", ours.MeritConfig)
     AutoConfig.register("merit_ecg", ours.MeritEcgConfig)
+    # A published folder names pipeline code for those without this package; with it, the registered pipelines serve,
+    # and need no trust in remote code.
+    ours.MeritConfig.custom_pipelines = property(lambda config: {}, lambda config, value: None)
 
 
 @when_imported("merit.modeling_merit.modeling_merit")
@@ -72,6 +92,37 @@ def _register_models(ours):
     auto.AutoModelForPreTraining.register(MeritConfig, ours.MeritForPreTraining)
     auto.AutoModelForSequenceClassification.register(MeritConfig, ours.MeritForEcgClassification)
     auto.AutoModelForAudioClassification.register(MeritConfig, ours.MeritForEcgClassification)
+
+
+@when_imported("merit.processing.feature_extraction_merit")
+def _register_feature_extractor(ours):
+    from transformers import AutoFeatureExtractor
+
+    from .modeling_merit.configuration_merit import MeritConfig
+
+    AutoFeatureExtractor.register(MeritConfig, ours.MeritFeatureExtractor)
+
+
+@when_imported("merit.processing.processing_merit")
+def _register_processor(ours):
+    from transformers import AutoProcessor
+
+    from .modeling_merit.configuration_merit import MeritConfig
+
+    AutoProcessor.register(MeritConfig, ours.MeritProcessor)
+
+
+@when_imported("merit.processing.pipelines_merit")
+def _register_pipelines(ours):
+    from transformers import AutoModel, AutoModelForSequenceClassification
+    from transformers.pipelines import PIPELINE_REGISTRY
+
+    for task, pipeline, model in (
+        ("zero-shot-ecg-classification", ours.ZeroShotEcgClassificationPipeline, AutoModel),
+        ("ecg-classification", ours.EcgClassificationPipeline, AutoModelForSequenceClassification),
+        ("ecg-feature-extraction", ours.EcgFeatureExtractionPipeline, AutoModel),
+    ):
+        PIPELINE_REGISTRY.register_pipeline(task, pipeline_class=pipeline, pt_model=model, type="multimodal")
 
 
 __all__ = [*_HOMES, "__version__"]

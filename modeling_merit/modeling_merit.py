@@ -383,6 +383,8 @@ class MeritPreTrainedModel(PreTrainedModel):
     base_model_prefix = "merit"
     main_input_name = "ecg_values"
     input_modalities = ("time", "text")
+    # Losses are means over the batch: the Trainer is to average them over accumulated batches itself.
+    accepts_loss_kwargs = False
     supports_gradient_checkpointing = True
     _no_split_modules = ["MeritEcgEmbeddings", "MeritLayer"]
     _supports_sdpa = True
