@@ -15,9 +15,11 @@ MM_PER_MILLIVOLT = 10.0
 _MM_PER_INCH = 25.4
 # All distances below are in millimetres.
 _LEFT, _RIGHT, _TOP, _BOTTOM = 20.0, 5.0, 15.0, 10.0
-_LEAST_ROW = 15.0
+_LEAST_ROW, _GREATEST_ROW = 15.0, 60.0
 _CLEARANCE = 3.0
-_ANSWER_ROW = 6.0
+_ANSWER_ROW, _BAR = 6.0, 60.0
+# Room for title and answer where the recording is short.
+_LEAST_WIDTH = 150.0
 _PAPER, _FINE, _BOLD, _INK = "#fffdfb", "#f7d9d5", "#e9a9a2", "#1a1a1a"
 _DISCLAIMER = "research software, not a medical device"
 
@@ -34,7 +36,8 @@ def draw_ecg(
     """Draw the leads one under the other on millimetre paper, 25 mm/s and 10 mm/mV.
 
     The size of the picture follows from the scale: printed at 100 %, a millimetre of the paper is a millimetre. Rows
-    are as far apart as their curves need. Before each lead stands a pulse of 1 mV, 200 ms long.
+    are as far apart as their curves need, and each lead is drawn from its median. Before it stands a pulse of 1 mV,
+    200 ms long.
 
     Args:
         signal_mv: shape (leads, samples), in millivolts. Samples that are not finite leave gaps.
@@ -72,11 +75,12 @@ def draw_ecg(
         raise ValueError(f"the sampling rate must be positive, not {sampling_rate}")
     answer = answer or []
 
-    baselines, height = _layout(signal_mv, sampling_rate)
+    curves = _from_rest(signal_mv)
+    baselines, height = _layout(curves, sampling_rate)
     answer_height = (len(answer) + 1) * _ANSWER_ROW if answer else 0.0
     height += _TOP + answer_height + _BOTTOM
     width = _LEFT + MM_PER_SECOND * signal_mv.shape[1] / sampling_rate + _RIGHT
-    width = 5 * np.ceil(width / 5)
+    width = max(_LEAST_WIDTH, 5 * np.ceil(width / 5))
     height = 5 * np.ceil(height / 5)
 
     figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), dpi=dpi, facecolor=_PAPER)
@@ -86,30 +90,41 @@ def draw_ecg(
     axes.set_axis_off()
     _draw_paper(axes, width, height)
     time_mm = _LEFT + MM_PER_SECOND * np.arange(signal_mv.shape[1]) / sampling_rate
-    for name, lead, baseline in zip(lead_names, signal_mv, height - _TOP - baselines):
+    for name, curve, baseline in zip(lead_names, curves, height - _TOP - baselines):
         pulse = baseline + MM_PER_MILLIVOLT * np.array([0, 0, 1, 1, 0, 0])
         axes.plot(_LEFT - np.array([9, 8, 8, 3, 3, 2]), pulse, color=_INK, linewidth=0.6)
         axes.text(3, baseline + 1.5, name, fontsize=9, fontweight="bold", color=_INK)
-        axes.plot(time_mm, baseline + MM_PER_MILLIVOLT * lead, color=_INK, linewidth=0.7, solid_joinstyle="round")
+        axes.plot(time_mm, baseline + MM_PER_MILLIVOLT * curve, color=_INK, linewidth=0.7, solid_joinstyle="round")
     if title:
         axes.text(5, height - 4, title, fontsize=11, fontweight="bold", color=_INK, va="top")
-    _draw_answer(axes, answer, top=answer_height + _BOTTOM, width=width)
+    _draw_answer(axes, answer, top=answer_height + _BOTTOM)
     axes.text(5, 3, _DISCLAIMER, fontsize=7, color=_INK)
     axes.text(width - 5, 3, "25 mm/s   10 mm/mV", fontsize=7, color=_INK, ha="right")
     _save(figure, path_or_file)
 
 
-def _layout(signal_mv: np.ndarray, sampling_rate: float) -> tuple[np.ndarray, float]:
+def _from_rest(signal_mv: np.ndarray) -> np.ndarray:
+    """Each lead from its median, as a recorder without direct current shows it, with nan for what is not finite."""
+    curves = np.where(np.isfinite(signal_mv), signal_mv, np.nan)
+    recorded = ~np.isnan(curves).all(axis=1)
+    curves[recorded] -= np.nanmedian(curves[recorded], axis=1, keepdims=True)
+    return curves
+
+
+def _layout(curves: np.ndarray, sampling_rate: float) -> tuple[np.ndarray, float]:
     """Distance of each baseline from the top of the first row, and the height of all rows, in mm.
 
-    Neighbours are so far apart that their curves do not touch, nor would if one came a few millimetres later.
+    Neighbours are so far apart that their curves do not touch, nor would if one came a few millimetres later; but
+    artefacts of many millivolts get no more room than a tall wave.
     """
-    curves = np.where(np.isfinite(signal_mv), signal_mv, 0.0) * MM_PER_MILLIVOLT
+    curves = MM_PER_MILLIVOLT * np.nan_to_num(curves)
     around = 2 * round(_CLEARANCE / MM_PER_SECOND * sampling_rate) + 1
     closest = maximum_filter1d(curves[1:], around, axis=1) - minimum_filter1d(curves[:-1], around, axis=1)
-    first = max(MM_PER_MILLIVOLT, curves[0].max())
-    baselines = np.cumsum([first, *np.maximum(_LEAST_ROW, closest.max(axis=1, initial=0.0) + 1)])
-    return baselines, float(baselines[-1] - min(0.0, curves[-1].min()) + _CLEARANCE)
+    rows = np.clip(closest.max(axis=1, initial=0.0) + 1, _LEAST_ROW, _GREATEST_ROW)
+    first = np.clip(curves[0].max(), MM_PER_MILLIVOLT, _GREATEST_ROW)
+    last = np.clip(-curves[-1].min(), 0, _GREATEST_ROW)
+    baselines = np.cumsum([first, *rows])
+    return baselines, float(baselines[-1] + last + _CLEARANCE)
 
 
 def _draw_paper(axes, width: float, height: float) -> None:
@@ -118,15 +133,13 @@ def _draw_paper(axes, width: float, height: float) -> None:
         axes.hlines(np.arange(0, height + 1, step), 0, width, color=color, linewidth=linewidth, zorder=0)
 
 
-def _draw_answer(axes, answer: Sequence[Mapping], top: float, width: float) -> None:
-    """Label, bar and score of each line, from the top down."""
-    label_width = 80.0
-    longest = min(100.0, width - label_width - 25)
+def _draw_answer(axes, answer: Sequence[Mapping], top: float) -> None:
+    """Bar, score and label of each line, from the top down."""
     for row, line in enumerate(answer, start=1):
         y = top - row * _ANSWER_ROW
-        axes.text(5, y, line["label"], fontsize=9, color=_INK, va="center")
-        axes.barh(y, longest * line["score"], height=3.5, left=label_width, color="#35608f")
-        axes.text(label_width + longest * line["score"] + 2, y, f"{line['score']:.2f}", fontsize=9, va="center")
+        axes.barh(y, _BAR * line["score"], height=3.5, left=5, color="#35608f")
+        axes.text(_BAR + 8, y, f"{line['score']:.2f}", fontsize=9, color=_INK, va="center")
+        axes.text(_BAR + 20, y, line["label"], fontsize=9, color=_INK, va="center")
 
 
 def _save(figure, path_or_file: str | os.PathLike | BinaryIO) -> None:

@@ -87,6 +87,14 @@ def test_large_waves_get_room():
     assert tall.shape[0] > calm.shape[0] + 20 * 150 / 25.4
 
 
+def test_artefacts_and_offsets_do_not_stretch_the_picture():
+    calm, _ = draw(np.zeros((2, 1000)))
+    offset, _ = draw(np.full((2, 1000), 300.0))
+    np.testing.assert_array_equal(calm, offset)
+    wild, per_mm = draw(np.concatenate([np.zeros((1, 1000)), flat_with_spikes(1000.0)]))
+    assert wild.shape[0] < 150 * per_mm
+
+
 def test_answer_is_drawn_as_bars_as_long_as_the_scores():
     answer = [{"label": "normal ecg", "score": 0.8}, {"label": "infarction", "score": 0.2}]
     without, _ = draw(np.zeros((1, 1000)))

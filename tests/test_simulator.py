@@ -237,7 +237,7 @@ def test_qt_follows_the_rate_after_fridericia():
 def test_measured_st_depression_in_v5_is_the_parameter():
     for seed in SEEDS:
         parameters = draw(seed, "STD_")
-        assert parameters.st_v5 <= -0.1
+        assert -0.25 <= parameters.st_v5 <= -0.1
         ecg = beat_quietly(parameters)
         levels = [value_after(ecg, beat, "V5", 0.06) for beat in whole_beats(ecg)]
         assert np.median(levels) == pytest.approx(parameters.st_v5, abs=0.025)

@@ -72,7 +72,7 @@ _PHRASES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "AMI": (
             "{age} anterior myocardial infarction",
-            "qs complexes in v1-3 consistent with {age} anterior infarct",
+            "loss of r in the chest leads consistent with {age} anterior infarct",
             "{age} anterior infarction",
         ),
         "LMI": (
@@ -124,7 +124,7 @@ _PHRASES: dict[str, dict[str, tuple[str, ...]]] = {
             "qrs(t) abnorm anteriorer infarkt {age}",
             "anteriorer infarkt {age}",
             "vorderwandinfarkt {age}",
-            "r-verlust v1-3, vorderwandinfarkt {age}",
+            "mangelnde r-progression, vorderwandinfarkt {age}",
         ),
         "LMI": (
             "qrs(t) abnorm lateraler infarkt {age}",

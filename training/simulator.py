@@ -196,6 +196,7 @@ class EcgParameters:
     heart_rate: float
     """Ventricular rate, on average and without ectopic beats."""
     p_duration: float
+    """From the onset of P to its end."""
     pr: float
     """From the onset of P to the onset of QRS; nan without P waves."""
     qrs_duration: float
@@ -503,7 +504,7 @@ def _sample_atria(rng: np.random.Generator, found: tuple[str, ...]) -> tuple[flo
         vector = np.array([0.0, -0.17, 0.11]) * rng.uniform(0.8, 1.4)
         return rng.uniform(250, 320), vector, int(rng.choice([2, 3, 4], p=[0.35, 0.25, 0.4]))
     if "AFIB" in found:
-        return rng.uniform(330, 460), np.array([-0.01, 0.03, 0.045]) * rng.lognormal(-0.1, 0.4), 1
+        return rng.uniform(330, 460), np.array([-0.035, 0.03, 0.032]) * rng.lognormal(-0.1, 0.4), 1
     return math.nan, np.zeros(3), 1
 
 
@@ -545,7 +546,7 @@ def _sample_qrs(rng: np.random.Generator, found: tuple[str, ...]) -> tuple[np.nd
     waves[:, 4:] *= rng.normal(1, 0.10, (len(waves), 1)) * rng.normal(1, 0.06, (len(waves), 3))
     waves[:, :3] *= duration
     waves = _turn(waves, axis - _frontal_axis(_net_area(waves)))
-    waves = _infarct(rng, found, waves)
+    waves = _infarct(rng, found, waves, duration)
     if "CRBBB" in found:
         waves, duration = _delay_right_ventricle(rng, found, waves, duration)
     return waves, duration
@@ -555,7 +556,7 @@ def _infarction_of(found: tuple[str, ...]) -> _Infarction | None:
     return next((infarction for code, infarction in _INFARCTIONS.items() if code in found), None)
 
 
-def _infarct(rng: np.random.Generator, found: tuple[str, ...], waves: np.ndarray) -> np.ndarray:
+def _infarct(rng: np.random.Generator, found: tuple[str, ...], waves: np.ndarray, duration: float) -> np.ndarray:
     """Dead muscle leaves the early vector pointing away from it: a Q wave in the leads that look at it."""
     infarction = _infarction_of(found)
     if infarction is None:
@@ -565,7 +566,6 @@ def _infarct(rng: np.random.Generator, found: tuple[str, ...], waves: np.ndarray
     if "AMI" in found:
         # No force to the front is left.
         waves[:2, 6] = -0.28, -0.45
-    duration = waves[1, 0] / _NORMAL_QRS[1, 0]
     early = [0.23 * duration, 0.010, 0.011, 1, *(np.array(infarction.away) * rng.uniform(0.85, 1.25))]
     return np.concatenate([waves, [early]])
 
