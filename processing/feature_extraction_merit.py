@@ -401,7 +401,6 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
                     problem = f"is flat at {voltage[0]:.6g} mV"
             if problem is not None:
                 window.problems.append(f"lead {names[lead]} {problem}")
-                samples[:] = 0
             good[row, lead] = problem is None
         return good
 
@@ -677,7 +676,7 @@ def _bridge_gaps(samples: np.ndarray, max_gap: float, rate: float, start: int) -
 
 def _derive_limb_leads(values: np.ndarray, present: np.ndarray) -> None:
     """Fill in missing limb leads, in place, from the first two that are present."""
-    limb = present[:, :6].copy()
+    limb = present[:, :6]
     if limb.all():
         return
     for pattern in np.unique(limb, axis=0):

@@ -170,8 +170,9 @@ def test_resampling_keeps_the_waveform_in_its_place(rate):
     np.testing.assert_allclose(values[100:900], wave(target)[100:900], atol=0.01)
 
 
-def test_what_is_above_the_nyquist_frequency_does_not_fold_down():
-    tone = np.sin(2 * np.pi * 70 * np.arange(5000) / 500)[None]
+@pytest.mark.parametrize("frequency", [49.7, 51, 70, 140])
+def test_what_is_not_below_the_nyquist_frequency_is_removed(frequency):
+    tone = np.sin(2 * np.pi * frequency * np.arange(5000) / 500)[None]
     assert np.abs(extract(tone, 500, ["II"], bandpass=None)["ecg_values"][..., 50:-50]).max() < 0.01
 
 
@@ -258,6 +259,34 @@ def test_every_container_gives_the_same(tmp_path):
     ):
         assert_same(expected, other, atol=1e-5)
     assert extractor(torch.from_numpy(ecg).bfloat16(), 100, names, "mV")["lead_mask"].all()
+
+
+def test_gain_and_baseline_are_those_of_each_lead():
+    ecg = synthetic_ecg(("II", "V1", "V2"), samples=500)
+    gain, baseline = np.array([500, 1, 1000, 200]), np.array([3, 0, -2000, 1024])
+    digital = np.round(ecg * gain[[0, 2, 3], None] + baseline[[0, 2, 3], None]).astype(np.int16)
+    row = {
+        "signal": np.insert(digital, 1, 5, axis=0),
+        "gain": gain,
+        "baseline": baseline,
+        "sampling_rate": 100,
+        "lead_names": ["II", "RESP", "V1", "V2"],
+    }
+    values = MeritFeatureExtractor(bandpass=None, ignore_unknown_leads=True)(row)["ecg_values"]
+    np.testing.assert_allclose(values[0, [1, 6, 7]], ecg, atol=0.003)
+
+
+def test_a_recording_is_not_too_short_for_a_fraction_of_a_sample():
+    assert extract(synthetic_ecg(rate=333.3, samples=833), 333.3)["sample_mask"].sum() == 250
+    assert "832 samples" in error(synthetic_ecg(rate=333.3, samples=832), 333.3)
+
+
+def test_a_bad_lead_is_zero_even_where_zero_volts_are_not_the_baseline():
+    digital = np.round(synthetic_ecg(("V1", "V2")) * 1000).astype(np.int16)
+    digital[1] = 900
+    row = {"signal": digital, "gain": 1000, "baseline": 500, "sampling_rate": 100, "lead_names": ["V1", "V2"]}
+    with pytest.warns(UserWarning, match="lead V2 is flat at 0.4 mV"):
+        assert not MeritFeatureExtractor(bandpass=None)(row)["ecg_values"][0, 7].any()
 
 
 @pytest.mark.parametrize(
