@@ -29,11 +29,6 @@ MODEL_CLASSES = {
     "AutoModelForSequenceClassification": "modeling_merit.MeritForEcgClassification",
     "AutoModelForAudioClassification": "modeling_merit.MeritForEcgClassification",
 }
-PROCESSOR_CLASSES = {
-    "AutoProcessor": "processing_merit.MeritProcessor",
-    "AutoFeatureExtractor": "feature_extraction_merit.MeritFeatureExtractor",
-}
-
 # One pipeline for each kind of checkpoint, so that pipeline(model=...) knows which is meant.
 ZERO_SHOT = {
     "zero-shot-ecg-classification": {
@@ -78,7 +73,12 @@ def export(model: PreTrainedModel, processor: ProcessorMixin, directory: str | P
             shutil.copyfile(Path(package.__path__[0]) / name, unfinished / name)
     pipelines = CLASSIFICATION if hasattr(model, "classifier") else ZERO_SHOT
     _add(unfinished / "config.json", auto_map=MODEL_CLASSES, custom_pipelines=pipelines)
-    _add(unfinished / "processor_config.json", auto_map=PROCESSOR_CLASSES)
+    _add(
+        unfinished / "processor_config.json",
+        auto_map={"AutoProcessor": "processing_merit.MeritProcessor"},
+        # transformers 5 keeps the feature extractor's configuration here and looks for its class beside it.
+        feature_extractor={"auto_map": {"AutoFeatureExtractor": "feature_extraction_merit.MeritFeatureExtractor"}},
+    )
     if directory.exists():
         replaced = directory.with_name(f"{directory.name}.replaced")
         shutil.rmtree(replaced, ignore_errors=True)
@@ -91,5 +91,8 @@ def export(model: PreTrainedModel, processor: ProcessorMixin, directory: str | P
 
 
 def _add(path: Path, **fields) -> None:
-    content = json.loads(path.read_text(encoding="utf-8")) | fields
+    """Add fields to a JSON file, groups of them to groups that are there."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in fields.items():
+        content[name] = content.get(name, {}) | value
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -536,9 +536,11 @@ def _recording_of_row(row: Mapping, name: str, sampling_rate: Any, leads: Any, u
     lead_names = _to_names(known("lead_names", leads, "leads", "['I', 'II']"), name)
     if signal.ndim == 1 and lead_names and signal.size % len(lead_names) == 0:
         signal = signal.reshape(len(lead_names), -1)
+    if row.get("gain") is not None and units is None:
+        units = "mV"
+    units = per_lead(known("units", units, "units", "'mV'"), len(lead_names), name)
     if row.get("gain") is None:
-        units = known("units", units, "units", "'mV'")
-        return Recording(name, signal, rate, lead_names, per_lead(units, len(lead_names), name))
+        return Recording(name, signal, rate, lead_names, units)
 
     if signal.dtype.kind == "f":
         raise EcgError(f"{name}: a gain goes with digital samples, but its signal has the type {signal.dtype}")
@@ -552,7 +554,7 @@ def _recording_of_row(row: Mapping, name: str, sampling_rate: Any, leads: Any, u
         signal,
         rate,
         lead_names,
-        per_lead(row.get("units") or units or "mV", len(lead_names), name),
+        units,
         np.broadcast_to(gain, len(lead_names)),
         np.broadcast_to(baseline, len(lead_names)),
     )

@@ -6,6 +6,7 @@ import os
 import warnings
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import scipy.signal
@@ -229,6 +230,8 @@ def test_every_container_gives_the_same(tmp_path):
     table = "\n".join(",".join("" if np.isnan(v) else f"{v}" for v in column) for column in ecg.T)
     (tmp_path / "ecg.csv").write_text(f"{','.join(names)}\n{table}\n")
     described = {"sampling_rate": 100, "lead_names": names}
+    row = {"signal": digital.ravel(), "gain": twelve, "baseline": [0] * 12, "units": ["mV"] * 12, **described}
+    rows = datasets.Dataset.from_list([row])
     extractor = MeritFeatureExtractor()
     expected = extractor(ecg, 100, names, "mV")
     for other in (
@@ -256,6 +259,7 @@ def test_every_container_gives_the_same(tmp_path):
         ),
         extractor({"signal": ecg.tolist(), "units": "mV", "report": "normal", **described}),
         extractor({"signal": ecg}, 100, names, "mV"),
+        *[extractor([*rows.with_format(format)]) for format in (None, "numpy", "torch")],
     ):
         assert_same(expected, other, atol=1e-5)
     assert extractor(torch.from_numpy(ecg).bfloat16(), 100, names, "mV")["lead_mask"].all()

@@ -1,0 +1,157 @@
+"""The `merit` command. What a subcommand needs is imported when it runs, so that `merit --help` is immediate."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+DISCLAIMER = "Research software, not a medical device: no finding here may guide the care of a patient."
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, one subparser for each subcommand."""
+    top = argparse.ArgumentParser(prog="merit", description="MERIT: an ECG-text foundation model.", epilog=DISCLAIMER)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    simulate = commands.add_parser("simulate", help="write simulated twelve-lead ECGs as a PTB-XL tree")
+    simulate.add_argument("directory", metavar="DIR", help="folder to write; absent or empty")
+    simulate.add_argument("--records", type=int, default=1000, help="how many recordings (default: 1000)")
+    simulate.add_argument("--seed", type=int, default=0, help="decides every recording (default: 0)")
+    simulate.add_argument(
+        "--sampling-rates", type=int, nargs="+", default=[100], metavar="HZ", help="100, 500 or both (default: 100)"
+    )
+    simulate.set_defaults(run=run_simulate)
+
+    pretrain = commands.add_parser("pretrain", help="pretrain a model on a PTB-XL tree, real or simulated")
+    pretrain.add_argument("--data", required=True, metavar="DIR", help="folder with ptbxl_database.csv")
+    pretrain.add_argument("--recipe", required=True, metavar="NAME", help="demo, ptbxl-cpu, ..., or a YAML file")
+    pretrain.add_argument("--output", required=True, metavar="DIR", help="gets checkpoints/ and, at the end, model/")
+    pretrain.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="override the recipe, such as training.num_train_epochs=3; may be repeated",
+    )
+    pretrain.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --output")
+    pretrain.set_defaults(run=run_pretrain)
+
+    classify = commands.add_parser("classify", help="classify recordings zero-shot", epilog=DISCLAIMER)
+    classify.add_argument("records", nargs="+", metavar="RECORD", help="WFDB record, with or without suffix, or CSV")
+    classify.add_argument("--model", required=True, metavar="M", help="folder or Hub id")
+    classify.add_argument("--labels", required=True, nargs="+", metavar="LABEL", help="findings as you would say them")
+    classify.add_argument("--multi-label", action="store_true", help="judge each label by itself")
+    classify.add_argument("--template", default="{}", help="text in which {} is the label (default: {})")
+    classify.add_argument("--top-k", type=int, metavar="K", help="only the best K labels")
+    classify.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    classify.add_argument("--plot", metavar="FILE.png", help="draw the leads and the answer (one record)")
+    classify.add_argument("--sampling-rate", type=float, metavar="HZ", help="of CSV files that do not say it")
+    classify.add_argument("--units", help="of CSV files: mV, uV or V")
+    classify.set_defaults(run=run_classify)
+
+    demo = commands.add_parser("demo", help="simulate, pretrain, evaluate and classify: everything once")
+    demo.add_argument("--data", metavar="DIR", help="a PTB-XL tree instead of simulated recordings")
+    demo.add_argument("--output", default="demo", metavar="DIR", help="folder for all of it (default: demo)")
+    demo.set_defaults(run=run_demo)
+    return top
+
+
+def run_simulate(arguments: argparse.Namespace) -> None:
+    from .training.simulated_ptbxl import write_simulated_ptbxl
+
+    directory = write_simulated_ptbxl(
+        arguments.directory, arguments.records, arguments.seed, tuple(arguments.sampling_rates)
+    )
+    print(f"{arguments.records} simulated recordings in {directory}")
+
+
+def run_pretrain(arguments: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from .hub_cards.export import export
+    from .training.pretraining import load_recipe, pretrain
+    from .training.ptbxl import load_ptbxl
+
+    recipe = load_recipe(arguments.recipe, arguments.overrides)
+    model, processor = pretrain(load_ptbxl(arguments.data), recipe, arguments.output, arguments.resume)
+    print(f"Model in {export(model, processor, Path(arguments.output) / 'model')}")
+
+
+def run_classify(arguments: argparse.Namespace) -> None:
+    import json
+
+    from transformers import pipeline
+
+    if arguments.plot and len(arguments.records) > 1:
+        raise ValueError(f"--plot draws one record, and {len(arguments.records)} were given.")
+    classifier = pipeline("zero-shot-ecg-classification", model=arguments.model)
+    answers = classifier(
+        arguments.records,
+        candidate_labels=arguments.labels,
+        hypothesis_template=arguments.template,
+        multi_label=arguments.multi_label,
+        top_k=arguments.top_k,
+        sampling_rate=arguments.sampling_rate,
+        units=arguments.units,
+    )
+    if arguments.json:
+        print(json.dumps(dict(zip(arguments.records, answers)), indent=2))
+    else:
+        for record, answer in zip(arguments.records, answers):
+            print(f"{record}\n{table(answer)}")
+        print(DISCLAIMER)
+    if arguments.plot:
+        draw(arguments, classifier.processor.feature_extractor, answers[0])
+
+
+def table(answer: Sequence[dict]) -> str:
+    """One line for each label: name, score, and a bar of its length."""
+    width = max(len(entry["label"]) for entry in answer)
+    return "\n".join(
+        f"  {entry['label']:<{width}}  {entry['score']:.3f}  {'█' * round(20 * entry['score'])}" for entry in answer
+    )
+
+
+def draw(arguments: argparse.Namespace, feature_extractor, answer: Sequence[dict]) -> None:
+    """Draw the recording as it is, not as the model's filters leave it."""
+    from copy import copy
+
+    from .plot import draw_ecg
+
+    unfiltered = copy(feature_extractor)
+    unfiltered.bandpass, unfiltered.sampling_rate = None, 500
+    record = arguments.records[0]
+    batch = unfiltered(record, sampling_rate=arguments.sampling_rate, units=arguments.units)
+    recorded = batch["lead_mask"][0]
+    leads = [name for name, present in zip(unfiltered.lead_names, recorded) if present]
+    draw_ecg(
+        batch["ecg_values"][0][recorded],
+        unfiltered.sampling_rate,
+        leads,
+        arguments.plot,
+        title=str(record),
+        answer=answer,
+    )
+    print(f"Drawn in {arguments.plot}", file=sys.stderr)
+
+
+def run_demo(arguments: argparse.Namespace) -> None:
+    from .demo import run
+
+    run(arguments.data, arguments.output)
+
+
+def main() -> int:
+    arguments = parser().parse_args()
+    try:
+        arguments.run(arguments)
+    except (OSError, ValueError) as error:
+        print(f"merit: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
