@@ -45,9 +45,8 @@ def run(data: str | None, output: str) -> None:
     saved = export(model, processor, folder / "model")
 
     say(f"Evaluating {saved} on recordings of other patients")
-    results = {
-        "trained": evaluate(AutoModel.from_pretrained(saved), AutoProcessor.from_pretrained(saved), dataset, tasks)
-    }
+    loaded = AutoModel.from_pretrained(saved), AutoProcessor.from_pretrained(saved)
+    results = {"trained": evaluate(*loaded, dataset, tasks)}
     say("Evaluating the same model before training")
     set_seed(0)
     results["random_initialisation"] = evaluate(AutoModel.from_config(model.config), processor, dataset, tasks)

@@ -73,7 +73,7 @@ class MeritEcgConfig(PreTrainedConfig):
             )
         if not -self.num_hidden_layers - 1 <= self.pooled_layer <= self.num_hidden_layers:
             raise ValueError(
-                f"pooled_layer {self.pooled_layer} does not exist: there are {self.num_hidden_layers + 1} hidden states."
+                f"pooled_layer {self.pooled_layer} does not exist among {self.num_hidden_layers + 1} hidden states."
             )
         if self.patch_length < 1:
             raise ValueError(f"patch_length must be at least 1, not {self.patch_length}.")

@@ -74,7 +74,7 @@ class MeritForPreTrainingOutput(ModelOutput):
         text_embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`): of unit length.
         reconstruction (`torch.FloatTensor` of shape `(batch, leads, patches, patch_length)`): predicted signal, each
             lead in units of its standard deviation from its mean.
-        hidden (`torch.BoolTensor` of shape `(batch, leads, patches)`): recorded cells that the masked branch did not see.
+        hidden (`torch.BoolTensor` of shape `(batch, leads, patches)`): recorded cells that were not seen.
     """
 
     loss: torch.FloatTensor | None = None
@@ -512,7 +512,8 @@ class MeritModel(MeritPreTrainedModel):
     >>> import torch
     >>> from merit import MeritConfig, MeritModel
 
-    >>> model = MeritModel(MeritConfig(ecg_config={"num_hidden_layers": 1}, text_config={"num_hidden_layers": 1})).eval()
+    >>> config = MeritConfig(ecg_config={"num_hidden_layers": 1}, text_config={"num_hidden_layers": 1})
+    >>> model = MeritModel(config).eval()
     >>> output = model(ecg_values=torch.randn(2, 12, 1000), input_ids=torch.tensor([[5, 6, 7]]))
     >>> output.logits_per_ecg.shape
     torch.Size([2, 1])

@@ -1,6 +1,6 @@
 """Pipelines: recordings in, answers out. Recordings longer than the model's window are windowed and pooled."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from itertools import islice
 from typing import Any
