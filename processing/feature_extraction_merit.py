@@ -101,7 +101,7 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
     ```
     """
 
-    model_input_names = ["ecg_values", "lead_mask", "sample_mask"]  # noqa: RUF012 (transformers' own declaration)
+    model_input_names = ["ecg_values", "lead_mask", "sample_mask"]
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
                 signal = recording.signal[channels, start : start + length]
                 windows.append(_Window(index, recording.name, start, signal, scale, offset, marked))
 
-        plans = {key: self._plan(rate, length) for key in groups for _, rate, length in [key]}
+        plans = {key: self._plan(key[1], key[2]) for key in groups}
         longest = max(plan.samples for plan in plans.values())
         if padding == "max_length":
             seconds = self.max_duration if self.long_recordings == "keep" else self.duration
