@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from transformers import Pipeline
 
+from .recordings_merit import EcgError
 from .zero_shot_merit import LabelEmbeddings, embed_labels
 
 # What describes arrays; recordings that come as files or rows say it themselves.
@@ -44,9 +45,11 @@ class EcgPipeline(Pipeline):
     def __call__(self, ecg: Any, **kwargs) -> Any:
         if isinstance(ecg, tuple) or (isinstance(ecg, np.ndarray | torch.Tensor) and ecg.ndim == 3):
             ecg = list(ecg)
-        elif not isinstance(ecg, list | str | Mapping) and isinstance(ecg, Iterable) and not hasattr(ecg, "shape"):
+        elif isinstance(ecg, Iterable) and not isinstance(ecg, list | str | Mapping | np.ndarray | torch.Tensor):
             # A data set, a column of one, a generator: streamed, never held whole.
             ecg = (item for item in ecg)
+        if isinstance(ecg, list) and not ecg:
+            return []
         return super().__call__(ecg, **kwargs)
 
     def _sanitize_parameters(self, **kwargs) -> tuple[dict, dict, dict]:
@@ -63,9 +66,14 @@ class EcgPipeline(Pipeline):
 
     def get_iterator(self, inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params):
         # The processor is vectorised over recordings, so a batch is made before it, not after.
-        inputs = iter(inputs)
+        inputs, done = iter(inputs), 0
         while batch := list(islice(inputs, batch_size)):
-            outputs = self.forward(self.preprocess(batch, **preprocess_params), **forward_params)
+            try:
+                prepared = self.preprocess(batch, **preprocess_params)
+            except EcgError as error:
+                raise EcgError(f"{error} (in a batch that begins with recording {done} of the input)") from None
+            outputs = self.forward(prepared, **forward_params)
+            done += len(batch)
             for row in range(len(batch)):
                 yield self.postprocess(outputs[row : row + 1], **postprocess_params)
 
@@ -79,7 +87,7 @@ class EcgPipeline(Pipeline):
         per_window = self._represent({**model_inputs, "ecg_values": values.to(self.model.dtype)}, **options).float()
         pooled = per_window.new_zeros(int(index.max()) + 1, per_window.shape[1])
         reduce = {"mean": "mean", "max": "amax"}[window_pooling]
-        return pooled.index_reduce(0, index, per_window, reduce, include_self=False)
+        return pooled.scatter_reduce(0, index[:, None].expand_as(per_window), per_window, reduce, include_self=False)
 
     def _represent(self, inputs: dict[str, torch.Tensor], **options) -> torch.Tensor:
         """What the model says of each window, `(windows, features)`; this is what is pooled."""
@@ -104,8 +112,8 @@ class ZeroShotEcgClassificationPipeline(EcgPipeline):
         """
         Args:
             ecg: recordings, see [`EcgPipeline`].
-            candidate_labels (`list[str]` or `dict[str, list[str]]`): labels as one types them, or labels with the
-                prompts that say each. A label that the glossary knows, by name or code, is said in the ways of
+            candidate_labels (`list[str]`, `str` with commas, or `dict[str, list[str]]`): labels as one types them, or
+                labels with the prompts that say each. A label that the glossary knows, by name or code, is said in the ways of
                 reports; another is taken as it stands.
             hypothesis_template (`str` or `list[str]`, defaults to `"{}"`): text in which {} is the label.
             multi_label (`bool`, defaults to `False`): judge each label by itself instead of sharing out a sum of 1.
@@ -124,12 +132,14 @@ class ZeroShotEcgClassificationPipeline(EcgPipeline):
             kwargs["candidate_labels"] = candidate_labels
         return super().__call__(ecg, **kwargs)
 
-    def _sanitize_parameters(self, candidate_labels=None, hypothesis_template="{}", **kwargs):
+    def _sanitize_parameters(self, candidate_labels=None, hypothesis_template=None, **kwargs):
         preprocess, forward, postprocess = super()._sanitize_parameters(**kwargs)
+        if isinstance(candidate_labels, str):
+            candidate_labels = [label.strip() for label in candidate_labels.split(",")]
         if candidate_labels is not None:
-            if isinstance(candidate_labels, str):
-                candidate_labels = candidate_labels.split(",")
-            forward["labels"] = postprocess["labels"] = self._embed_once(candidate_labels, hypothesis_template)
+            forward["candidate_labels"] = postprocess["candidate_labels"] = candidate_labels
+        if hypothesis_template is not None:
+            forward["hypothesis_template"] = hypothesis_template
         return preprocess, forward, postprocess
 
     def _embed_once(self, candidate_labels, hypothesis_template) -> LabelEmbeddings:
@@ -143,17 +153,17 @@ class ZeroShotEcgClassificationPipeline(EcgPipeline):
         options = {name: kwargs.pop(name) for name in ("multi_label", "top_k") if name in kwargs}
         return super()._postprocess_options(**kwargs) | options
 
-    def _represent(self, inputs, labels: LabelEmbeddings | None = None):
-        if labels is None:
+    def _represent(self, inputs, candidate_labels=None, hypothesis_template="{}"):
+        if candidate_labels is None:
             raise ValueError('Pass candidate_labels, such as candidate_labels=["normal ECG", "atrial fibrillation"].')
         embeds = F.normalize(self.model.get_ecg_features(**inputs).pooler_output.float(), dim=-1)
-        return labels.logits(embeds)
+        return self._embed_once(candidate_labels, hypothesis_template).logits(embeds)
 
     def postprocess(
-        self, logits: torch.Tensor, labels: LabelEmbeddings, multi_label: bool = False, top_k: int | None = None
+        self, logits: torch.Tensor, candidate_labels, multi_label: bool = False, top_k: int | None = None
     ) -> list[dict[str, Any]]:
         scores = logits[0].sigmoid() if multi_label else logits[0].softmax(-1)
-        return _ranked(labels.labels, scores, top_k)
+        return _ranked(list(candidate_labels), scores, top_k)
 
 
 class EcgClassificationPipeline(EcgPipeline):

@@ -25,7 +25,7 @@ Chapman-Shaoxing-Ningbo name beyond them. Three rules settle what a name stands 
 import re
 from dataclasses import dataclass, replace
 
-__all__ = ["ABNORMAL", "CPSC2018_LABELS", "CSN_LABELS", "FINDINGS", "NORMAL", "Finding", "find", "prompts"]
+__all__ = ["CPSC2018_LABELS", "CSN_LABELS", "FINDINGS", "Finding", "find", "opposites", "prompts"]
 
 
 @dataclass(frozen=True)
@@ -1777,5 +1777,16 @@ def prompts(label: str) -> tuple[str, ...]:
     return finding.english + finding.german if finding else (" ".join(label.lower().split()),)
 
 
-NORMAL = prompts("NORM")
-ABNORMAL = prompts("ABNORM")
+# What a finding is told from: a normal ECG, unless it is itself part of one.
+_OPPOSITES = {"NORM": ("MI", "STTC", "CD", "HYP"), "SR": ("AFIB", "AFLT", "PACE")}
+
+
+def opposites(label: str) -> tuple[str, ...]:
+    """Return the codes of the findings that a label is told from.
+
+    Example:
+        >>> opposites("left bundle branch block"), opposites("sinus rhythm")
+        (('NORM',), ('AFIB', 'AFLT', 'PACE'))
+    """
+    finding = find(label)
+    return _OPPOSITES.get(finding.code, ("NORM",)) if finding else ("NORM",)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from merit.processing import prompts_merit
-from merit.processing.prompts_merit import ABNORMAL, CPSC2018_LABELS, CSN_LABELS, FINDINGS, NORMAL, find, prompts
+from merit.processing.prompts_merit import CPSC2018_LABELS, CSN_LABELS, FINDINGS, find, opposites, prompts
 from merit.training.reports import clean_report
 
 PTBXL_ROOT = os.environ.get("PTBXL_ROOT", "")
@@ -217,9 +217,14 @@ def test_phrases_are_written_as_reports_are():
 
 def test_normal_prompts_name_nothing_abnormal():
     allowed = {"normal", "normales", "ecg", "ekg", "sinus", "rhythm", "sinusrhythmus", "lagetyp", "tracing", "is"}
-    assert set(re.findall(r"\w+", " ".join(NORMAL))) <= allowed
-    assert not set(NORMAL) & set(ABNORMAL)
-    assert all(re.search(r"abnorm|path|review", phrase) for phrase in ABNORMAL)
+    assert set(re.findall(r"\w+", " ".join(prompts("NORM")))) <= allowed
+
+
+def test_a_label_is_told_from_a_normal_ecg_unless_it_is_part_of_one():
+    assert opposites("Linksschenkelblock") == opposites("some new finding") == ("NORM",)
+    assert "NORM" not in opposites("Normal ECG")
+    assert not {"SR", "NORM"} & set(opposites("sinus rhythm"))
+    assert all(code in FINDINGS for label in FINDINGS for code in opposites(label))
 
 
 def test_left_is_never_said_for_right():
