@@ -1,5 +1,6 @@
 """Pretraining MERIT with the Trainer: a recipe, a data set, a folder that others load."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -43,6 +44,20 @@ TRAINING_DEFAULTS = {
 }
 
 
+class _RecipeLoader(yaml.SafeLoader):
+    """YAML in which 1e-3 is a number, as everywhere but in YAML 1.1."""
+
+
+_RecipeLoader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), [*"-+0123456789"])
+
+
+def _read_yaml(text: str, name: str) -> Any:
+    try:
+        return yaml.load(text, _RecipeLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{name} is not YAML: {error}") from None
+
+
 def recipe_names() -> list[str]:
     """The recipes that come with the package."""
     return sorted(Path(entry.name).stem for entry in RECIPES.iterdir() if entry.name.endswith(".yaml"))
@@ -66,7 +81,9 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     source = RECIPES / f"{name}.yaml" if name in recipe_names() else Path(name)
     if not source.is_file():
         raise ValueError(f"There is no recipe {name!r}: name one of {', '.join(recipe_names())}, or a YAML file.")
-    recipe = yaml.safe_load(source.read_text(encoding="utf-8")) or {}
+    recipe = _read_yaml(source.read_text(encoding="utf-8"), f"Recipe {name!r}") or {}
+    if not isinstance(recipe, dict):
+        raise ValueError(f"Recipe {name!r} has no fields; recipes have {', '.join(sorted(RECIPE_FIELDS))}.")
     for override in overrides:
         path, separator, value = override.partition("=")
         if not separator or not path:
@@ -77,7 +94,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
                 raise ValueError(f"{override!r}: {parent} is a value, not a group of settings.")
-        node[last] = yaml.safe_load(value)
+        node[last] = _read_yaml(value, repr(override))
     if unknown := sorted(set(recipe) - RECIPE_FIELDS):
         raise ValueError(f"Recipe {name!r} has {', '.join(unknown)}; recipes have {', '.join(sorted(RECIPE_FIELDS))}.")
     return recipe

@@ -1,6 +1,7 @@
 """A WordPiece tokenizer trained on the reports themselves: two thousand words of three languages need no larger one."""
 
 from collections.abc import Iterable
+from itertools import chain
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -12,17 +13,19 @@ SPECIAL_TOKENS = {
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
 }
+# Every letter a user may type has a piece, at the start of a word and within it, seen in the reports or not.
+LETTERS = "abcdefghijklmnopqrstuvwxyzäöüßåéèâ0123456789.,;:-/()%&+<>'"
 
 
 def train_tokenizer(
     reports: Iterable[str], vocab_size: int = 4096, model_max_length: int = 96
 ) -> PreTrainedTokenizerFast:
     """
-    Train a lower-casing WordPiece tokenizer.
+    Train a lower-casing WordPiece tokenizer. The same reports give the same tokenizer.
 
     Args:
         reports: texts; empty ones are passed over.
-        vocab_size: upper limit; a small corpus gives fewer pieces.
+        vocab_size: upper limit, beyond the pieces of single letters; a small corpus gives fewer.
         model_max_length: tokens at which longer reports are cut.
 
     Raises:
@@ -36,19 +39,19 @@ def train_tokenizer(
     reports = [report for report in reports if report.strip()]
     if not reports:
         raise ValueError("No report has any text: there is nothing to train a tokenizer on.")
-    tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIAL_TOKENS["unk_token"]))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    # Every letter a user may type has a piece, seen in the reports or not.
-    alphabet = list("abcdefghijklmnopqrstuvwxyzäöüßåéèâ0123456789.,;:-/()%&+<>'")
+    learner = _wordpiece({})
+    # The trainer numbers letters in an order that differs between processes, and so what it learns of equally frequent
+    # pairs; only special tokens keep their order. Hence letters are special to it, and its vocabulary is all we keep.
+    letters = sorted({*LETTERS, *chain.from_iterable(map(learner.normalizer.normalize_str, reports))})
+    letters = [letter for letter in letters if not letter.isspace()]
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size,
         min_frequency=2,
-        special_tokens=list(SPECIAL_TOKENS.values()),
-        initial_alphabet=alphabet,
+        special_tokens=[*SPECIAL_TOKENS.values(), *letters, *(f"##{letter}" for letter in letters)],
         show_progress=False,
     )
-    tokenizer.train_from_iterator(reports, trainer)
+    learner.train_from_iterator(reports, trainer)
+    tokenizer = _wordpiece(learner.get_vocab())
     cls, sep = SPECIAL_TOKENS["cls_token"], SPECIAL_TOKENS["sep_token"]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{cls} $A {sep}",
@@ -61,3 +64,10 @@ def train_tokenizer(
         model_input_names=["input_ids", "attention_mask"],
         **SPECIAL_TOKENS,
     )
+
+
+def _wordpiece(vocabulary: dict[str, int]) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=SPECIAL_TOKENS["unk_token"]))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer
