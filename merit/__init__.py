@@ -26,9 +26,14 @@ _HOMES = {
     "EcgClassificationPipeline": "processing.pipelines_merit",
     "EcgFeatureExtractionPipeline": "processing.pipelines_merit",
     "ZeroShotEcgClassificationPipeline": "processing.pipelines_merit",
+    "MeritCollator": "training.collator",
+    "label_names": "training.ptbxl",
+    "load_ptbxl": "training.ptbxl",
+    "export": "hub_cards.export",
 }
 
 if TYPE_CHECKING:
+    from .hub_cards.export import export
     from .modeling_merit.configuration_merit import MeritConfig, MeritEcgConfig
     from .modeling_merit.modeling_merit import (
         MeritEcgModel,
@@ -45,6 +50,8 @@ if TYPE_CHECKING:
     )
     from .processing.processing_merit import MeritProcessor
     from .processing.recordings_merit import EcgError
+    from .training.collator import MeritCollator
+    from .training.ptbxl import label_names, load_ptbxl
 
 
 def __getattr__(name: str):
@@ -78,7 +85,19 @@ def _register_configs(ours):
     AutoConfig.register("merit_ecg", ours.MeritEcgConfig)
     # A published folder names pipeline code for those without this package; with it, the registered pipelines serve,
     # and need no trust in remote code.
-    ours.MeritConfig.custom_pipelines = property(lambda config: {}, lambda config, value: None)
+    ours.MeritConfig.custom_pipelines = property(_registered_pipeline, lambda config, value: None)
+
+
+class _Registered(dict):
+    """Lists the pipeline of a checkpoint, so that `pipeline(model=...)` knows the task, but has no code for it."""
+
+    def __contains__(self, task):
+        return False
+
+
+def _registered_pipeline(config) -> _Registered:
+    classifies = "MeritForEcgClassification" in (config.architectures or ())
+    return _Registered({"ecg-classification" if classifies else "zero-shot-ecg-classification": {}})
 
 
 @when_imported("merit.modeling_merit.modeling_merit")

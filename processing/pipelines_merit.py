@@ -71,7 +71,8 @@ class EcgPipeline(Pipeline):
             try:
                 prepared = self.preprocess(batch, **preprocess_params)
             except EcgError as error:
-                raise EcgError(f"{error} (in a batch that begins with recording {done} of the input)") from None
+                where = f" (in the batch that begins with recording {done} of the input)" if done else ""
+                raise EcgError(f"{error}{where}") from None
             outputs = self.forward(prepared, **forward_params)
             done += len(batch)
             for row in range(len(batch)):
@@ -113,8 +114,8 @@ class ZeroShotEcgClassificationPipeline(EcgPipeline):
         Args:
             ecg: recordings, see [`EcgPipeline`].
             candidate_labels (`list[str]`, `str` with commas, or `dict[str, list[str]]`): labels as one types them, or
-                labels with the prompts that say each. A label that the glossary knows, by name or code, is said in the ways of
-                reports; another is taken as it stands.
+                labels with the prompts that say each. A label that the glossary knows, by name or code, is said in the
+                ways of reports; another is taken as it stands.
             hypothesis_template (`str` or `list[str]`, defaults to `"{}"`): text in which {} is the label.
             multi_label (`bool`, defaults to `False`): judge each label by itself instead of sharing out a sum of 1.
             top_k (`int`, *optional*): only the best labels.

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 import yaml
 from datasets import Dataset, DatasetDict
+from huggingface_hub.errors import StrictDataclassError
 from transformers import Trainer, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from ..modeling_merit.configuration_merit import MeritConfig
+from ..modeling_merit.configuration_merit import MeritConfig, MeritEcgConfig
 from ..modeling_merit.modeling_merit import MeritForPreTraining
 from ..processing.feature_extraction_merit import MeritFeatureExtractor
 from ..processing.processing_merit import MeritProcessor
@@ -166,7 +167,16 @@ def build(recipe: Mapping[str, Any], reports: Sequence[str]) -> tuple[MeritForPr
         "vocab_size": len(tokenizer),
         "pad_token_id": tokenizer.pad_token_id,
     }
-    config = MeritConfig(**{**model, "text_config": text_config})
+    for name, fields, kind in (
+        ("model", model, MeritConfig),
+        ("ecg_config", model.get("ecg_config", {}), MeritEcgConfig),
+    ):
+        if unknown := sorted(set(fields) - set(kind.__dataclass_fields__)):
+            raise ValueError(f"The recipe's {name} has {', '.join(unknown)}, which {kind.__name__} does not have.")
+    try:
+        config = MeritConfig(**{**model, "text_config": text_config})
+    except StrictDataclassError as error:
+        raise ValueError(f"The recipe's model settings are not those of MeritConfig: {error}") from None
     if config.ecg_config.sampling_rate != feature_extractor.sampling_rate:
         raise ValueError(
             f"The recipe's processor works at {feature_extractor.sampling_rate} Hz, "
