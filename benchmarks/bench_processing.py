@@ -13,14 +13,9 @@ All files are read once before, so that none comes from the disk. Figures are me
 
 import argparse
 import itertools
-import json
 import os
-import platform
 import statistics
-import subprocess
-import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -28,16 +23,21 @@ import scipy.signal
 import torch
 import wfdb
 from merit.processing.feature_extraction_merit import MeritFeatureExtractor
+from merit.training.results import provenance, write_json
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds records100 or records500")
+    parser.add_argument(
+        "--data", type=Path, default=os.environ.get("PTBXL_ROOT"), help="holds records100, records500 ($PTBXL_ROOT)"
+    )
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     parser.add_argument("--records", type=int, default=480, help="records of each rate")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--batch-size", type=int, default=64)
     args = parser.parse_args()
+    if args.data is None:
+        parser.error("name a folder with --data or in PTBXL_ROOT")
 
     rows = [measure(folder, args) for name in ("records100", "records500") if (folder := args.data / name).is_dir()]
     if not rows:
@@ -48,7 +48,7 @@ def main() -> None:
         figures = f"{rates['merit']:9.0f} {rates['plain']:9.0f} {row['ratio']:6.1f}x {rates['floor']:9.0f}"
         print(f"{row['folder']:>10} {figures}")
     if args.output:
-        args.output.write_text(json.dumps({"results": rows, **circumstances()}, indent=2) + "\n")
+        write_json(args.output, {**provenance(), "results": rows})
 
 
 def measure(folder: Path, args: argparse.Namespace) -> dict:
@@ -90,21 +90,6 @@ def measure(folder: Path, args: argparse.Namespace) -> dict:
         "records_per_second": {name: len(paths) / statistics.median(values) for name, values in seconds.items()},
         "ratio": statistics.median(p / m for p, m in zip(seconds["plain"], seconds["merit"])),
         "seconds": seconds,
-    }
-
-
-def circumstances() -> dict:
-    root = Path(__file__).parents[1]
-    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-    return {
-        "command": " ".join(sys.argv),
-        "commit": git.stdout.strip() or None,
-        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
-        "threads": torch.get_num_threads(),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "scipy", "torch", "transformers", "wfdb")},
-        },
     }
 
 

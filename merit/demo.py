@@ -9,9 +9,10 @@ from transformers import AutoModel, AutoProcessor
 from transformers.trainer_utils import set_seed
 
 from .hub_cards.export import export
-from .training.evaluation import evaluate, provenance, write_json
+from .training.evaluation import evaluate
 from .training.pretraining import load_recipe, pretrain
 from .training.ptbxl import label_names, load_ptbxl
+from .training.results import provenance, write_json
 from .training.simulated_ptbxl import write_simulated_ptbxl
 
 SIMULATED_RECORDS = 6000
@@ -50,7 +51,10 @@ def run(data: str | None, output: str) -> None:
     say("Evaluating the same model before training")
     set_seed(0)
     results["random_initialisation"] = evaluate(AutoModel.from_config(model.config), processor, dataset, tasks)
-    write_json(folder / "results.json", {**provenance(), "data": str(root), "recipe": recipe, "auc": results})
+    write_json(
+        folder / "results.json",
+        {**provenance(root), "recipe": recipe, "seconds": round(time.monotonic() - started), "auc": results},
+    )
     for task in tasks:
         print(format_table(task, label_names(dataset["train"], task), results))
 

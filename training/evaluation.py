@@ -1,12 +1,6 @@
-"""What a checkpoint knows: zero-shot and linear-probe AUC on the published folds, written to a result file."""
+"""What a checkpoint knows: zero-shot and linear-probe AUC on the published folds."""
 
-import json
-import os
-import platform
-import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,28 +102,3 @@ def evaluate(model, processor, dataset: DatasetDict, tasks: Sequence[str] = ("su
         )
         results["linear_probe"][task] = linear_probe(features, targets, labels)
     return results
-
-
-def provenance() -> dict[str, Any]:
-    """Where a result comes from: command, commit, versions, machine."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
-    return {
-        "command": " ".join(["merit", *sys.argv[1:]]),
-        "commit": commit or "not a git checkout",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-    }
-
-
-def write_json(path: str | Path, content: dict[str, Any]) -> None:
-    """Write a result file whole or not at all."""
-    temporary = Path(f"{path}.unfinished")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)

@@ -1,0 +1,91 @@
+"""The zero-shot pipeline: time for one record, records per second in batches; and what importing costs.
+
+    python benchmarks/bench_pipeline.py --model FOLDER [--data PTBXL] [--output results.json]
+
+Two ways in turn, several times over: paths through the pipeline one by one, and in batches. The floor of a batch is
+the ECG encoder alone on tensors that are ready. Imports are timed in fresh processes, in turn. Figures are medians.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from merit.training.results import provenance, write_json
+from transformers import pipeline
+
+LABELS = ["normal ECG", "myocardial infarction", "left bundle branch block", "atrial fibrillation", "LVH"]
+IMPORTS = ("merit", "transformers", "torch")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="exported folder")
+    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="PTB-XL tree ($PTBXL_ROOT)")
+    parser.add_argument("--output", type=Path, help="JSON file for the results")
+    parser.add_argument("--records", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=7)
+    args = parser.parse_args()
+    if args.data is None:
+        parser.error("name a PTB-XL tree with --data or in PTBXL_ROOT")
+    paths = [str(path.with_suffix("")) for path in sorted(Path(args.data).glob("records100/*/*.hea"))[: args.records]]
+
+    started = time.perf_counter()
+    classifier = pipeline("zero-shot-ecg-classification", model=args.model)
+    classifier(paths[0], candidate_labels=LABELS)
+    first_answer = time.perf_counter() - started
+
+    def one_by_one() -> None:
+        for path in paths[: args.batch_size]:
+            classifier(path, candidate_labels=LABELS)
+
+    def batches() -> None:
+        classifier(paths, candidate_labels=LABELS, batch_size=args.batch_size)
+
+    ready = classifier.preprocess(paths[: args.batch_size])
+    del ready["record_index"]
+
+    @torch.inference_mode()
+    def encoder() -> None:
+        for _ in range(0, len(paths), args.batch_size):
+            classifier.model.get_ecg_features(**ready)
+
+    rounds = {"one_by_one": one_by_one, "batches": batches, "encoder": encoder}
+    seconds = {name: [] for name in rounds}
+    imports = {name: [] for name in IMPORTS}
+    for repeat in range(args.repeats + 1):
+        for name, run in rounds.items():
+            start = time.perf_counter()
+            run()
+            if repeat:  # the first round warms up
+                seconds[name].append(time.perf_counter() - start)
+        for name in IMPORTS:
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", f"import {name}"], check=True)
+            if repeat:
+                imports[name].append(time.perf_counter() - start)
+
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    results = {
+        "milliseconds_for_one_record": 1000 * median["one_by_one"] / min(len(paths), args.batch_size),
+        "records_per_second_in_batches": len(paths) / median["batches"],
+        "records_per_second_encoder_alone": len(paths) / median["encoder"],
+        "seconds_to_load_and_first_answer": first_answer,
+        "import_seconds": {name: statistics.median(values) for name, values in imports.items()},
+        "batch_size": args.batch_size,
+        "parameters": classifier.model.num_parameters(),
+        "threads": torch.get_num_threads(),
+    }
+    for name, value in results.items():
+        print(f"{name:<34} {value if not isinstance(value, float) else round(value, 2)}")
+    if args.output:
+        write_json(args.output, {**provenance(), "results": results, "seconds": seconds})
+
+
+if __name__ == "__main__":
+    main()

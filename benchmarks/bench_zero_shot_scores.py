@@ -1,0 +1,70 @@
+"""How the score of a label is best made, compared on fold 9 of PTB-XL: macro AUC of each way on each task.
+
+    python benchmarks/bench_zero_shot_scores.py --model FOLDER [--data PTBXL] [--output results.json]
+
+The last row is what the pipeline does. Fold 10 is not read.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from merit.processing.prompts_merit import opposites, prompts
+from merit.processing.zero_shot_merit import embed_ensembles, embed_labels
+from merit.training.evaluation import aucs, embed
+from merit.training.ptbxl import label_names, load_ptbxl
+from merit.training.results import provenance, write_json
+from transformers import AutoModel, AutoProcessor
+
+TASKS = ("super", "sub", "form", "rhythm", "all")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="exported folder")
+    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="PTB-XL tree ($PTBXL_ROOT)")
+    parser.add_argument("--output", type=Path, help="JSON file for the results")
+    args = parser.parse_args()
+    if args.data is None:
+        parser.error("name a PTB-XL tree with --data or in PTBXL_ROOT")
+    model, processor = AutoModel.from_pretrained(args.model).eval(), AutoProcessor.from_pretrained(args.model)
+    validation = load_ptbxl(args.data)["validation"]
+    ecg = torch.from_numpy(embed(model, processor, validation, name="fold 9")[1])
+
+    results: dict[str, dict[str, float]] = {}
+    for task in TASKS:
+        labels = label_names(validation, task)
+        targets = np.asarray(validation.with_format("numpy")[f"labels_{task}"])
+        for way, directions in ways(model, processor.tokenizer, labels).items():
+            scores = (ecg @ directions.T).numpy()
+            results.setdefault(way, {})[task] = aucs(targets, scores, labels)["macro"]
+    print(f"{'macro AUC on fold 9':<44}" + "".join(f"{task:>8}" for task in TASKS))
+    for way, figures in results.items():
+        print(f"{way:<44}" + "".join(f"{figures[task]:8.3f}" for task in TASKS))
+    if args.output:
+        write_json(args.output, {**provenance(args.data), "macro_auc": results})
+
+
+def ways(model, tokenizer, labels: list[str]) -> dict[str, torch.Tensor]:
+    """Directions `(labels, dim)` whose product with ECG embeddings ranks recordings."""
+    typed = embed_ensembles(model, tokenizer, [[label.lower()] for label in labels])
+    said = embed_ensembles(model, tokenizer, [prompts(label) for label in labels])
+    normal = embed_ensembles(model, tokenizer, [prompts("NORM")])
+    opposite = torch.stack(
+        [embed_ensembles(model, tokenizer, [prompts(c) for c in opposites(label)]).mean(0) for label in labels]
+    )
+    return {
+        "the code as it stands": typed,
+        "prompts of the glossary": said,
+        "prompts, centred on the other labels": said - said.mean(0),
+        "prompts minus normal": said - normal,
+        "prompts minus half of the opposite": said - 0.5 * F.normalize(opposite, dim=-1),
+        "prompts minus the opposite (the pipeline)": embed_labels(model, tokenizer, labels).directions,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Result files: figures together with where they come from."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn", "wfdb")
+
+
+def provenance(data: str | Path | None = None) -> dict[str, Any]:
+    """
+    Command, commit, versions and machine of this process, and the version of the data set.
+
+    Args:
+        data: root of a PTB-XL tree; its database file is named by hash. A root that stands in the environment variable
+            PTBXL_ROOT is called so in the command.
+    """
+    program = Path(sys.argv[0])
+    command = f"python {program.parent.name}/{program.name}" if program.suffix == ".py" else program.name
+    command = " ".join([command, *sys.argv[1:]])
+    if root := os.environ.get("PTBXL_ROOT"):
+        command = command.replace(root, "$PTBXL_ROOT")
+    git = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    commit = subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True, check=False).stdout.strip()
+    facts = {
+        "command": command,
+        "commit": commit or "not a git checkout",
+        "machine": {"architecture": platform.machine(), "cores": os.cpu_count()},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+    }
+    if data is not None:
+        database = (Path(data) / "ptbxl_database.csv").read_bytes()
+        facts["data"] = {
+            "records": database.count(b"records100/"),
+            "database_sha256": hashlib.sha256(database).hexdigest(),
+        }
+    return facts
+
+
+def write_json(path: str | Path, content: dict[str, Any]) -> None:
+    """Write a result file whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.unfinished")
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
