@@ -7,6 +7,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 TOKENIZATIONS = ("time", "lead_time")
+_SIZES = ("hidden_size", "num_attention_heads", "intermediate_size")
 
 
 @strict
@@ -66,6 +67,7 @@ class MeritEcgConfig(PreTrainedConfig):
         """Called by `@strict` after construction."""
         if self.tokenization not in TOKENIZATIONS:
             raise ValueError(f"tokenization must be one of {TOKENIZATIONS}, not {self.tokenization!r}.")
+        _require_positive(self, *_SIZES, "patch_length", "sampling_rate", "max_duration")
         if self.hidden_size % (2 * self.num_attention_heads):
             raise ValueError(
                 f"hidden_size ({self.hidden_size}) must be a multiple of twice num_attention_heads "
@@ -75,8 +77,6 @@ class MeritEcgConfig(PreTrainedConfig):
             raise ValueError(
                 f"pooled_layer {self.pooled_layer} does not exist among {self.num_hidden_layers + 1} hidden states."
             )
-        if self.patch_length < 1:
-            raise ValueError(f"patch_length must be at least 1, not {self.patch_length}.")
         if not self.lead_names or len(set(self.lead_names)) != len(self.lead_names):
             raise ValueError(f"lead_names must name each lead once, not {self.lead_names}.")
 
@@ -150,6 +150,8 @@ class MeritConfig(PreTrainedConfig):
 
     def validate_objective(self):
         """Called by `@strict` after construction."""
+        _require_positive(self, "projection_dim", *(f"decoder_{size}" for size in _SIZES))
+        self.decoder_config().validate_ecg()
         if min(self.alignment_weight, self.reconstruction_weight) < 0:
             raise ValueError("alignment_weight and reconstruction_weight must not be negative.")
         if self.alignment_weight == self.reconstruction_weight == 0:
@@ -176,7 +178,15 @@ _SMALL_BERT = {
 
 def _text_config(model_type: str = "bert", **fields) -> PreTrainedConfig:
     defaults = _SMALL_BERT if model_type == "bert" else {}
+    if model_type not in CONFIG_MAPPING:
+        raise ValueError(f"text_config: transformers knows no model type {model_type!r}.")
     return CONFIG_MAPPING[model_type](**{**defaults, **fields})
+
+
+def _require_positive(config: PreTrainedConfig, *names: str):
+    for name in names:
+        if getattr(config, name) <= 0:
+            raise ValueError(f"{name} must be positive, not {getattr(config, name)}.")
 
 
 __all__ = ["MeritConfig", "MeritEcgConfig"]

@@ -24,8 +24,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
-from transformers.utils import ModelOutput, can_return_tuple
-from transformers.utils.generic import merge_with_config_defaults
+from transformers.utils.generic import ModelOutput, can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_merit import MeritConfig, MeritEcgConfig
@@ -49,11 +48,11 @@ class MeritOutput(ModelOutput):
         text_model_output (`BaseModelOutputWithPooling`): output of the text encoder.
     """
 
-    loss: torch.FloatTensor | None = None
-    logits_per_ecg: torch.FloatTensor | None = None
-    logits_per_text: torch.FloatTensor | None = None
-    ecg_embeds: torch.FloatTensor | None = None
-    text_embeds: torch.FloatTensor | None = None
+    loss: torch.Tensor | None = None
+    logits_per_ecg: torch.Tensor | None = None
+    logits_per_text: torch.Tensor | None = None
+    ecg_embeds: torch.Tensor | None = None
+    text_embeds: torch.Tensor | None = None
     ecg_model_output: BaseModelOutputWithPooling | None = None
     text_model_output: BaseModelOutputWithPooling | None = None
 
@@ -77,13 +76,13 @@ class MeritForPreTrainingOutput(ModelOutput):
         hidden (`torch.BoolTensor` of shape `(batch, leads, patches)`): recorded cells that were not seen.
     """
 
-    loss: torch.FloatTensor | None = None
-    alignment_information: torch.FloatTensor | None = None
-    reconstruction_information: torch.FloatTensor | None = None
-    ecg_embeds: torch.FloatTensor | None = None
-    text_embeds: torch.FloatTensor | None = None
-    reconstruction: torch.FloatTensor | None = None
-    hidden: torch.BoolTensor | None = None
+    loss: torch.Tensor | None = None
+    alignment_information: torch.Tensor | None = None
+    reconstruction_information: torch.Tensor | None = None
+    ecg_embeds: torch.Tensor | None = None
+    text_embeds: torch.Tensor | None = None
+    reconstruction: torch.Tensor | None = None
+    hidden: torch.Tensor | None = None
 
 
 def alignment_information(
@@ -120,10 +119,13 @@ def reconstruction_information(x: torch.Tensor, x_hat: torch.Tensor, hidden: tor
         x (`torch.FloatTensor` of shape `(batch, leads, patches, patch_length)`): the signal, each lead standardised.
         x_hat (`torch.FloatTensor` of the same shape): its prediction.
         hidden (`torch.BoolTensor` of shape `(batch, leads, patches)`): the cells to be predicted.
+
+    Returns:
+        `torch.FloatTensor` (scalar): at most 6.9, when the error is a thousandth of the signal; 0 if nothing is hidden.
     """
     squared_error = (x_hat - x).square().mean(-1)
     mse = (squared_error * hidden).sum() / hidden.sum().clamp(min=1)
-    return -0.5 * torch.log(mse)
+    return -0.5 * torch.log(torch.where(hidden.any(), mse, 1.0).clamp(min=1e-6))
 
 
 def merit_objective(
@@ -160,11 +162,17 @@ def gather_with_gradient(tensor: torch.Tensor) -> torch.Tensor:
 
 def report_keys(input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
     """A 64-bit key for each row of tokens, equal for equal texts whatever their padding; shape `(batch,)`."""
-    multipliers = torch.arange(1, input_ids.shape[1] + 1, device=input_ids.device)
-    # Odd multipliers far apart: a polynomial hash modulo 2**64, by wrap-around.
-    multipliers = (multipliers * 6364136223846793005 + 1442695040888963407) | 1
-    tokens = input_ids + 1 if attention_mask is None else (input_ids + 1) * attention_mask
-    return (tokens * tokens * multipliers + tokens * multipliers.flip(0)[:1]).sum(-1)
+    mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.to(input_ids.dtype)
+    # Each position has a factor of its own, as good as random: the finaliser of SplitMix64, with wrap-around.
+    factors = mask.cumsum(-1) * -7046029254386353131
+    factors = (factors ^ (factors >> 30)) * -4658895280553007687
+    factors = (factors ^ (factors >> 27)) * -7723592293110705685
+    return ((input_ids + 1) * mask * factors).sum(-1)
+
+
+def num_visible(count, mask_ratio: float):
+    """How many of `count` (a number or a tensor) stay visible. A half goes up, in single and double precision alike."""
+    return (count * (1 - mask_ratio) + 0.501) // 1
 
 
 def random_visibility(
@@ -193,9 +201,9 @@ def random_visibility(
     patch_recorded = recorded.any(1)
     time_rank = noise.sum(1).masked_fill(~patch_recorded, float("inf")).argsort(-1).argsort(-1)
     num_patches = patch_recorded.sum(-1, keepdim=True)
-    keep_patches = (num_patches * (1 - time_mask_ratio)).round().long().clamp(min=1)
+    keep_patches = num_visible(num_patches, time_mask_ratio).clamp(min=1)
     lead_rank = noise.masked_fill(~recorded, float("inf")).argsort(1).argsort(1)
-    keep_leads = (recorded.sum(1, keepdim=True) * (1 - lead_mask_ratio)).round().long().clamp(min=1)
+    keep_leads = num_visible(recorded.sum(1, keepdim=True), lead_mask_ratio).clamp(min=1)
     return recorded & (time_rank < keep_patches)[:, None] & (lead_rank < keep_leads)
 
 
@@ -256,11 +264,12 @@ class MeritEcgEmbeddings(nn.Module):
         batch, num_leads, num_patches, _ = patches.shape
         patches = (patches * visible[..., None]).to(self.projection.weight.dtype)
         positions = torch.arange(num_patches, device=patches.device).expand(batch, -1)
+        leads = self.lead_embedding(torch.arange(num_leads, device=patches.device))
         if self.tokenization == "lead_time":
-            tokens = self.projection(patches) + self.lead_embedding.weight[:, None]
+            tokens = self.projection(patches) + leads[:, None]
             return tokens.flatten(1, 2), positions.repeat(1, num_leads), visible.flatten(1)
         per_patch = visible.transpose(1, 2).to(patches.dtype)
-        tokens = self.projection(patches.transpose(1, 2).flatten(2)) + per_patch @ self.lead_embedding.weight
+        tokens = self.projection(patches.transpose(1, 2).flatten(2)) + per_patch @ leads
         # Keeps the variance of the sum the same however many leads are visible.
         tokens = tokens * (num_leads / per_patch.sum(-1, keepdim=True).clamp(min=1)).sqrt()
         return tokens, positions, visible.any(1)
@@ -382,7 +391,7 @@ class MeritPreTrainedModel(PreTrainedModel):
     config: MeritConfig
     base_model_prefix = "merit"
     main_input_name = "ecg_values"
-    input_modalities = ("time", "text")
+    input_modalities = ["time", "text"]
     # Losses are means over the batch: the Trainer is to average them over accumulated batches itself.
     accepts_loss_kwargs = False
     supports_gradient_checkpointing = True
@@ -392,6 +401,20 @@ class MeritPreTrainedModel(PreTrainedModel):
     _supports_flex_attn = True
     _supports_attention_backend = True
     _can_record_outputs = {"hidden_states": MeritLayer, "attentions": MeritAttention}
+
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs):
+        loaded = super().from_pretrained(*args, **kwargs)
+        # Loading puts new parameters, all of them trainable, in the place of those that were frozen.
+        (loaded[0] if isinstance(loaded, tuple) else loaded).freeze()
+        return loaded
+
+    def post_init(self):
+        super().post_init()
+        self.freeze()
+
+    def freeze(self):
+        """Parameters that the configuration keeps from being trained, or that no loss reaches, ask for no gradient."""
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
@@ -422,7 +445,7 @@ class MeritEcgModel(MeritPreTrainedModel):
 
     config: MeritEcgConfig
     base_model_prefix = "ecg_model"
-    input_modalities = ("time",)
+    input_modalities = ["time"]
     _keys_to_ignore_on_load_unexpected = [*NOT_THE_ECG_ENCODER, r"^norm\.", r"^classifier\."]
 
     def __init__(self, config: MeritEcgConfig):
@@ -437,6 +460,13 @@ class MeritEcgModel(MeritPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module):
         self.embeddings.projection = value
 
+    def freeze_above_pooled_layer(self):
+        """For losses that read `pooler_output` only."""
+        layers, pooled_layer = self.encoder.layers, self.config.pooled_layer % (self.config.num_hidden_layers + 1)
+        if pooled_layer < len(layers):
+            layers[pooled_layer:].requires_grad_(False)
+            self.encoder.norm.requires_grad_(False)
+
     def patchify(
         self, ecg_values: torch.Tensor, lead_mask: torch.Tensor | None = None, sample_mask: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -444,8 +474,8 @@ class MeritEcgModel(MeritPreTrainedModel):
         Cut the signal into patches; samples left over at the end are not seen.
 
         Returns:
-            patches `(batch, leads, patches, patch_length)` and `recorded` `(batch, leads, patches)`: cells whose lead
-            was recorded, every sample of them.
+            patches `(batch, leads, patches, patch_length)`, zero where nothing was recorded, and `recorded`
+            `(batch, leads, patches)`: cells whose lead was recorded, every sample of them.
         """
         batch, num_leads, num_samples = ecg_values.shape
         length, limit = self.config.patch_length, self.config.max_duration * self.config.sampling_rate
@@ -467,7 +497,8 @@ class MeritEcgModel(MeritPreTrainedModel):
         if sample_mask is not None:
             complete = sample_mask[:, : num_patches * length].bool().reshape(batch, num_patches, length).all(-1)
             recorded = recorded & complete[:, None]
-        return patches, recorded
+        # Filled, not multiplied: what stands where nothing was recorded may be NaN.
+        return patches.masked_fill(~recorded[..., None], 0.0), recorded
 
     @merge_with_config_defaults
     @capture_outputs(tie_last_hidden_states=False)
@@ -535,6 +566,9 @@ class MeritModel(MeritPreTrainedModel):
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
         self.post_init()
 
+    def freeze(self):
+        self.ecg_model.freeze_above_pooled_layer()
+
     def get_input_embeddings(self) -> nn.Module:
         return self.text_model.get_input_embeddings()
 
@@ -550,6 +584,7 @@ class MeritModel(MeritPreTrainedModel):
         **kwargs,
     ) -> BaseModelOutputWithPooling:
         """The ECG encoder's output, `pooler_output` projected: `(batch, projection_dim)`, not yet of unit length."""
+        kwargs["return_dict"] = True
         output = self.ecg_model(ecg_values, lead_mask=lead_mask, sample_mask=sample_mask, **kwargs)
         output.pooler_output = self.ecg_projection(output.pooler_output)
         return output
@@ -561,6 +596,7 @@ class MeritModel(MeritPreTrainedModel):
         """The text encoder's output, its mean over tokens projected: `(batch, projection_dim)`, not of unit length."""
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
+        kwargs["return_dict"] = True
         output = self.text_model(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
         pooled = masked_mean(output.last_hidden_state, attention_mask)
         return BaseModelOutputWithPooling(
@@ -605,6 +641,7 @@ class MeritModel(MeritPreTrainedModel):
                 "MeritModel compares ECGs with texts and needs both ecg_values and input_ids; "
                 "for one of them use get_ecg_features or get_text_features."
             )
+        kwargs["return_dict"] = True
         ecg = self.get_ecg_features(ecg_values, lead_mask=lead_mask, sample_mask=sample_mask, **kwargs)
         text = self.get_text_features(input_ids, attention_mask=attention_mask, **kwargs)
         ecg_embeds, text_embeds = (F.normalize(output.pooler_output, dim=-1) for output in (ecg, text))
@@ -628,7 +665,7 @@ class MeritDecoder(MeritPreTrainedModel):
     """From the tokens that the masked branch saw to the signal of every cell."""
 
     config: MeritEcgConfig
-    input_modalities = ("time",)
+    input_modalities = ["time"]
 
     def __init__(self, config: MeritEcgConfig, encoder_hidden_size: int):
         super().__init__(config)
@@ -663,7 +700,8 @@ class MeritDecoder(MeritPreTrainedModel):
         tokens = tokens.scatter(1, kept[..., None].expand_as(hidden_states), hidden_states)
         positions = torch.arange(token_mask.shape[1], device=tokens.device).expand(batch, -1) % num_patches
         if self.lead_embedding is not None:
-            tokens = tokens + self.lead_embedding.weight.repeat_interleave(num_patches, 0)
+            leads = self.lead_embedding(torch.arange(num_leads, device=tokens.device))
+            tokens = tokens + leads.repeat_interleave(num_patches, 0)
         decoded, _ = self.encoder(tokens, positions, token_mask)
         predicted = self.prediction(decoded)
         if self.lead_embedding is None:
@@ -695,12 +733,14 @@ class MeritForPreTraining(MeritModel):
             self.decoder = MeritDecoder._from_config(
                 config.decoder_config(), encoder_hidden_size=config.ecg_config.hidden_size
             )
-        if not config.alignment_weight:
-            # Reconstruction alone: what cannot receive a gradient must not ask for one.
-            for module in (self.text_model, self.text_projection, self.ecg_projection):
-                module.requires_grad_(False)
-            self.logit_scale.requires_grad_(False)
         self.post_init()
+
+    def freeze(self):
+        if not self.config.reconstruction_weight:
+            super().freeze()
+        if not self.config.alignment_weight:
+            for module in (self.text_model, self.text_projection, self.ecg_projection, self.logit_scale):
+                module.requires_grad_(False)
 
     def reconstruct(
         self,
@@ -720,15 +760,15 @@ class MeritForPreTraining(MeritModel):
         visible = random_visibility(recorded, self.config.time_mask_ratio, self.config.lead_mask_ratio, noise)
         tokens, positions, token_mask = self.ecg_model.embeddings(patches, visible)
         # Hidden tokens are left out of the encoder; the number kept is the same for all recordings of a batch.
-        num_kept = max(1, round(recorded.shape[2] * (1 - self.config.time_mask_ratio)))
+        num_kept = max(1, int(num_visible(recorded.shape[2], self.config.time_mask_ratio)))
         if self.config.ecg_config.tokenization == "lead_time":
-            num_kept *= max(1, round(recorded.shape[1] * (1 - self.config.lead_mask_ratio)))
+            num_kept *= max(1, int(num_visible(recorded.shape[1], self.config.lead_mask_ratio)))
         kept = token_mask.int().argsort(dim=-1, descending=True, stable=True)[:, :num_kept]
         tokens = tokens.gather(1, kept[..., None].expand(-1, -1, tokens.shape[-1]))
         seen = token_mask.gather(1, kept)
         encoded, _ = self.ecg_model.encoder(tokens, positions.gather(1, kept), seen)
         x_hat = self.decoder(encoded, seen, kept, recorded)
-        return standardise_leads(patches, recorded), x_hat, recorded & ~visible
+        return standardise_leads(patches.float(), recorded), x_hat, recorded & ~visible
 
     @can_return_tuple
     def forward(
@@ -753,13 +793,13 @@ class MeritForPreTraining(MeritModel):
         if self.config.alignment_weight:
             if input_ids is None:
                 raise ValueError("input_ids are missing: alignment_weight is not 0, so each ECG needs its report.")
-            ecg = self.get_ecg_features(ecg_values, lead_mask=lead_mask, sample_mask=sample_mask).pooler_output
-            text = self.get_text_features(input_ids, attention_mask=attention_mask).pooler_output
+            ecg = self.get_ecg_features(ecg_values, lead_mask, sample_mask, return_dict=True).pooler_output
+            text = self.get_text_features(input_ids, attention_mask, return_dict=True).pooler_output
             ecg_embeds, text_embeds = F.normalize(ecg, dim=-1), F.normalize(text, dim=-1)
             information_zt = self.alignment(ecg, text, input_ids, attention_mask)
         if self.config.reconstruction_weight:
             x, x_hat, hidden = self.reconstruct(ecg_values, lead_mask, sample_mask, noise)
-            information_zx = reconstruction_information(x.float(), x_hat.float(), hidden)
+            information_zx = reconstruction_information(x, x_hat.float(), hidden)
         loss = merit_objective(
             information_zt, information_zx, self.config.alignment_weight, self.config.reconstruction_weight
         )
@@ -793,7 +833,7 @@ class MeritForEcgClassification(MeritPreTrainedModel):
     ```"""
 
     base_model_prefix = "ecg_model"
-    input_modalities = ("time",)
+    input_modalities = ["time"]
     _keys_to_ignore_on_load_unexpected = NOT_THE_ECG_ENCODER
 
     def __init__(self, config: MeritConfig):
@@ -802,9 +842,12 @@ class MeritForEcgClassification(MeritPreTrainedModel):
         self.ecg_model = MeritEcgModel._from_config(config.ecg_config)
         self.norm = nn.LayerNorm(config.ecg_config.hidden_size, eps=config.ecg_config.layer_norm_eps)
         self.classifier = nn.Linear(config.ecg_config.hidden_size, config.num_labels)
-        if config.freeze_encoder:
-            self.ecg_model.requires_grad_(False)
         self.post_init()
+
+    def freeze(self):
+        if self.config.freeze_encoder:
+            self.ecg_model.requires_grad_(False)
+        self.ecg_model.freeze_above_pooled_layer()
 
     @can_return_tuple
     def forward(
@@ -822,6 +865,7 @@ class MeritForEcgClassification(MeritPreTrainedModel):
 
         Other arguments as in [`MeritEcgModel.forward`]. `logits` has shape `(batch, num_labels)`.
         """
+        kwargs["return_dict"] = True
         output = self.ecg_model(ecg_values, lead_mask=lead_mask, sample_mask=sample_mask, **kwargs)
         logits = self.classifier(self.norm(output.pooler_output))
         loss = None
