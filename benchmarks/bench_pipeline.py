@@ -15,8 +15,9 @@ import time
 from pathlib import Path
 
 import torch
-from merit.training.results import provenance, write_json
 from transformers import pipeline
+
+from merit.training.results import provenance, write_json
 
 LABELS = ["normal ECG", "myocardial infarction", "left bundle branch block", "atrial fibrillation", "LVH"]
 IMPORTS = ("merit", "transformers", "torch")

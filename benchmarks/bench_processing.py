@@ -22,6 +22,7 @@ import numpy as np
 import scipy.signal
 import torch
 import wfdb
+
 from merit.processing.feature_extraction_merit import MeritFeatureExtractor
 from merit.training.results import provenance, write_json
 

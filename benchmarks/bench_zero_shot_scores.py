@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from transformers import AutoModel, AutoProcessor
+
 from merit.processing.prompts_merit import opposites, prompts
 from merit.processing.zero_shot_merit import embed_ensembles, embed_labels
 from merit.training.evaluation import aucs, embed
 from merit.training.ptbxl import label_names, load_ptbxl
 from merit.training.results import provenance, write_json
-from transformers import AutoModel, AutoProcessor
 
 TASKS = ("super", "sub", "form", "rhythm", "all")
 

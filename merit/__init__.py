@@ -64,6 +64,18 @@ def __dir__():
     return sorted([*globals(), *_HOMES])
 
 
+class _Registered(dict):
+    """Lists the pipeline of a checkpoint, so that `pipeline(model=...)` knows the task, but has no code for it."""
+
+    def __contains__(self, task):
+        return False
+
+
+def _registered_pipeline(config) -> _Registered:
+    classifies = "MeritForEcgClassification" in (config.architectures or ())
+    return _Registered({"ecg-classification" if classifies else "zero-shot-ecg-classification": {}})
+
+
 # When transformers loads a module on the left, ours on the right follows; and once ours is complete, it is registered.
 # Two steps, because ours imports theirs: whichever comes first, the registration finds both complete.
 _FOLLOWS = {
@@ -86,18 +98,6 @@ def _register_configs(ours):
     # A published folder names pipeline code for those without this package; with it, the registered pipelines serve,
     # and need no trust in remote code.
     ours.MeritConfig.custom_pipelines = property(_registered_pipeline, lambda config, value: None)
-
-
-class _Registered(dict):
-    """Lists the pipeline of a checkpoint, so that `pipeline(model=...)` knows the task, but has no code for it."""
-
-    def __contains__(self, task):
-        return False
-
-
-def _registered_pipeline(config) -> _Registered:
-    classifies = "MeritForEcgClassification" in (config.architectures or ())
-    return _Registered({"ecg-classification" if classifies else "zero-shot-ecg-classification": {}})
 
 
 @when_imported("merit.modeling_merit.modeling_merit")

@@ -2,8 +2,8 @@
 Zero-shot scores: how much better a recording fits a label than it fits that label's opposite.
 
 The plain similarity of an ECG to a label mostly says how typical the label's wording is of all reports. What ranks
-recordings is a difference: similarity to the label, said in several ways the way reports say it, minus similarity to its
-opposite: a normal ECG, or for a normal ECG the four classes of abnormal ones. Chosen on fold 9 of PTB-XL among the
+recordings is a difference: similarity to the label, said in several ways the way reports say it, minus similarity to
+its opposite: a normal ECG, or for a normal ECG the four classes of abnormal ones. Chosen on fold 9 of PTB-XL among the
 alternatives that benchmarks/bench_zero_shot_scores.py compares.
 """
 
@@ -65,6 +65,8 @@ def phrasings(label: str, hypothesis_template: str | Sequence[str]) -> list[str]
 
     ```"""
     templates = [hypothesis_template] if isinstance(hypothesis_template, str) else list(hypothesis_template)
+    if not templates:
+        raise ValueError("hypothesis_template names no template.")
     for template in templates:
         if "{}" not in template:
             raise ValueError(f"hypothesis_template {template!r} has no {{}} where the label goes.")
@@ -91,7 +93,8 @@ def embed_labels(
     if twice := {label for label in labels if labels.count(label) > 1}:
         raise ValueError(f"candidate_labels names {', '.join(sorted(twice))} more than once.")
     if isinstance(candidate_labels, Mapping):
-        said = [list(candidate_labels[label]) for label in labels]
+        said = [candidate_labels[label] for label in labels]
+        said = [[texts] if isinstance(texts, str) else list(texts) for texts in said]
         if empty := [label for label, texts in zip(labels, said) if not texts]:
             raise ValueError(f"candidate_labels has no prompt for {', '.join(empty)}.")
     else:

@@ -22,7 +22,7 @@ from ..processing.processing_merit import MeritProcessor
 from .collator import MeritCollator
 from .tokenizer import train_tokenizer
 
-RECIPES = files(__package__) / "recipes"
+RECIPES = files("merit.training") / "recipes"
 RECIPE_FIELDS = {"model", "processor", "tokenizer", "crop_seconds", "training"}
 SIGNAL_COLUMNS = ["record_id", "signal", "gain", "baseline", "sampling_rate", "lead_names"]
 

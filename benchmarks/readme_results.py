@@ -1,0 +1,99 @@
+"""Write the figures of README.md from the result files, and from nothing else.
+
+    python benchmarks/readme_results.py
+"""
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
+
+
+def main() -> None:
+    readme = ROOT / "README.md"
+    readme.write_text(with_results(readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def with_results(readme: str) -> str:
+    """The README with what stands between its marks made anew."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + BEGIN + sections() + END + after
+
+
+def sections() -> str:
+    parts = [auc_section("demo-ptbxl.json"), auc_section("demo-simulated.json"), scores(), processing(), pipeline()]
+    return "\n".join(parts)
+
+
+def load(name: str) -> dict:
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def auc_section(name: str) -> str:
+    content = load(name)
+    minutes, auc = content["seconds"] / 60, content["auc"]
+    what = "PTB-XL, fold 10" if name == "demo-ptbxl.json" else "simulated patients"
+    text = (
+        f"**{what}**: AUC after `{content['command']}`, {minutes:.1f} minutes in all on "
+        f"{content['machine']['cores']} cores ([file](benchmarks/results/{name})).\n\n"
+    )
+    rows = []
+    for task in auc["trained"]["zero_shot"]:
+        for how in ("zero_shot", "linear_probe"):
+            trained, untrained = (auc[which][how][task] for which in ("trained", "random_initialisation"))
+            labels = [label for label in trained if label != "macro"]
+            shown = ", ".join(f"{label} {trained[label]:.3f}" for label in labels) if len(labels) <= 5 else ""
+            measured = f"{how.replace('_', ' ')} {task} ({len(labels)} labels)"
+            rows.append([measured, f"{trained['macro']:.3f}", f"{untrained['macro']:.3f}", shown])
+    return text + table(["", "macro AUC", "random initialisation", "per label"], rows)
+
+
+def scores() -> str:
+    content = load("zero-shot-scores.json")
+    tasks = list(next(iter(content["macro_auc"].values())))
+    rows = [[way, *(f"{figures[task]:.3f}" for task in tasks)] for way, figures in content["macro_auc"].items()]
+    text = "**How a label is scored**: zero-shot macro AUC on fold 9, where the last was chosen "
+    return text + "([file](benchmarks/results/zero-shot-scores.json)).\n\n" + table(["", *tasks], rows)
+
+
+def processing() -> str:
+    content = load("processing.json")
+    rows = [
+        [
+            row["folder"],
+            f"{row['records_per_second']['merit']:.0f}",
+            f"{row['records_per_second']['plain']:.0f}",
+            f"{row['ratio']:.1f}",
+            f"{row['records_per_second']['floor']:.0f}",
+        ]
+        for row in content["results"]
+    ]
+    text = "**From WFDB path to tensor**, records per second, beside wfdb and scipy record by record in the same run "
+    header = ["", "MERIT", "wfdb + scipy", "times as many", "floor: reading the bytes"]
+    return text + "([file](benchmarks/results/processing.json)).\n\n" + table(header, rows)
+
+
+def pipeline() -> str:
+    results = load("pipeline.json")["results"]
+    imports = results["import_seconds"]
+    rows = [
+        ["one record, from path to answer", f"{results['milliseconds_for_one_record']:.0f} ms"],
+        [f"batches of {results['batch_size']}", f"{results['records_per_second_in_batches']:.0f} records/s"],
+        ["the ECG encoder alone", f"{results['records_per_second_encoder_alone']:.0f} records/s"],
+        ["load the folder and first answer", f"{results['seconds_to_load_and_first_answer']:.1f} s"],
+        ["`import merit`, `import transformers`", f"{imports['merit']:.2f} s, {imports['transformers']:.2f} s"],
+    ]
+    text = f"**The zero-shot pipeline**, {results['parameters'] / 1e6:.1f} M parameters "
+    return text + "([file](benchmarks/results/pipeline.json)).\n\n" + table(["", ""], rows)
+
+
+if __name__ == "__main__":
+    main()
