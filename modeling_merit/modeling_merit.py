@@ -838,6 +838,7 @@ class MeritForEcgClassification(MeritPreTrainedModel):
 
     def __init__(self, config: MeritConfig):
         super().__init__(config)
+        self.loss_type = "ForSequenceClassification"
         self.num_labels = config.num_labels
         self.ecg_model = MeritEcgModel._from_config(config.ecg_config)
         self.norm = nn.LayerNorm(config.ecg_config.hidden_size, eps=config.ecg_config.layer_norm_eps)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from merit.processing.feature_extraction_merit import MeritFeatureExtractor
 from merit.processing.processing_merit import MeritProcessor
 from merit.training.collator import MeritCollator

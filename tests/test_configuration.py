@@ -4,9 +4,10 @@ import re
 
 import pytest
 from huggingface_hub.errors import StrictDataclassError
-from merit import MeritConfig, MeritEcgConfig, MeritForPreTraining, MeritModel
 from tiny_models import ECG, tiny_config, tiny_inputs
 from transformers import AutoConfig, BertConfig, DistilBertConfig, ModernBertConfig, RobertaConfig
+
+from merit import MeritConfig, MeritEcgConfig, MeritForPreTraining, MeritModel
 
 SMALL = {"vocab_size": 99, "max_position_embeddings": 20, "pad_token_id": 0}
 DISTILBERT = {"model_type": "distilbert", "dim": 32, "n_layers": 1, "n_heads": 2, "hidden_dim": 32, **SMALL}

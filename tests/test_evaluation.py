@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModel, AutoProcessor
+
 from merit.training import evaluation
 from merit.training.evaluation import aucs, embed, evaluate, linear_probe, provenance, write_json, zero_shot
 from merit.training.ptbxl import label_names
-from transformers import AutoModel, AutoProcessor
 
 LABELS = ["A", "B", "C"]
 SPLITS = {"train": 600, "validation": 200, "test": 400}

@@ -6,6 +6,8 @@ from itertools import permutations
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny_models import tiny_inputs, tiny_model
+
 from merit import MeritModel
 from merit.modeling_merit.modeling_merit import (
     alignment_information,
@@ -17,7 +19,6 @@ from merit.modeling_merit.modeling_merit import (
     report_keys,
     standardise_leads,
 )
-from tiny_models import tiny_inputs, tiny_model
 
 
 def embeddings(batch=6, dim=8, seed=0):
@@ -130,7 +131,7 @@ def test_different_texts_have_different_keys():
     texts = {(), *permutations((1, 2, 3, 3, 2, 1, 9)), *permutations((40, 41, 42, 43, 44, 45))}
     for text in torch.randint(0, 4096, (3000, 24), generator=generator).tolist():
         texts.update((tuple(text), tuple(text[:12]), tuple(text[12:]), (*text[1:], text[0]), tuple(sorted(text))))
-        texts.update((tuple(text[:length]) for length in (1, 2, 3)))
+        texts.update(tuple(text[:length]) for length in (1, 2, 3))
     # Mirrored exchanges of tokens: what a sum that weighs positions evenly takes for the same.
     texts.update((a, b, 7, c, c, 7, b, a) for a in range(12) for b in range(12) for c in range(12))
     texts.update((b, a, 7, c, c, 7, a, b) for a in range(12) for b in range(12) for c in range(12))

@@ -3,8 +3,9 @@
 import hashlib
 
 import pytest
-from merit.training.tokenizer import LETTERS, train_tokenizer
 from transformers import AutoTokenizer
+
+from merit.training.tokenizer import LETTERS, train_tokenizer
 
 REPORTS = [
     "sinusrhythmus lagetyp normal normales ekg",

@@ -1,6 +1,7 @@
 """Models and inputs that are as small as they can be, for the tests of modeling_merit."""
 
 import torch
+
 from merit import MeritConfig, MeritEcgModel, MeritForEcgClassification, MeritForPreTraining, MeritModel
 
 MODELS = (MeritEcgModel, MeritModel, MeritForPreTraining, MeritForEcgClassification)
