@@ -1,4 +1,21 @@
+"""What tests of models, pipelines and commands share: a simulated data set and tiny untrained models, made once."""
+
+import os
+import subprocess
+import sys
+
 import pytest
+
+TINY = [
+    *(
+        f"model.{encoder}_config.{field}"
+        for encoder in ("ecg", "text")
+        for field in ("hidden_size=32", "num_hidden_layers=1", "intermediate_size=64")
+    ),
+    *("model.projection_dim=32", "model.decoder_hidden_size=32", "model.decoder_intermediate_size=64"),
+    *("training.bf16=false", "training.num_train_epochs=2", "training.per_device_train_batch_size=16"),
+    *("training.disable_tqdm=true", "training.logging_steps=2"),
+]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -7,3 +24,87 @@ def one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_settings():
+    """Overrides of a recipe for a model that trains in a second."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory):
+    """A tree of 120 simulated recordings."""
+    from merit.training.simulated_ptbxl import write_simulated_ptbxl
+
+    return write_simulated_ptbxl(tmp_path_factory.mktemp("tree") / "simulated", 120, seed=0, progress=False)
+
+
+@pytest.fixture(scope="session")
+def dataset(simulated, tmp_path_factory):
+    from merit.training.ptbxl import load_ptbxl
+
+    return load_ptbxl(simulated, cache_dir=tmp_path_factory.mktemp("arrow"))
+
+
+@pytest.fixture(scope="session")
+def untrained(dataset):
+    """A tiny `MeritForPreTraining` with random weights, and its processor."""
+    import torch
+
+    from merit.training.pretraining import build, load_recipe
+
+    torch.manual_seed(0)
+    model, processor = build(load_recipe("demo", TINY), dataset["train"]["report"])
+    return model.eval(), processor
+
+
+@pytest.fixture(scope="session")
+def model_folder(untrained, tmp_path_factory):
+    from merit.hub_cards.export import export
+
+    return export(*untrained, tmp_path_factory.mktemp("exported") / "model")
+
+
+@pytest.fixture(scope="session")
+def classifier_folder(untrained, model_folder, tmp_path_factory):
+    """A multi-label classifier on top of the untrained model, its head far from zero."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from merit.hub_cards.export import export
+
+    names = ["CD", "HYP", "MI", "NORM", "STTC"]
+    torch.manual_seed(1)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        model_folder, num_labels=5, problem_type="multi_label_classification", id2label=dict(enumerate(names))
+    )
+    torch.nn.init.normal_(model.classifier.weight)
+    return export(model, untrained[1], tmp_path_factory.mktemp("exported") / "classifier")
+
+
+@pytest.fixture(scope="session")
+def fresh_environment(tmp_path_factory):
+    """Environment of a process that has no network, no caches but its own, and one core."""
+    home = str(tmp_path_factory.mktemp("home"))
+    own = {"HF_HOME": home, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MPLCONFIGDIR": home}
+    return {**os.environ, **own, "PYTHONWARNINGS": "ignore"}
+
+
+@pytest.fixture(scope="session")
+def fresh_python(fresh_environment, tmp_path_factory):
+    """Run Python code in a fresh process, elsewhere, and return what it printed."""
+
+    def run(code, *arguments):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            cwd=tmp_path_factory.mktemp("elsewhere"),
+            env=fresh_environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run

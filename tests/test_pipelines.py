@@ -1,0 +1,356 @@
+"""The pipelines, on a tiny model with random weights: what goes in, what comes out, and that all ways agree."""
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from transformers import AutoModel, AutoProcessor, pipeline
+
+from merit import MeritForEcgClassification
+from merit.processing.recordings_merit import EcgError, read_recording
+
+LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
+ARRAY = {"sampling_rate": 100, "leads": LEADS, "units": "mV"}
+LABELS = ["normal ECG", "atrial fibrillation", "LBBB", "Osborn waves"]
+SECONDS = {"short": 4, "window": 10, "long": 25, "longest": 60}
+
+
+@pytest.fixture(scope="module")
+def classify(model_folder):
+    return pipeline("zero-shot-ecg-classification", model=str(model_folder))
+
+
+@pytest.fixture(scope="module")
+def paths(simulated):
+    return [str(path.with_suffix("")) for path in sorted(simulated.glob("records100/*/*.hea"))[:5]]
+
+
+def noise(seconds, seed=0):
+    """An array of 100 Hz that no window of it resembles another."""
+    rng = np.random.default_rng(seed)
+    return np.cumsum(rng.normal(size=(12, 100 * seconds)), axis=1) / 20 + rng.normal(size=(12, 1))
+
+
+def scores(answer):
+    return {entry["label"]: entry["score"] for entry in answer}
+
+
+def assert_same(one, other, tolerance=1e-5):
+    """Two answers, or lists of them, agree."""
+    if isinstance(one[0], list):
+        assert len(one) == len(other)
+        for left, right in zip(one, other):
+            assert_same(left, right, tolerance)
+    else:
+        assert scores(one) == pytest.approx(scores(other), abs=tolerance)
+
+
+@pytest.fixture(scope="module")
+def expected(classify, paths):
+    """The answer for each path, one by one."""
+    return [classify(path, candidate_labels=LABELS) for path in paths]
+
+
+class TestInputs:
+    def test_one_path_gives_one_answer(self, expected):
+        (answer, *others) = expected
+        assert [set(entry) for entry in answer] == [{"label", "score"}] * len(LABELS)
+        assert {entry["label"] for entry in answer} == set(LABELS)
+        assert all(isinstance(entry["score"], float) for entry in answer)
+        assert all(scores(answer) != scores(other) for other in others)
+
+    @pytest.mark.parametrize("form", [list, tuple])
+    def test_many_paths_give_a_list_of_answers(self, classify, paths, expected, form):
+        answers = classify(form(paths), candidate_labels=LABELS)
+        assert isinstance(answers, list)
+        assert_same(answers, expected)
+
+    def test_a_list_of_one_gives_a_list_of_one(self, classify, paths, expected):
+        assert_same(classify(paths[:1], candidate_labels=LABELS), expected[:1])
+
+    def test_no_recordings_give_no_answers(self, classify):
+        assert classify([], candidate_labels=LABELS) == []
+
+    def test_a_recording_is_as_good_as_its_path(self, classify, paths, expected):
+        assert_same(classify(read_recording(paths[0]), candidate_labels=LABELS), expected[0])
+
+    def test_arrays_and_tensors_say_what_they_are_by_arguments(self, classify, paths, expected):
+        recordings = [read_recording(path).physical() for path in paths]
+        assert_same(classify(recordings[0], candidate_labels=LABELS, **ARRAY), expected[0])
+        assert_same(classify(torch.tensor(recordings[0]), candidate_labels=LABELS, **ARRAY), expected[0])
+        assert_same(classify(recordings, candidate_labels=LABELS, **ARRAY), expected)
+        assert_same(classify(np.stack(recordings), candidate_labels=LABELS, **ARRAY), expected)
+        assert_same(classify(torch.tensor(np.stack(recordings)), candidate_labels=LABELS, **ARRAY), expected)
+
+    def test_units_and_rate_of_an_array_are_heeded(self, classify, paths, expected):
+        microvolts = 1000 * read_recording(paths[0]).physical()
+        answer = classify(microvolts, candidate_labels=LABELS, **{**ARRAY, "units": "uV"})
+        assert_same(answer, expected[0])
+        faster = classify(microvolts, candidate_labels=LABELS, **{**ARRAY, "units": "uV", "sampling_rate": 200})
+        assert scores(faster) != pytest.approx(scores(answer), abs=1e-5)
+
+    def test_the_order_of_leads_makes_no_difference(self, classify, paths, expected):
+        signal = read_recording(paths[0]).physical()[::-1].copy()
+        assert_same(classify(signal, candidate_labels=LABELS, **{**ARRAY, "leads": LEADS[::-1]}), expected[0])
+
+    def test_a_generator_gives_an_iterator_and_is_read_as_needed(self, classify, paths, expected):
+        read = []
+
+        def generator():
+            for path in paths:
+                read.append(path)
+                yield path
+
+        answers = classify(generator(), candidate_labels=LABELS, batch_size=2)
+        assert len(read) <= 1
+        first = next(answers)
+        assert len(read) == 2
+        assert_same([first, *answers], expected)
+
+    def test_rows_and_data_sets_are_recordings(self, classify, dataset, simulated):
+        rows = dataset["train"].select(range(3))
+        expected = [classify(str(simulated / row["record_id"]), candidate_labels=LABELS) for row in rows]
+        assert_same(classify(rows[0], candidate_labels=LABELS), expected[0])
+        assert_same(classify([rows[0], rows[1]], candidate_labels=LABELS), expected[:2])
+        answers = classify(rows, candidate_labels=LABELS, batch_size=2)
+        assert not isinstance(answers, list)
+        assert_same(list(answers), expected)
+        assert_same(list(classify(rows.with_format("numpy"), candidate_labels=LABELS)), expected)
+        assert_same(list(classify(rows.to_iterable_dataset(), candidate_labels=LABELS)), expected)
+
+    def test_a_column_of_paths_is_streamed(self, classify, paths, expected):
+        column = Dataset.from_dict({"path": paths})["path"]
+        answers = classify(column, candidate_labels=LABELS)
+        assert not isinstance(answers, list)
+        assert_same(list(answers), expected)
+
+    @pytest.mark.parametrize("batch_size", [2, 5, 64])
+    def test_batches_answer_as_one_by_one(self, classify, paths, expected, batch_size):
+        assert_same(classify(paths, candidate_labels=LABELS, batch_size=batch_size), expected)
+
+    def test_recordings_of_all_lengths_and_leads_share_a_batch(self, classify, paths):
+        signal = read_recording(paths[0]).physical()
+        rows = [
+            {
+                "signal": signal[leads, :samples],
+                "sampling_rate": 100,
+                "lead_names": np.array(LEADS)[leads],
+                "units": "mV",
+            }
+            for leads, samples in (([0, 1], 1000), ([6], 300), (list(range(12)), 650))
+        ]
+        rows.append({"signal": noise(35), "sampling_rate": 100, "lead_names": LEADS, "units": "mV"})
+        one_by_one = [classify(row, candidate_labels=LABELS) for row in rows]
+        assert_same(classify(rows, candidate_labels=LABELS, batch_size=4), one_by_one)
+        assert_same(classify(rows[::-1], candidate_labels=LABELS, batch_size=4), one_by_one[::-1])
+
+
+class TestErrors:
+    def test_a_file_that_is_no_record_is_named(self, classify, paths):
+        with pytest.raises((EcgError, OSError), match="no_such_record"):
+            classify([paths[0], "no_such_record"], candidate_labels=LABELS)
+
+    @pytest.mark.parametrize("batch_size", [1, 2])
+    def test_a_bad_array_is_named_by_its_place(self, classify, batch_size):
+        recordings = [noise(10), noise(10), noise(10), np.zeros((12, 1000))]
+        message = f"recording {3 % batch_size}: no lead.*begins with recording {3 - 3 % batch_size} of the input"
+        with pytest.raises(EcgError, match=message):
+            classify(recordings, candidate_labels=LABELS, batch_size=batch_size, **ARRAY)
+
+    def test_labels_must_be_given(self, classify, paths):
+        with pytest.raises(ValueError, match="Pass candidate_labels"):
+            classify(paths[0])
+
+    @pytest.mark.parametrize(
+        ("labels", "message"),
+        [([], "at least one"), ("", "empty"), (["LBBB", "LBBB"], "more than once"), ("LBBB,,AFIB", "empty")],
+    )
+    def test_labels_that_cannot_be_told_apart_are_refused(self, classify, paths, labels, message):
+        with pytest.raises(ValueError, match=message):
+            classify(paths[0], candidate_labels=labels)
+
+    def test_a_template_without_a_place_for_the_label_is_refused(self, classify, paths):
+        with pytest.raises(ValueError, match=r"no \{\} where the label goes"):
+            classify(paths[0], candidate_labels=LABELS, hypothesis_template="an ECG")
+
+    def test_unknown_arguments_are_refused(self, classify, paths):
+        with pytest.raises(TypeError, match="candidate_label"):
+            classify(paths[0], candidate_labels=LABELS, candidate_label="LBBB")
+        with pytest.raises(ValueError, match="window_pooling"):
+            classify(paths[0], candidate_labels=LABELS, window_pooling="median")
+
+    def test_a_missing_processor_is_missed(self, classify):
+        with pytest.raises(ValueError, match="needs the model's processor"):
+            type(classify)(model=classify.model)
+
+
+class TestScores:
+    def test_they_fall_and_sum_to_one(self, expected):
+        for answer in expected:
+            values = [entry["score"] for entry in answer]
+            assert values == sorted(values, reverse=True)
+            assert sum(values) == pytest.approx(1)
+
+    def test_each_label_is_judged_by_itself_when_there_may_be_many(self, classify, paths):
+        together = classify(paths[0], candidate_labels=LABELS, multi_label=True)
+        values = [entry["score"] for entry in together]
+        assert values == sorted(values, reverse=True)
+        assert all(0 < value < 1 for value in values)
+        assert sum(values) != pytest.approx(1, abs=1e-3)
+        for label in LABELS:
+            (alone,) = classify(paths[0], candidate_labels=[label], multi_label=True)
+            assert alone["score"] == pytest.approx(scores(together)[label], abs=1e-5)
+
+    def test_scores_are_those_of_the_model(self, classify, paths, model_folder):
+        from merit.processing.zero_shot_merit import embed_labels
+
+        model, processor = AutoModel.from_pretrained(model_folder), AutoProcessor.from_pretrained(model_folder)
+        labels = embed_labels(model, processor.tokenizer, LABELS)
+        with torch.inference_mode():
+            embeds = model.get_ecg_features(**processor(ecg=paths[0])).pooler_output
+        logits = labels.logits(torch.nn.functional.normalize(embeds))[0]
+        answer = scores(classify(paths[0], candidate_labels=LABELS))
+        assert [answer[label] for label in LABELS] == pytest.approx(logits.softmax(-1).tolist(), abs=1e-5)
+        answer = scores(classify(paths[0], candidate_labels=LABELS, multi_label=True))
+        assert [answer[label] for label in LABELS] == pytest.approx(logits.sigmoid().tolist(), abs=1e-5)
+
+    def test_the_order_of_labels_makes_no_difference(self, classify, paths, expected):
+        assert_same(classify(paths[0], candidate_labels=LABELS[::-1]), expected[0])
+
+    @pytest.mark.parametrize("top_k", [1, 2, 100])
+    def test_only_the_best_are_returned(self, classify, paths, expected, top_k):
+        answer = classify(paths[0], candidate_labels=LABELS, top_k=top_k)
+        assert len(answer) == min(top_k, len(LABELS))
+        assert_same(answer, expected[0][:top_k])
+
+    def test_labels_may_come_as_one_text(self, classify, paths, expected):
+        assert_same(classify(paths[0], candidate_labels=", ".join(LABELS)), expected[0])
+
+    def test_labels_may_bring_their_prompts(self, classify, paths):
+        prompts = {"calm": ["sinus rhythm", "normales ekg"], "wild": ["vorhofflimmern"]}
+        answer = classify(paths[0], candidate_labels=prompts)
+        assert set(scores(answer)) == {"calm", "wild"}
+        other = classify(paths[0], candidate_labels={**prompts, "wild": ["linksschenkelblock"]})
+        assert scores(answer) != pytest.approx(scores(other), abs=1e-6)
+
+    def test_a_template_changes_what_is_compared(self, classify, paths, expected):
+        answer = classify(paths[0], candidate_labels=LABELS, hypothesis_template="sinus rhythm. {}.")
+        assert scores(answer) != pytest.approx(scores(expected[0]), abs=1e-6)
+        both = classify(paths[0], candidate_labels=LABELS, hypothesis_template=["{}", "sinus rhythm. {}."])
+        assert scores(both) != pytest.approx(scores(answer), abs=1e-6)
+
+    def test_what_is_set_at_the_start_holds_for_every_call(self, classify, paths, model_folder):
+        template = "sinus rhythm. {}."
+        expected = classify(paths[0], candidate_labels=LABELS, hypothesis_template=template, multi_label=True)
+        preset = pipeline(
+            "zero-shot-ecg-classification",
+            model=str(model_folder),
+            candidate_labels=LABELS,
+            hypothesis_template=template,
+            multi_label=True,
+        )
+        assert_same(preset(paths[0]), expected)
+        assert_same(preset(paths[0], candidate_labels=LABELS[:2]), [e for e in expected if e["label"] in LABELS[:2]])
+        assert_same(preset(paths[0], hypothesis_template="{}"), classify(paths[0], LABELS, multi_label=True))
+        assert_same(preset(paths[0]), expected)
+
+    def test_labels_are_embedded_once_for_many_recordings_and_calls(self, model_folder, paths, monkeypatch):
+        classify = pipeline("zero-shot-ecg-classification", model=str(model_folder))
+        calls = []
+        encode = classify.model.get_text_features
+        monkeypatch.setattr(classify.model, "get_text_features", lambda **batch: calls.append(1) or encode(**batch))
+        for _ in range(2):
+            classify(paths, candidate_labels=LABELS)
+            list(classify(iter(paths), candidate_labels=LABELS, batch_size=2))
+        assert len(calls) == 1
+        classify(paths[0], candidate_labels=LABELS[:2])
+        assert len(calls) == 2
+        classify(paths[0], candidate_labels=LABELS[:2], hypothesis_template="shows {}")
+        assert len(calls) == 3
+
+
+class TestWindows:
+    @pytest.mark.parametrize("pooling", ["mean", "max"])
+    @pytest.mark.parametrize(("seconds", "starts"), [(25, [0, 10, 15]), (60, [0, 10, 20, 30, 40, 50])])
+    def test_a_long_recording_is_pooled_over_its_windows(self, classify, seconds, starts, pooling):
+        signal = noise(seconds)
+        windows = [signal[:, 100 * start : 100 * start + 1000] for start in starts]
+        options = {"candidate_labels": LABELS, "multi_label": True, **ARRAY}
+        logits = torch.tensor([[scores(a)[label] for label in LABELS] for a in classify(windows, **options)]).logit()
+        pooled = logits.mean(0) if pooling == "mean" else logits.amax(0)
+        answer = scores(classify(signal, window_pooling=pooling, **options))
+        assert [answer[label] for label in LABELS] == pytest.approx(pooled.sigmoid().tolist(), abs=1e-4)
+
+    def test_pooling_is_by_the_mean_unless_said_otherwise(self, classify):
+        answers = [
+            classify(noise(25), candidate_labels=LABELS, multi_label=True, **ARRAY, **options)
+            for options in ({}, {"window_pooling": "mean"}, {"window_pooling": "max"})
+        ]
+        assert answers[0] == answers[1]
+        assert scores(answers[0]) != pytest.approx(scores(answers[2]), abs=1e-6)
+
+    def test_a_recording_shorter_than_the_window_is_taken_whole(self, classify, model_folder):
+        signal = noise(4)
+        features = pipeline("ecg-feature-extraction", model=str(model_folder))(signal, **ARRAY)
+        model, processor = AutoModel.from_pretrained(model_folder), AutoProcessor.from_pretrained(model_folder)
+        with torch.inference_mode():
+            alone = model.get_ecg_features(**processor(ecg=signal, **ARRAY)).pooler_output[0]
+        np.testing.assert_allclose(features, alone.numpy(), atol=1e-5)
+
+    def test_the_models_own_extractor_is_left_as_it_is(self, classify):
+        assert classify.processor.feature_extractor.long_recordings == "crop"
+
+
+class TestModels:
+    def test_a_model_and_a_processor_do_without_a_path(self, model_folder, paths, expected):
+        model, processor = AutoModel.from_pretrained(model_folder), AutoProcessor.from_pretrained(model_folder)
+        classify = pipeline("zero-shot-ecg-classification", model=model, processor=processor)
+        assert_same(classify(paths, candidate_labels=LABELS), expected)
+
+    def test_a_model_in_bf16_answers_nearly_the_same(self, model_folder, paths, expected):
+        classify = pipeline("zero-shot-ecg-classification", model=str(model_folder), dtype=torch.bfloat16)
+        assert classify.model.dtype == torch.bfloat16
+        assert_same(classify(paths, candidate_labels=LABELS, batch_size=3), expected, tolerance=0.05)
+
+    def test_a_bf16_model_gives_features_as_numpy(self, model_folder, paths):
+        features = pipeline("ecg-feature-extraction", model=str(model_folder), dtype=torch.bfloat16)(paths[0])
+        assert features.dtype == np.float32
+
+    def test_features_are_those_of_the_model(self, model_folder, paths):
+        features = pipeline("ecg-feature-extraction", model=str(model_folder))(paths, batch_size=2)
+        model, processor = AutoModel.from_pretrained(model_folder), AutoProcessor.from_pretrained(model_folder)
+        with torch.inference_mode():
+            expected = model.get_ecg_features(**processor(ecg=paths)).pooler_output.numpy()
+        assert [feature.shape for feature in features] == [(32,)] * len(paths)
+        np.testing.assert_allclose(np.stack(features), expected, atol=1e-5)
+
+    @pytest.mark.parametrize(
+        ("problem_type", "activate"),
+        [
+            ("multi_label_classification", torch.sigmoid),
+            ("single_label_classification", lambda logits: logits.softmax(-1)),
+            (None, lambda logits: logits.softmax(-1)),
+            ("regression", lambda logits: logits),
+        ],
+    )
+    def test_a_classifier_answers_by_its_kind_of_problem(self, classifier_folder, paths, problem_type, activate):
+        model = MeritForEcgClassification.from_pretrained(classifier_folder)
+        model.config.problem_type = problem_type
+        processor = AutoProcessor.from_pretrained(classifier_folder)
+        answers = pipeline("ecg-classification", model=model, processor=processor)(paths, batch_size=2)
+        with torch.inference_mode():
+            expected = activate(model(**processor(ecg=paths)).logits)
+        for answer, values in zip(answers, expected):
+            assert set(scores(answer)) == {"CD", "HYP", "MI", "NORM", "STTC"}
+            assert scores(answer) == pytest.approx(dict(zip(model.config.id2label.values(), values.tolist())), abs=1e-5)
+            assert [entry["score"] for entry in answer] == sorted(scores(answer).values(), reverse=True)
+
+    def test_a_classifier_answers_on_every_input_and_with_its_best(self, classifier_folder, paths):
+        classify = pipeline("ecg-classification", model=str(classifier_folder))
+        one = classify(paths[0])
+        assert len(one) == 5
+        assert classify(paths[0], top_k=2) == one[:2]
+        assert_same(classify(read_recording(paths[0]).physical(), **ARRAY), one)
+        assert_same(next(classify(iter(paths[:2]))), one)
+        with pytest.raises(TypeError, match="candidate_labels"):
+            classify(paths[0], candidate_labels=LABELS)
