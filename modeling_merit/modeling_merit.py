@@ -523,6 +523,8 @@ class MeritEcgModel(MeritPreTrainedModel):
         Raises:
             ValueError: for a wrong number of leads, or a duration outside the model's limits.
         """
+        # A processor's batch may hold a text too; its mask is not ours.
+        kwargs.pop("attention_mask", None)
         patches, recorded = self.patchify(ecg_values, lead_mask, sample_mask)
         return self.encode(patches, recorded, **kwargs)
 
@@ -789,6 +791,8 @@ class MeritForPreTraining(MeritModel):
 
         Other arguments as in [`MeritModel.forward`]; `input_ids` may be left out when `alignment_weight` is 0.
         """
+        if ecg_values is None:
+            raise ValueError("ecg_values are missing.")
         ecg_embeds = text_embeds = information_zt = information_zx = x_hat = hidden = None
         if self.config.alignment_weight:
             if input_ids is None:
