@@ -1,5 +1,7 @@
 """What the ECG encoder promises about leads, durations and what was not recorded; and the masked branch."""
 
+import copy
+
 import pytest
 import torch
 from tiny_models import TOKENIZATIONS, tiny_inputs, tiny_model, tiny_signal
@@ -190,6 +192,26 @@ def test_leaving_out_hidden_tokens_only_saves_time(tokenization, time_ratio, lea
         full = model.decoder(encoded, token_mask, everywhere, recorded)
     assert torch.equal(hidden, recorded & ~visible)
     torch.testing.assert_close(full[recorded], expected[recorded], **CLOSE)
+
+
+def test_the_order_of_leads_is_a_matter_of_names_to_the_decoder_too(pretraining, tokenization):
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(5))
+    other = copy.deepcopy(pretraining)
+    embeddings, decoder = other.ecg_model.embeddings, other.decoder
+    with torch.no_grad():
+        by_lead = [embeddings.lead_embedding.weight]
+        if tokenization == "time":
+            by_lead += [embeddings.projection.weight.T, decoder.prediction.weight, decoder.prediction.bias]
+        else:
+            by_lead += [decoder.lead_embedding.weight]
+        for weight in by_lead:
+            weight.copy_(weight.unflatten(0, (12, -1))[order].reshape(weight.shape))
+    inputs = tiny_inputs(MeritForPreTraining)
+    permuted = {**inputs, **{name: inputs[name][:, order] for name in ("ecg_values", "lead_mask", "noise")}}
+    _, expected, hidden = reconstruct(pretraining, inputs)
+    _, found, hidden_too = reconstruct(other, permuted)
+    assert torch.equal(hidden_too, hidden[:, order])
+    torch.testing.assert_close(found[hidden_too], expected[:, order][hidden_too], **CLOSE)
 
 
 def test_noise_makes_the_loss_repeatable(pretraining):
