@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 DISCLAIMER = "Research software, not a medical device: no finding here may guide the care of a patient."
 
@@ -84,7 +85,8 @@ def run_classify(arguments: argparse.Namespace) -> None:
 
     if arguments.plot and len(arguments.records) > 1:
         raise ValueError(f"--plot draws one record, and {len(arguments.records)} were given.")
-    classifier = pipeline("zero-shot-ecg-classification", model=arguments.model)
+    # transformers' overloads list its own tasks only.
+    classifier: Any = pipeline("zero-shot-ecg-classification", model=arguments.model)  # type: ignore[call-overload]
     answers = classifier(
         arguments.records,
         candidate_labels=arguments.labels,

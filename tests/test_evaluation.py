@@ -8,8 +8,9 @@ import torch
 from transformers import AutoModel, AutoProcessor
 
 from merit.training import evaluation
-from merit.training.evaluation import aucs, embed, evaluate, linear_probe, provenance, write_json, zero_shot
+from merit.training.evaluation import aucs, embed, evaluate, linear_probe, zero_shot
 from merit.training.ptbxl import label_names
+from merit.training.results import provenance, write_json
 
 LABELS = ["A", "B", "C"]
 SPLITS = {"train": 600, "validation": 200, "test": 400}
@@ -195,4 +196,4 @@ def test_results_are_written_whole_or_not_at_all(tmp_path):
 
 
 def test_results_say_where_they_come_from():
-    assert set(provenance()) >= {"command", "commit", "torch", "machine"}
+    assert set(provenance()) >= {"command", "commit", "versions", "machine"}

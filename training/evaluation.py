@@ -50,7 +50,7 @@ def aucs(targets: np.ndarray, scores: np.ndarray, labels: Sequence[str]) -> dict
 
     Records without any label of the task are left out, as is usual for PTB-XL.
     """
-    labelled = targets.any(1)
+    labelled = targets.sum(1) > 0
     targets, scores = targets[labelled], scores[labelled]
     per_label = {
         label: float(roc_auc_score(targets[:, i], scores[:, i]))
@@ -78,7 +78,7 @@ def linear_probe(
     """
     scaler = StandardScaler().fit(features["train"])
     scaled = {split: scaler.transform(values) for split, values in features.items()}
-    labelled = targets["train"].any(1)
+    labelled = targets["train"].sum(1) > 0
     train = scaled["train"][labelled], targets["train"][labelled]
     probes = [Ridge(alpha=alpha).fit(*train) for alpha in RIDGE_PENALTIES]
     best = max(
@@ -95,7 +95,7 @@ def evaluate(model, processor, dataset: DatasetDict, tasks: Sequence[str] = ("su
         features[split], embeds[split] = embed(model, processor, dataset[split], name=str(split))
     for task in tasks:
         labels = label_names(dataset["train"], task)
-        targets = {split: np.asarray(dataset[split].with_format("numpy")[f"labels_{task}"]) for split in dataset}
+        targets = {str(split): np.asarray(dataset[split].with_format("numpy")[f"labels_{task}"]) for split in dataset}
         results["zero_shot"][task] = zero_shot(model, processor, embeds["test"], targets["test"], labels)
         results["zero_shot_validation"][task] = zero_shot(
             model, processor, embeds["validation"], targets["validation"], labels
