@@ -72,13 +72,21 @@ def export(model: PreTrainedModel, processor: ProcessorMixin, directory: str | P
         for name in names:
             shutil.copyfile(Path(package.__path__[0]) / name, unfinished / name)
     pipelines = CLASSIFICATION if hasattr(model, "classifier") else ZERO_SHOT
-    _add(unfinished / "config.json", auto_map=MODEL_CLASSES, custom_pipelines=pipelines)
+    dtype = {"dtype": str(model.dtype).removeprefix("torch.")}
+    _add(
+        unfinished / "config.json",
+        auto_map=MODEL_CLASSES,
+        custom_pipelines=pipelines,
+        ecg_config=dtype,
+        text_config=dtype,
+    )
     _add(
         unfinished / "processor_config.json",
         auto_map={"AutoProcessor": "processing_merit.MeritProcessor"},
         # transformers 5 keeps the feature extractor's configuration here and looks for its class beside it.
         feature_extractor={"auto_map": {"AutoFeatureExtractor": "feature_extraction_merit.MeritFeatureExtractor"}},
     )
+    _remove(unfinished / "tokenizer_config.json", "is_local", "local_files_only")  # how it was loaded here
     if directory.exists():
         replaced = directory.with_name(f"{directory.name}.replaced")
         shutil.rmtree(replaced, ignore_errors=True)
@@ -95,4 +103,14 @@ def _add(path: Path, **fields) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
     for name, value in fields.items():
         content[name] = content.get(name, {}) | value
+    _write(path, content)
+
+
+def _remove(path: Path, *names: str) -> None:
+    """Remove fields from a JSON file."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    _write(path, {name: value for name, value in content.items() if name not in names})
+
+
+def _write(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -210,6 +210,8 @@ class EcgFeatureExtractionPipeline(EcgPipeline):
 
 
 def _ranked(labels: list[str], scores: torch.Tensor, top_k: int | None) -> list[dict[str, Any]]:
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be at least 1, not {top_k}.")
     order = scores.argsort(descending=True)[:top_k]
     return [{"label": labels[i], "score": scores[i].item()} for i in order.tolist()]
 

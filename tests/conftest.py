@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported; no test asks the network
+
 TINY = [
     *(
         f"model.{encoder}_config.{field}"

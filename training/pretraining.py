@@ -209,6 +209,14 @@ def pretrain(
     arguments = training_arguments(checkpoints, recipe.get("training", {}))
     set_seed(arguments.seed)
     splits = {name: with_text(dataset[name]) for name in ("train", "validation")}
+    if len(splits["train"]) < arguments.train_batch_size:
+        raise ValueError(
+            f"There are {len(splits['train'])} recordings with a report to train on, fewer than a batch of "
+            f"{arguments.train_batch_size}: set training.per_device_train_batch_size lower."
+        )
+    # Evaluation drops the last batch too, if it is not full: with few recordings that must not be all of them.
+    eval_batch_size = min(arguments.per_device_eval_batch_size, len(splits["validation"]))
+    arguments.per_device_eval_batch_size = max(1, eval_batch_size)
     model, processor = build(recipe, splits["train"]["report"])
     columns = [*SIGNAL_COLUMNS, "report"]
     trainer = MeritTrainer(

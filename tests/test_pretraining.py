@@ -1,0 +1,217 @@
+"""Pretraining: recipes, what the model gets to see, and runs that end alike however they got there."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from merit.training import pretraining
+from merit.training.pretraining import load_recipe, pretrain, recipe_names, training_arguments, with_text
+
+DEADLY = """
+import os, signal, sys
+from merit.training import pretraining
+from merit.training.ptbxl import load_ptbxl
+import torch
+torch.set_num_threads(1)
+step = pretraining.MeritTrainer.training_step
+
+def deadly(self, *args, **kwargs):
+    if self.state.global_step == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, *args, **kwargs)
+
+pretraining.MeritTrainer.training_step = deadly
+tree, cache, output, *settings = sys.argv[1:]
+pretraining.pretrain(load_ptbxl(tree, cache_dir=cache), pretraining.load_recipe("demo", settings), output)
+"""
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_settings):
+    return [*tiny_settings, "crop_seconds=5.0"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(dataset, settings, tmp_path_factory):
+    """A whole run, and its folder."""
+    output = tmp_path_factory.mktemp("uninterrupted")
+    return *pretrain(dataset, load_recipe("demo", settings), output), output
+
+
+def assert_same_weights(one, other):
+    one, other = one.state_dict(), other.state_dict()
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+def history(output):
+    return json.loads((output / "checkpoints" / "trainer_state.json").read_text())["log_history"]
+
+
+def test_training_changes_all_weights_and_logs_both_informations(uninterrupted, dataset, settings):
+    model, _, output = uninterrupted
+    training = [entry for entry in history(output) if "loss" in entry]
+    evaluation = [entry for entry in history(output) if "eval_alignment_information" in entry]
+    assert len(training) >= 4
+    assert len(evaluation) == 2
+    for entry in training:
+        assert {"alignment_information", "reconstruction_information", "temperature"} <= set(entry)
+    for entry in evaluation:
+        assert "eval_reconstruction_information" in entry
+    torch.manual_seed(0)
+    start, _ = pretraining.build(load_recipe("demo", settings), with_text(dataset["train"])["report"])
+    before = dict(start.named_parameters())
+    same = [name for name, value in model.named_parameters() if torch.equal(before[name], value)]
+    assert same == []
+
+
+def test_the_same_seed_gives_the_same_weights(uninterrupted, dataset, settings, tmp_path):
+    again, processor = pretrain(dataset, load_recipe("demo", settings), tmp_path)
+    assert_same_weights(again, uninterrupted[0])
+    assert processor.tokenizer.get_vocab() == uninterrupted[1].tokenizer.get_vocab()
+    other, _ = pretrain(dataset, load_recipe("demo", [*settings, "training.seed=1"]), tmp_path / "other")
+    assert not torch.equal(other.logit_scale, again.logit_scale)
+
+
+def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
+    uninterrupted, dataset, simulated, settings, fresh_environment, tmp_path
+):
+    arguments = [sys.executable, "-c", DEADLY, str(simulated), str(tmp_path / "arrow"), str(tmp_path), *settings]
+    killed = subprocess.run(arguments, env=fresh_environment, capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert os.listdir(tmp_path / "checkpoints") == ["checkpoint-6"]
+    resumed, processor = pretrain(dataset, load_recipe("demo", settings), tmp_path, resume=True)
+    assert_same_weights(resumed, uninterrupted[0])
+    assert processor.tokenizer.get_vocab() == uninterrupted[1].tokenizer.get_vocab()
+
+
+def test_a_finished_run_is_resumed_to_the_same_weights(uninterrupted, dataset, settings):
+    model, _, output = uninterrupted
+    assert_same_weights(pretrain(dataset, load_recipe("demo", settings), output, resume=True)[0], model)
+
+
+def test_checkpoints_are_not_trained_over(uninterrupted, dataset, settings):
+    before = sorted((uninterrupted[2] / "checkpoints").iterdir())
+    with pytest.raises(ValueError, match="checkpoints of an earlier run"):
+        pretrain(dataset, load_recipe("demo", settings), uninterrupted[2])
+    assert sorted((uninterrupted[2] / "checkpoints").iterdir()) == before
+
+
+@pytest.mark.parametrize(("off", "on"), [("alignment", "reconstruction"), ("reconstruction", "alignment")])
+def test_either_term_trains_alone(dataset, settings, tmp_path, off, on):
+    one_epoch = [*settings, "training.num_train_epochs=1", f"model.{off}_weight=0"]
+    model, _ = pretrain(dataset, load_recipe("demo", one_epoch), tmp_path)
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+    training = [entry for entry in history(tmp_path) if "loss" in entry]
+    assert training
+    assert all(f"{on}_information" in entry for entry in training)
+    assert not any(f"{off}_information" in entry for entry in training)
+
+
+class Stop(Exception):
+    pass
+
+
+def test_recordings_without_a_report_are_left_out_and_labels_never_reach_the_model(
+    dataset, settings, tmp_path, monkeypatch
+):
+    silent = dataset.map(lambda row, i: {"report": "" if i % 2 else row["report"]}, with_indices=True)
+    seen = {}
+
+    def look(self, *args, **kwargs):
+        seen["train"], seen["validation"] = len(self.train_dataset), len(self.eval_dataset)
+        seen["batches"] = [*self.get_train_dataloader(), *self.get_eval_dataloader()]
+        raise Stop
+
+    monkeypatch.setattr(pretraining.MeritTrainer, "train", look)
+    with pytest.raises(Stop):
+        pretrain(silent, load_recipe("demo", settings), tmp_path)
+    for split in ("train", "validation"):
+        assert seen[split] == sum(bool(report) for report in silent[split]["report"]) < len(dataset[split])
+    inputs = {"ecg_values", "lead_mask", "sample_mask", "input_ids", "attention_mask"}
+    assert all(set(batch) == inputs for batch in seen["batches"])
+    assert all(batch["attention_mask"].sum(1).min() > 2 for batch in seen["batches"])
+
+
+def test_labels_make_no_difference(uninterrupted, dataset, settings, tmp_path):
+    labels = [name for name in dataset["train"].column_names if name.startswith("labels_") or name == "scp_codes"]
+    assert labels
+    model, _ = pretrain(dataset.remove_columns(labels), load_recipe("demo", settings), tmp_path)
+    assert_same_weights(model, uninterrupted[0])
+
+
+class TestRecipes:
+    @pytest.mark.parametrize("name", recipe_names())
+    def test_every_recipe_makes_a_model(self, name):
+        recipe = load_recipe(name)
+        model, processor = pretraining.build(recipe, ["sinus rhythm", "vorhofflimmern"])
+        assert model.config.text_config.vocab_size == len(processor.tokenizer)
+        assert processor.tokenizer.model_max_length <= model.config.text_config.max_position_embeddings
+
+    @pytest.mark.parametrize(
+        ("override", "value"),
+        [
+            ("3", 3),
+            ("1e-3", 0.001),
+            ("2.5e-4", 0.00025),
+            ("-1E+2", -100.0),
+            ("0.1", 0.1),
+            ("false", False),
+            ("null", None),
+        ],
+    )
+    def test_settings_are_read_as_people_write_them(self, override, value):
+        read = load_recipe("demo", [f"training.learning_rate={override}"])["training"]["learning_rate"]
+        assert read == value
+        assert type(read) is type(value)
+
+    def test_a_recipe_may_be_a_file(self, tmp_path):
+        (tmp_path / "mine.yaml").write_text("crop_seconds: 3.0\ntraining: {learning_rate: 1e-3}\n")
+        recipe = load_recipe(str(tmp_path / "mine.yaml"), ["model.projection_dim=64", "crop_seconds=4.0"])
+        assert recipe == {"crop_seconds": 4.0, "training": {"learning_rate": 0.001}, "model": {"projection_dim": 64}}
+
+    @pytest.mark.parametrize(
+        ("name", "overrides", "message"),
+        [
+            ("nothing", [], "no recipe 'nothing': name one of demo"),
+            ("demo", ["training.seed"], "no setting"),
+            ("demo", ["=3"], "no setting"),
+            ("demo", ["training.seed=[1"], "is not YAML"),
+            ("demo", ["training.seed.deeper=1"], "seed is a value"),
+            ("demo", ["trainer.seed=1"], "has trainer; recipes have"),
+        ],
+    )
+    def test_a_recipe_that_cannot_be_is_refused(self, name, overrides, message):
+        with pytest.raises(ValueError, match=message):
+            load_recipe(name, overrides)
+
+    @pytest.mark.parametrize("text", ["just words", "- a\n- b", "model: [", "colour: red"])
+    def test_a_file_that_is_no_recipe_is_refused(self, tmp_path, text):
+        (tmp_path / "bad.yaml").write_text(text)
+        with pytest.raises(ValueError, match=r"bad\.yaml"):
+            load_recipe(str(tmp_path / "bad.yaml"))
+
+    @pytest.mark.parametrize(
+        ("override", "message"),
+        [
+            ("model.ecg_config.tokenization=words", "tokenization must be one of"),
+            ("model.ecg_config.hidden_size=abc", "hidden_size"),
+            ("model.alignment_wieght=0", "alignment_wieght"),
+            ("model.ecg_config.hiden_size=32", "hiden_size"),
+            ("processor.rate=3", "no field rate"),
+            ("processor.sampling_rate=200", "same sampling_rate"),
+        ],
+    )
+    def test_a_model_that_cannot_be_is_refused(self, override, message):
+        with pytest.raises(ValueError, match=message):
+            pretraining.build(load_recipe("demo", [override]), ["sinus rhythm"])
+
+    def test_an_unknown_training_setting_is_refused(self, tmp_path):
+        with pytest.raises(ValueError, match="learning_rat"):
+            training_arguments(tmp_path, {"learning_rat": 1e-3})
