@@ -113,7 +113,7 @@ class MeritConfig(PreTrainedConfig):
     ```"""
 
     model_type = "merit"
-    sub_configs = {"ecg_config": MeritEcgConfig, "text_config": AutoConfig}
+    sub_configs = {"ecg_config": MeritEcgConfig, "text_config": AutoConfig}  # type: ignore[assignment]
 
     ecg_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
@@ -140,7 +140,7 @@ class MeritConfig(PreTrainedConfig):
 
     def decoder_config(self) -> MeritEcgConfig:
         """The decoder is an encoder of its own size over the same patches, with the same attention."""
-        config = deepcopy(self.ecg_config)
+        config: MeritEcgConfig = deepcopy(self.ecg_config)  # type: ignore[assignment]
         config.hidden_size = self.decoder_hidden_size
         config.num_hidden_layers = self.decoder_num_hidden_layers
         config.num_attention_heads = self.decoder_num_attention_heads

@@ -143,12 +143,8 @@ def merit_objective(
     tractable lower bounds: [`alignment_information`] and [`reconstruction_information`]. Setting one weight to 0 (and
     passing None for its bound) gives either ablation.
     """
-    loss = 0.0
-    if information_zt is not None:
-        loss = loss - alignment_weight * information_zt
-    if information_zx is not None:
-        loss = loss - reconstruction_weight * information_zx
-    return loss
+    weighted = ((alignment_weight, information_zt), (reconstruction_weight, information_zx))
+    return -torch.stack([weight * information for weight, information in weighted if information is not None]).sum()
 
 
 def gather_with_gradient(tensor: torch.Tensor) -> torch.Tensor:
@@ -237,6 +233,12 @@ def masked_mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
+def pooled(output: BaseModelOutputWithPooling) -> torch.Tensor:
+    """`pooler_output`, which transformers declares optional and both our encoders always give."""
+    assert output.pooler_output is not None
+    return output.pooler_output
+
+
 class MeritEcgEmbeddings(nn.Module):
     """
     From signal to tokens: lead-wise linear projections of patches, summed over the visible leads of a time patch
@@ -316,7 +318,7 @@ class MeritAttention(nn.Module):
         qkv = self.qkv_proj(hidden_states).view(*shape, 3, -1, self.head_dim).permute(2, 0, 3, 1, 4)
         query, key, value = qkv.unbind(0)
         attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
-            self.config._attn_implementation, eager_attention_forward
+            self.config._attn_implementation or "eager", eager_attention_forward
         )
         output, weights = attention(
             self,
@@ -559,7 +561,8 @@ class MeritModel(MeritPreTrainedModel):
         super().__init__(config)
         self.ecg_model = MeritEcgModel._from_config(config.ecg_config)
         # A pooler that nothing reads would be a parameter without gradient.
-        has_pooler = "add_pooling_layer" in signature(MODEL_MAPPING[type(config.text_config)].__init__).parameters
+        text_class = MODEL_MAPPING[type(config.text_config)]  # type: ignore[index]
+        has_pooler = "add_pooling_layer" in signature(text_class.__init__).parameters
         self.text_model = AutoModel.from_config(
             config.text_config, **({"add_pooling_layer": False} if has_pooler else {})
         )
@@ -646,11 +649,11 @@ class MeritModel(MeritPreTrainedModel):
         kwargs["return_dict"] = True
         ecg = self.get_ecg_features(ecg_values, lead_mask=lead_mask, sample_mask=sample_mask, **kwargs)
         text = self.get_text_features(input_ids, attention_mask=attention_mask, **kwargs)
-        ecg_embeds, text_embeds = (F.normalize(output.pooler_output, dim=-1) for output in (ecg, text))
+        ecg_embeds, text_embeds = F.normalize(pooled(ecg), dim=-1), F.normalize(pooled(text), dim=-1)
         logits_per_ecg = self.scale() * ecg_embeds @ text_embeds.T.to(ecg_embeds.device)
         loss = None
         if return_loss:
-            information = self.alignment(ecg.pooler_output, text.pooler_output, input_ids, attention_mask)
+            information = self.alignment(pooled(ecg), pooled(text), input_ids, attention_mask)
             loss = merit_objective(information, None, 1.0, 0.0)
         return MeritOutput(
             loss=loss,
@@ -797,8 +800,8 @@ class MeritForPreTraining(MeritModel):
         if self.config.alignment_weight:
             if input_ids is None:
                 raise ValueError("input_ids are missing: alignment_weight is not 0, so each ECG needs its report.")
-            ecg = self.get_ecg_features(ecg_values, lead_mask, sample_mask, return_dict=True).pooler_output
-            text = self.get_text_features(input_ids, attention_mask, return_dict=True).pooler_output
+            ecg = pooled(self.get_ecg_features(ecg_values, lead_mask, sample_mask, return_dict=True))
+            text = pooled(self.get_text_features(input_ids, attention_mask, return_dict=True))
             ecg_embeds, text_embeds = F.normalize(ecg, dim=-1), F.normalize(text, dim=-1)
             information_zt = self.alignment(ecg, text, input_ids, attention_mask)
         if self.config.reconstruction_weight:
@@ -843,10 +846,10 @@ class MeritForEcgClassification(MeritPreTrainedModel):
     def __init__(self, config: MeritConfig):
         super().__init__(config)
         self.loss_type = "ForSequenceClassification"
-        self.num_labels = config.num_labels
+        self.num_labels: int = config.num_labels  # type: ignore[assignment]
         self.ecg_model = MeritEcgModel._from_config(config.ecg_config)
         self.norm = nn.LayerNorm(config.ecg_config.hidden_size, eps=config.ecg_config.layer_norm_eps)
-        self.classifier = nn.Linear(config.ecg_config.hidden_size, config.num_labels)
+        self.classifier = nn.Linear(config.ecg_config.hidden_size, self.num_labels)
         self.post_init()
 
     def freeze(self):
@@ -872,7 +875,7 @@ class MeritForEcgClassification(MeritPreTrainedModel):
         """
         kwargs["return_dict"] = True
         output = self.ecg_model(ecg_values, lead_mask=lead_mask, sample_mask=sample_mask, **kwargs)
-        logits = self.classifier(self.norm(output.pooler_output))
+        logits = self.classifier(self.norm(pooled(output)))
         loss = None
         if labels is not None:
             loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
