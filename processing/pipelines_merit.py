@@ -26,6 +26,9 @@ class EcgPipeline(Pipeline):
     generators and data sets give iterators, one recording gives one result.
     """
 
+    # Its methods are those of the heads, which type checkers do not find on PreTrainedModel.
+    model: Any
+
     _load_processor = True
     _load_image_processor = False
     _load_feature_extractor = False
@@ -73,7 +76,7 @@ class EcgPipeline(Pipeline):
             except EcgError as error:
                 where = f" (in the batch that begins with recording {done} of the input)" if done else ""
                 raise EcgError(f"{error}{where}") from None
-            outputs = self.forward(prepared, **forward_params)
+            outputs: Any = self.forward(prepared, **forward_params)
             done += len(batch)
             for row in range(len(batch)):
                 yield self.postprocess(outputs[row : row + 1], **postprocess_params)

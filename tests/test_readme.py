@@ -51,9 +51,8 @@ def test_the_fine_tuning_script_is_short_and_runs(demo_folder, tmp_path):
     script = next(program for program in PROGRAMS if "Trainer(" in program)
     assert len(script.splitlines()) < 40
     model, data = demo_folder / "demo" / "model", demo_folder / "demo" / "simulated"
-    run = subprocess.run(
-        [sys.executable, "-c", script, str(model), str(data), str(tmp_path)], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", script, str(model), str(data), str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert "eval_macro_auc" in run.stdout
     assert (tmp_path / "model" / "model.safetensors").is_file()

@@ -18,14 +18,11 @@ def provenance(data: str | Path | None = None) -> dict[str, Any]:
     Command, commit, versions and machine of this process, and the version of the data set.
 
     Args:
-        data: root of a PTB-XL tree; its database file is named by hash. A root that stands in the environment variable
-            PTBXL_ROOT is called so in the command.
+        data: root of a PTB-XL tree; its database file is named by hash.
     """
     program = Path(sys.argv[0])
     command = f"python {program.parent.name}/{program.name}" if program.suffix == ".py" else program.name
-    command = " ".join([command, *sys.argv[1:]])
-    if root := os.environ.get("PTBXL_ROOT"):
-        command = command.replace(root, "$PTBXL_ROOT")
+    command = " ".join([command, *map(_without_machine, sys.argv[1:])])
     git = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
     commit = subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True, check=False).stdout.strip()
     facts = {
@@ -41,6 +38,14 @@ def provenance(data: str | Path | None = None) -> dict[str, Any]:
             "database_sha256": hashlib.sha256(database).hexdigest(),
         }
     return facts
+
+
+def _without_machine(argument: str) -> str:
+    """An argument as another person would type it: a result file is no place for the folders of one machine."""
+    path = Path(argument)
+    if not path.is_absolute():
+        return argument
+    return "$PTBXL_ROOT" if argument == os.environ.get("PTBXL_ROOT") else path.name
 
 
 def write_json(path: str | Path, content: dict[str, Any]) -> None:
