@@ -1,6 +1,6 @@
 """Write the figures of README.md from the result files, and from nothing else.
 
-    python benchmarks/readme_results.py
+python benchmarks/readme_results.py
 """
 
 import json

@@ -1,7 +1,5 @@
 """Figures that are known beforehand: what knows everything scores 1, what knows nothing scores one half."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,6 @@ from transformers import AutoModel, AutoProcessor
 from merit.training import evaluation
 from merit.training.evaluation import aucs, embed, evaluate, linear_probe, zero_shot
 from merit.training.ptbxl import label_names
-from merit.training.results import provenance, write_json
 
 LABELS = ["A", "B", "C"]
 SPLITS = {"train": 600, "validation": 200, "test": 400}
@@ -182,18 +179,3 @@ def test_recordings_at_the_labels_directions_have_zero_shot_auc_one(model_folder
     embeds = (targets @ corners).astype(np.float32)
     assert zero_shot(model, processor, embeds, targets, labels)["macro"] == 1.0
     assert zero_shot(model, processor, -embeds, targets, labels)["macro"] == 0.0
-
-
-def test_results_are_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "results.json"
-    write_json(path, {"auc": 0.9})
-    assert json.loads(path.read_text()) == {"auc": 0.9}
-    with pytest.raises(TypeError):
-        write_json(path, {"auc": object()})
-    assert json.loads(path.read_text()) == {"auc": 0.9}
-    write_json(path, {"auc": 0.8})
-    assert [entry.name for entry in tmp_path.iterdir()] == ["results.json"]
-
-
-def test_results_say_where_they_come_from():
-    assert set(provenance()) >= {"command", "commit", "versions", "machine"}

@@ -14,6 +14,7 @@ import torch
 import wfdb
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from merit.processing.feature_extraction_merit import STANDARD_LEADS, MeritFeatureExtractor, standard_lead
 from merit.processing.recordings_merit import EcgError, Recording, read_wfdb
 

@@ -6,10 +6,11 @@ import sys
 import numpy as np
 import pytest
 import torch
-from merit.processing.feature_extraction_merit import MeritFeatureExtractor
-from merit.processing.processing_merit import MeritProcessor
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
+
+from merit.processing.feature_extraction_merit import MeritFeatureExtractor
+from merit.processing.processing_merit import MeritProcessor
 
 ECG = np.random.default_rng(0).normal(size=(2, 500))
 DESCRIPTION = {"sampling_rate": 100, "leads": ["I", "II"], "units": "mV"}

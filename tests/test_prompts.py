@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from merit.processing import prompts_merit
 from merit.processing.prompts_merit import CPSC2018_LABELS, CSN_LABELS, FINDINGS, find, opposites, prompts
 from merit.training.reports import clean_report

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import wfdb
+
 from merit.processing.recordings_merit import EcgError
 from merit.training import ptbxl
 from merit.training.ptbxl import label_names, load_ptbxl, signal_in_millivolts

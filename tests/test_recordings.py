@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import wfdb
+
 from merit.processing.recordings_merit import EcgError, Recording, read_csv, read_recording, read_wfdb
 
 EXTERNAL = Path(__file__).parents[2] / "shared" / "external"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from merit.training.reports import CODES_IN_PROSE, clean_report, detect_language
 
 PTBXL_ROOT = os.environ.get("PTBXL_ROOT", "")

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import wfdb
+from scipy.signal import find_peaks, resample_poly
+
 from merit.training.simulated_ptbxl import write_simulated_ptbxl
 from merit.training.simulated_reports import write_report
 from merit.training.simulator import (
@@ -21,7 +23,6 @@ from merit.training.simulator import (
     sample_parameters,
     simulate_ecg,
 )
-from scipy.signal import find_peaks, resample_poly
 
 SEEDS = range(12)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from merit.training.tasks import Task, ptbxl_tasks
 
 PTBXL_ROOT = os.environ.get("PTBXL_ROOT", "")
