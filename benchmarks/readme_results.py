@@ -1,7 +1,4 @@
-"""Write the figures of README.md from the result files, and from nothing else.
-
-python benchmarks/readme_results.py
-"""
+"""Write the figures of README.md from the result files, and from nothing else: python benchmarks/readme_results.py"""
 
 import json
 from pathlib import Path
