@@ -117,6 +117,7 @@ def table(answer: Sequence[dict]) -> str:
 def draw(arguments: argparse.Namespace, feature_extractor, answer: Sequence[dict]) -> None:
     """Draw the recording as it is, not as the model's filters leave it."""
     from copy import copy
+    from pathlib import Path
 
     from .plot import draw_ecg
 
@@ -131,7 +132,7 @@ def draw(arguments: argparse.Namespace, feature_extractor, answer: Sequence[dict
         unfiltered.sampling_rate,
         leads,
         arguments.plot,
-        title=str(record),
+        title=Path(record).name,
         answer=answer,
     )
     print(f"Drawn in {arguments.plot}", file=sys.stderr)
