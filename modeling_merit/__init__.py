@@ -1,0 +1,1 @@
+"""Configuration and models; these files travel to the Hub."""

@@ -1,0 +1,1 @@
+"""Data sets, simulator, pretraining and evaluation."""
