@@ -747,6 +747,12 @@ class MeritForPreTraining(MeritModel):
             for module in (self.text_model, self.text_projection, self.ecg_projection, self.logit_scale):
                 module.requires_grad_(False)
 
+    def set_attn_implementation(self, *args, **kwargs):
+        super().set_attn_implementation(*args, **kwargs)
+        if self.config.reconstruction_weight:
+            # transformers 5.17 leaves its mark on a configuration that is derived, and would skip it the next time.
+            vars(self.decoder.config).pop("_attn_was_changed", None)
+
     def reconstruct(
         self,
         ecg_values: torch.Tensor,

@@ -15,7 +15,10 @@ LABELS = ["normal ECG", "atrial fibrillation", "Osborn waves"]
 
 ANSWERS = """
 import sys, json, torch
-from transformers import *
+from transformers import (
+    AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification, AutoModelForPreTraining,
+    AutoModelForSequenceClassification, AutoProcessor, AutoTokenizer, pipeline,
+)
 folder, classifier, record, trust = *sys.argv[1:4], {"trust_remote_code": True} if sys.argv[4] == "trust" else {}
 labels = ["normal ECG", "atrial fibrillation", "Osborn waves"]
 kinds, answers = {}, {}
