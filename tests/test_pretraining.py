@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from datasets import DatasetDict
 
 from merit.training import pretraining
 from merit.training.pretraining import load_recipe, pretrain, recipe_names, training_arguments, with_text
@@ -215,3 +216,8 @@ class TestRecipes:
     def test_an_unknown_training_setting_is_refused(self, tmp_path):
         with pytest.raises(ValueError, match="learning_rat"):
             training_arguments(tmp_path, {"learning_rat": 1e-3})
+
+
+def test_a_data_set_without_the_validation_fold_is_refused(dataset, tiny_settings, tmp_path):
+    with pytest.raises(ValueError, match="no records in split validation"):
+        pretrain(DatasetDict({"train": dataset["train"]}), load_recipe("demo", tiny_settings), tmp_path)

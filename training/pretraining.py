@@ -213,6 +213,8 @@ def pretrain(
         raise ValueError(f"{checkpoints} holds checkpoints of an earlier run: resume it, or name another folder.")
     arguments = training_arguments(checkpoints, recipe.get("training", {}))
     set_seed(arguments.seed)
+    if missing := [name for name in ("train", "validation") if name not in dataset]:
+        raise ValueError(f"The data set has no records in split {', '.join(missing)}: folds 1 to 8 train, 9 validates.")
     splits = {name: with_text(dataset[name]) for name in ("train", "validation")}
     if len(splits["train"]) < arguments.train_batch_size:
         raise ValueError(
