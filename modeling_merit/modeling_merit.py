@@ -528,13 +528,11 @@ class MeritEcgModel(MeritPreTrainedModel):
         # A processor's batch may hold a text too; its mask is not ours.
         kwargs.pop("attention_mask", None)
         patches, recorded = self.patchify(ecg_values, lead_mask, sample_mask)
-        return self.encode(patches, recorded, **kwargs)
-
-    def encode(self, patches: torch.Tensor, visible: torch.Tensor, **kwargs) -> BaseModelOutputWithPooling:
-        """Encode patches `(batch, leads, patches, patch_length)`, of which only the `visible` cells are seen."""
-        tokens, positions, token_mask = self.embeddings(patches, visible)
-        last, pooled = self.encoder(tokens, positions, token_mask, **kwargs)
-        return BaseModelOutputWithPooling(last_hidden_state=last, pooler_output=masked_mean(pooled, token_mask))
+        tokens, positions, token_mask = self.embeddings(patches, recorded)
+        last, of_pooled_layer = self.encoder(tokens, positions, token_mask, **kwargs)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=last, pooler_output=masked_mean(of_pooled_layer, token_mask)
+        )
 
 
 class MeritModel(MeritPreTrainedModel):
@@ -603,10 +601,10 @@ class MeritModel(MeritPreTrainedModel):
             attention_mask = torch.ones_like(input_ids)
         kwargs["return_dict"] = True
         output = self.text_model(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
-        pooled = masked_mean(output.last_hidden_state, attention_mask)
+        mean = masked_mean(output.last_hidden_state, attention_mask)
         return BaseModelOutputWithPooling(
             last_hidden_state=output.last_hidden_state,
-            pooler_output=self.text_projection(pooled),
+            pooler_output=self.text_projection(mean),
             hidden_states=output.hidden_states,
             attentions=output.attentions,
         )

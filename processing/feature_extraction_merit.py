@@ -21,9 +21,7 @@ import scipy.signal
 import torch
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
-from .recordings_merit import INVALID_SAMPLE, EcgError, Recording, per_lead, read_recording
-
-STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+from .recordings_merit import INVALID_SAMPLE, STANDARD_LEADS, EcgError, Recording, per_lead, read_recording
 
 # Each limb lead as a combination of I and II: the frontal plane has two dimensions.
 LIMB_LEADS = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]])

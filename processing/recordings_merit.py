@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+
 INVALID_SAMPLE = -32768
 """The mark of an invalid sample in WFDB format 16, kept in `Recording.signal` when that is int16."""
 

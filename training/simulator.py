@@ -29,7 +29,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-LEAD_NAMES = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+from ..processing.recordings_merit import STANDARD_LEADS as LEAD_NAMES
+
 ELECTRODE_NAMES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
 
 # The statements that can be simulated, by their SCP-ECG code.
