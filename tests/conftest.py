@@ -95,13 +95,13 @@ def fresh_environment(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def fresh_python(fresh_environment, tmp_path_factory):
-    """Run Python code in a fresh process, elsewhere, and return what it printed."""
+    """Run Python code in a fresh process, elsewhere, and return what it printed; keywords are its environment."""
 
-    def run(code, *arguments):
+    def run(code, *arguments, **environment):
         done = subprocess.run(
             [sys.executable, "-c", code, *map(str, arguments)],
             cwd=tmp_path_factory.mktemp("elsewhere"),
-            env=fresh_environment,
+            env={**fresh_environment, **environment},
             capture_output=True,
             text=True,
             check=False,
@@ -110,3 +110,12 @@ def fresh_python(fresh_environment, tmp_path_factory):
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def hub():
+    """A Hub of its own for each test."""
+    from loopback_hub import LoopbackHub
+
+    with LoopbackHub() as running:
+        yield running
