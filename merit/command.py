@@ -22,6 +22,16 @@ def parser() -> argparse.ArgumentParser:
     )
     simulate.set_defaults(run=run_simulate)
 
+    download = commands.add_parser("download", help="fetch an open data set from PhysioNet, or what is missing of it")
+    download.add_argument("name", metavar="NAME", help="ptbxl, cpsc2018, georgia, csn or mimic-iv-ecg")
+    download.add_argument("--output", required=True, metavar="DIR", help="gets the tree as PhysioNet has it")
+    download.add_argument(
+        "--only", nargs="+", default=[], metavar="PREFIX", help="beginnings of the paths to fetch, such as records100"
+    )
+    download.add_argument("--connections", type=int, default=4, help="files fetched at the same time (default: 4)")
+    download.add_argument("--mirror", metavar="URL", help="address of a copy of https://physionet.org/files")
+    download.set_defaults(run=run_download)
+
     pretrain = commands.add_parser("pretrain", help="pretrain a model on a PTB-XL tree, real or simulated")
     pretrain.add_argument("--data", required=True, metavar="DIR", help="folder with ptbxl_database.csv")
     pretrain.add_argument("--recipe", required=True, metavar="NAME", help="demo, ptbxl-cpu, ..., or a YAML file")
@@ -64,6 +74,17 @@ def run_simulate(arguments: argparse.Namespace) -> None:
         arguments.directory, arguments.records, arguments.seed, tuple(arguments.sampling_rates)
     )
     print(f"{arguments.records} simulated recordings in {directory}")
+
+
+def run_download(arguments: argparse.Namespace) -> None:
+    from .training.download import OPEN_DATASETS, PHYSIONET, download
+
+    if arguments.name in OPEN_DATASETS:
+        print(OPEN_DATASETS[arguments.name].notice(), flush=True)
+    directory = download(
+        arguments.name, arguments.output, arguments.only, arguments.connections, arguments.mirror or PHYSIONET
+    )
+    print(f"Complete and verified in {directory}")
 
 
 def run_pretrain(arguments: argparse.Namespace) -> None:
