@@ -9,8 +9,8 @@ abnorm inferiorer infarkt alter unbest." rather than "IMI". A label is therefore
     >>> find("Vorhofflimmern").code
     'AFIB'
 
-Findings are the 71 statements of PTB-XL, its 23 subclasses and 5 superclasses, and what CPSC2018 and
-Chapman-Shaoxing-Ningbo name beyond them. Three rules settle what a name stands for:
+Findings are the 71 statements of PTB-XL, its 23 subclasses and 5 superclasses, and what CPSC2018,
+Chapman-Shaoxing-Ningbo and the PhysioNet/CinC Challenge name beyond them. Three rules settle what a name stands for:
 
 - a code that is both a statement and a class of PTB-XL (IMI, AMI, STTC, LVH, ...) is one finding with the phrasings of
   both;
@@ -19,13 +19,13 @@ Chapman-Shaoxing-Ningbo name beyond them. Three rules settle what a name stands 
   (_AVB, ISCA, ISCI, LAFB/LPFB) have all. Subendocardial injury is no member of the infarctions, since the reports
   call it ischaemia;
 - an unqualified name is what clinicians mean by it: "LBBB" is complete, "AF" is fibrillation, "AMI" is anterior as in
-  PTB-XL. Where a data set uses such a name otherwise, `CPSC2018_LABELS` and `CSN_LABELS` say so.
+  PTB-XL. Where a data set uses such a name otherwise, `CPSC2018_LABELS`, `CSN_LABELS` and `CHALLENGE_LABELS` say so.
 """
 
 import re
 from dataclasses import dataclass, replace
 
-__all__ = ["CPSC2018_LABELS", "CSN_LABELS", "FINDINGS", "Finding", "find", "opposites", "prompts"]
+__all__ = ["CHALLENGE_LABELS", "CPSC2018_LABELS", "CSN_LABELS", "FINDINGS", "Finding", "find", "opposites", "prompts"]
 
 
 @dataclass(frozen=True)
@@ -1246,6 +1246,17 @@ _CHAMBERS_AND_QRS = (
         german=("q in ii, iii, avf", "q in iii", "signifikantes q in iii, avf", "q in v1"),
     ),
     Finding(
+        "PRWP",
+        "poor R wave progression",
+        names=("poor progression of R waves", "poor R progression", "verminderte R-Progression"),
+        english=(
+            "poor r wave progression.",
+            "poor r wave progression in chest leads.",
+            "sinus rhythm. poor r wave progression.",
+        ),
+        german=("schlechte r-progression v1-3", "verzögerte r-progression", "fehlende r-progression v2-3"),
+    ),
+    Finding(
         "LVOLT",
         "low QRS voltage",
         names=(
@@ -1395,6 +1406,13 @@ _RHYTHM = (
             "sinusbradykardie lagetyp normal",
             "sinusbradykardie lagetyp normal sonst normales ekg",
         ),
+    ),
+    Finding(
+        "BRADY",
+        "bradycardia of any origin",
+        names=("slow heart rate", "slow ventricular rate", "langsame Herzfrequenz"),
+        english=("bradycardia.", "slow heart rate.", "ventricular rate is slow."),
+        german=("bradykardie", "bradykarder rhythmus", "langsame herzfrequenz"),
     ),
     Finding(
         "SARRH",
@@ -1669,7 +1687,7 @@ _RHYTHM = (
     ),
 )
 
-# Labels of CPSC2018 and of Chapman-Shaoxing-Ningbo, as the published row lists head their columns.
+# Labels of CPSC2018 and of Chapman-Shaoxing-Ningbo, as the published row lists head their columns and in that order.
 CPSC2018_LABELS = {
     "AFIB": "AFIB",
     "VPC": "PVC",
@@ -1720,6 +1738,35 @@ CSN_LABELS = {
     "LVH": "LVH",
     "ST": "STACH",
     "JEB": "JEB",
+}
+# The scored diagnoses of the PhysioNet/CinC Challenge 2021 by its abbreviations; one of two that it scores as one.
+CHALLENGE_LABELS = {
+    "AF": "AFIB",
+    "AFL": "AFLT",
+    "BBB": "BBB",
+    "Brady": "BRADY",
+    "IAVB": "1AVB",
+    "IRBBB": "IRBBB",
+    "LAD": "ALS",
+    "LAnFB": "LAFB",
+    "LBBB": "CLBBB",
+    "LPR": "LPR",
+    "LQRSV": "LVOLT",
+    "LQT": "LNGQT",
+    "NSIVCB": "IVCD",
+    "NSR": "SR",
+    "PAC": "PAC",
+    "PR": "PACE",
+    "PRWP": "PRWP",
+    "PVC": "PVC",
+    "QAb": "QWAVE",
+    "RAD": "ARS",
+    "RBBB": "CRBBB",
+    "SA": "SARRH",
+    "SB": "SBRAD",
+    "STach": "STACH",
+    "TAb": "TWC",
+    "TInv": "INVT",
 }
 
 

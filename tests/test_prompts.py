@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from merit.processing import prompts_merit
-from merit.processing.prompts_merit import CPSC2018_LABELS, CSN_LABELS, FINDINGS, find, opposites, prompts
+from merit.processing.prompts_merit import (
+    CHALLENGE_LABELS,
+    CPSC2018_LABELS,
+    CSN_LABELS,
+    FINDINGS,
+    find,
+    opposites,
+    prompts,
+)
 from merit.training.reports import clean_report
 
 PTBXL_ROOT = os.environ.get("PTBXL_ROOT", "")
@@ -96,6 +104,7 @@ TYPED = {
     "left atrial enlargement": "LAO/LAE",
     "low voltage": "LVOLT",
     "Q waves": "QWAVE",
+    "poor R-wave progression": "PRWP",
     "left axis deviation": "ALS",
     "Sinusrhythmus": "SR",
     "normal sinus rhythm": "SR",
@@ -109,6 +118,7 @@ TYPED = {
     "sinus tachycardia ecg": "STACH",
     "bradycardia": "SBRAD",
     "tachycardia": "TACHY",
+    "slow heart rate": "BRADY",
     "PVC": "PVC",
     "PVCs": "PVC",
     "ventricular premature beats": "PVC",
@@ -174,6 +184,12 @@ def test_every_label_of_cpsc2018_and_csn_is_a_finding():
     assert list(CSN_LABELS) == LABELS["csn"]
     assert {*CPSC2018_LABELS.values(), *CSN_LABELS.values()} <= set(FINDINGS)
     assert CSN_LABELS["AF"] == "AFLT"
+
+
+def test_every_label_of_the_challenge_is_a_finding_of_its_own():
+    assert set(CHALLENGE_LABELS.values()) <= set(FINDINGS)
+    assert len(set(CHALLENGE_LABELS.values())) == len(CHALLENGE_LABELS) == 26
+    assert CHALLENGE_LABELS["AF"] == "AFIB"
 
 
 def test_no_two_findings_claim_one_name():

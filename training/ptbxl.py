@@ -126,7 +126,7 @@ def _parse_codes(text: str, ecg_id: int, statements: Task) -> list[str]:
         codes = [str(code) for code in ast.literal_eval(text)]
     except (SyntaxError, TypeError, ValueError):
         raise ValueError(f"{where} is {text!r}, not a dictionary of statements") from None
-    if unknown := [code for code in codes if code not in statements.label_of]:
+    if unknown := [code for code in codes if code not in statements.labels_of]:
         raise ValueError(f"{where} names {', '.join(unknown)}, which scp_statements.csv does not list")
     return codes
 
