@@ -2,12 +2,20 @@
 
 import json
 import shutil
+from collections.abc import Iterable
+from copy import deepcopy
+from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
 
-from transformers import PreTrainedModel
+import torch
+from transformers import AutoProcessor, PreTrainedModel, pipeline
 from transformers.processing_utils import ProcessorMixin
 
 from .. import modeling_merit, processing
+from ..modeling_merit.configuration_merit import MeritConfig
+from ..modeling_merit.modeling_merit import MeritForEcgClassification, MeritForPreTraining, MeritModel
+from .folder import HUB_STATE
 
 # Files of the package that travel: each imports its siblings and public libraries only, so a flat folder holds them.
 CODE = {
@@ -44,50 +52,54 @@ CLASSIFICATION = {
         "type": "multimodal",
     }
 }
+# What the example recording is asked, where the checkpoint has no classes of its own.
+EXAMPLE_LABELS = ("normal ECG", "atrial fibrillation", "myocardial infarction", "conduction disturbance", "hypertrophy")
 
 
-def export(model: PreTrainedModel, processor: ProcessorMixin, directory: str | Path) -> Path:
+def export(
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    directory: str | Path,
+    *,
+    dtype: str | None = None,
+    max_shard_size: int | str = "5GB",
+    example: str | Path | None = None,
+    results: Iterable[str | Path] = (),
+) -> Path:
     """
     Write a complete folder in the layout of the Hub.
 
     With `trust_remote_code=True` it serves the Auto classes and its pipeline where this package is not installed. It is
-    written under a temporary name and put in place whole; a folder that was there before is replaced only then.
+    written under a temporary name and put in place whole; a folder that was there before is replaced only then. What
+    was loaded from an export and is exported again alike, with the same example and results, has the same bytes.
 
     Args:
         model: a `MeritModel`, `MeritForPreTraining` or `MeritForEcgClassification`.
         processor: its `MeritProcessor`.
         directory: where to.
+        dtype: of the weights, such as "bfloat16"; the model's own by default. The model itself stays as it is.
+        max_shard_size: largest size of a file of weights, in bytes or such as "2GB".
+        example: path of a WFDB record that goes along, with the folder's answer to it; `merit publish` asks for one.
+        results: result files, JSON, that go along in results/.
 
     Raises:
-        ValueError: when `directory` holds something that is no exported model.
+        ValueError: `directory` holds something that is no exported model, or an argument cannot be used.
     """
     directory = Path(directory)
     if directory.exists() and any(directory.iterdir()) and not (directory / "config.json").is_file():
         raise ValueError(f"{directory} is not empty and holds no model: name another folder.")
+    if dtype is not None:
+        model = _cast(model, dtype)
     unfinished = directory.with_name(f"{directory.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    model.save_pretrained(unfinished)
-    processor.save_pretrained(unfinished)
-    for package, names in CODE.items():
-        for name in names:
-            shutil.copyfile(Path(package.__path__[0]) / name, unfinished / name)
-    pipelines = CLASSIFICATION if hasattr(model, "classifier") else ZERO_SHOT
-    dtype = {"dtype": str(model.dtype).removeprefix("torch.")}
-    _add(
-        unfinished / "config.json",
-        auto_map=MODEL_CLASSES,
-        custom_pipelines=pipelines,
-        ecg_config=dtype,
-        text_config=dtype,
-    )
-    _add(
-        unfinished / "processor_config.json",
-        auto_map={"AutoProcessor": "processing_merit.MeritProcessor"},
-        # transformers 5 keeps the feature extractor's configuration here and looks for its class beside it.
-        feature_extractor={"auto_map": {"AutoFeatureExtractor": "feature_extraction_merit.MeritFeatureExtractor"}},
-    )
-    _remove(unfinished / "tokenizer_config.json", "is_local", "local_files_only")  # how it was loaded here
+    try:
+        _write_folder(unfinished, model, processor, max_shard_size, example, results)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     if directory.exists():
+        if (directory / HUB_STATE).is_file():
+            shutil.copyfile(directory / HUB_STATE, unfinished / HUB_STATE)
         replaced = directory.with_name(f"{directory.name}.replaced")
         shutil.rmtree(replaced, ignore_errors=True)
         directory.rename(replaced)
@@ -96,6 +108,106 @@ def export(model: PreTrainedModel, processor: ProcessorMixin, directory: str | P
     else:
         unfinished.rename(directory)
     return directory
+
+
+def _write_folder(
+    folder: Path,
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    max_shard_size: int | str,
+    example: str | Path | None,
+    results: Iterable[str | Path],
+) -> None:
+    model.save_pretrained(folder, max_shard_size=max_shard_size)
+    processor.save_pretrained(folder)
+    for package, names in CODE.items():
+        for name in names:
+            shutil.copyfile(Path(package.__path__[0]) / name, folder / name)
+    pipelines = CLASSIFICATION if hasattr(model, "classifier") else ZERO_SHOT
+    stored = {"dtype": str(model.dtype).removeprefix("torch.")}
+    _add(
+        folder / "config.json",
+        auto_map=MODEL_CLASSES,
+        custom_pipelines=pipelines,
+        ecg_config=stored,
+        text_config=stored,
+    )
+    _add(
+        folder / "processor_config.json",
+        auto_map={"AutoProcessor": "processing_merit.MeritProcessor"},
+        # transformers 5 keeps the feature extractor's configuration here and looks for its class beside it.
+        feature_extractor={"auto_map": {"AutoFeatureExtractor": "feature_extraction_merit.MeritFeatureExtractor"}},
+    )
+    _remove(folder / "tokenizer_config.json", "is_local", "local_files_only")  # how it was loaded here
+    (folder / "LICENSE").write_text(_licence(), encoding="utf-8")
+    _copy_results(results, folder / "results")
+    if example is not None:
+        _copy_example(Path(example), folder)
+    # The card belongs here: last, for it is made from the files above.
+
+
+def load(folder: str | Path) -> tuple[PreTrainedModel, ProcessorMixin]:
+    """
+    The model that an exported folder holds, of the class that it was saved as, and its processor.
+
+    Raises:
+        ValueError: the folder holds no model of this package.
+    """
+    # Not through AutoConfig: what another type of model is, need not be known.
+    architectures = MeritConfig.get_config_dict(folder)[0].get("architectures") or []
+    for kind in (MeritForPreTraining, MeritModel, MeritForEcgClassification):
+        if architectures == [kind.__name__]:
+            return kind.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
+    raise ValueError(f"{folder} holds no model of MERIT: its config.json names {architectures} as architectures.")
+
+
+def _cast(model: PreTrainedModel, dtype: str) -> PreTrainedModel:
+    """A copy of the model in another floating-point type."""
+    kind = getattr(torch, dtype, None)
+    if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
+        raise ValueError(f"{dtype!r} is no type of weights: name float32, bfloat16 or float16.")
+    copy: Any = deepcopy(model)
+    return copy.to(kind)
+
+
+def _licence() -> str:
+    """The licence as the installed package has it."""
+    # A source folder on the path is a distribution as well, without this file.
+    for distribution in distributions(name="merit-ecg"):
+        if text := distribution.read_text("licenses/LICENSE"):
+            return text
+    raise FileNotFoundError("The installed package merit-ecg has no LICENSE file: install it again.")
+
+
+def _copy_results(results: Iterable[str | Path], folder: Path) -> None:
+    for path in map(Path, results):
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is no result file: {error}") from None
+        folder.mkdir(exist_ok=True)
+        if (folder / path.name).exists():
+            raise ValueError(f"Two result files are named {path.name}: give one of them another name.")
+        shutil.copyfile(path, folder / path.name)
+
+
+def _copy_example(record: Path, folder: Path) -> None:
+    """Copy a WFDB record into the folder and store what the folder answers to it."""
+    files = sorted(record.parent.glob(f"{record.name}.*"))
+    if f"{record.name}.hea" not in [path.name for path in files]:
+        raise ValueError(f"{record} is no WFDB record: there is no {record.name}.hea.")
+    (folder / "example").mkdir()
+    for path in files:
+        shutil.copyfile(path, folder / "example" / path.name)
+    task = next(iter(json.loads((folder / "config.json").read_text(encoding="utf-8"))["custom_pipelines"]))
+    options = {"candidate_labels": list(EXAMPLE_LABELS)} if task in ZERO_SHOT else {}
+    # By the weights as they are stored, not as they were in training: so that the answer stays when it is loaded again.
+    classify: Any = pipeline(task, model=str(folder), device="cpu")  # type: ignore[call-overload]
+    answer = [
+        {"label": entry["label"], "score": round(entry["score"], 6)}
+        for entry in classify(str(folder / "example" / record.name), **options)
+    ]
+    _write(folder / "example" / "answer.json", {"task": task, "options": options, "answer": answer})
 
 
 def _add(path: Path, **fields) -> None:

@@ -7,6 +7,8 @@ from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 TOKENIZATIONS = ("time", "lead_time")
+# Of the names, shapes and meaning of weights and inputs: raised when older checkpoints would no longer answer alike.
+LAYOUT_VERSION = 1
 _SIZES = ("hidden_size", "num_attention_heads", "intermediate_size")
 
 
@@ -99,6 +101,7 @@ class MeritConfig(PreTrainedConfig):
         decoder_hidden_size, decoder_num_hidden_layers, decoder_num_attention_heads, decoder_intermediate_size:
             the decoder that predicts the hidden signal; used in pretraining only.
         freeze_encoder (`bool`): heads train on a frozen encoder (a linear probe) when true.
+        layout_version (`int`): the layout of the checkpoint; one of another layout is refused.
 
     Example:
 
@@ -129,6 +132,7 @@ class MeritConfig(PreTrainedConfig):
     decoder_num_attention_heads: int = 4
     decoder_intermediate_size: int = 512
     freeze_encoder: bool = False
+    layout_version: int = LAYOUT_VERSION
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):
@@ -147,6 +151,16 @@ class MeritConfig(PreTrainedConfig):
         config.intermediate_size = self.decoder_intermediate_size
         config.pooled_layer = -1
         return config
+
+    def validate_layout(self):
+        """Called by `@strict` after construction."""
+        if self.layout_version != LAYOUT_VERSION:
+            which = "a newer" if self.layout_version > LAYOUT_VERSION else "an earlier"
+            raise ValueError(
+                f"The checkpoint has layout {self.layout_version} and this version of MERIT reads {LAYOUT_VERSION}: "
+                f"install {which} version of merit, or use an environment without merit, where trust_remote_code=True "
+                "loads the checkpoint by the code that lies beside it."
+            )
 
     def validate_objective(self):
         """Called by `@strict` after construction."""

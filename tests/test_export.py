@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
-from transformers import AutoModelForPreTraining, AutoModelForSequenceClassification, AutoProcessor
+from transformers import pipeline
 
 from merit.hub_cards import export as exporting
-from merit.hub_cards.export import CODE, export
+from merit.hub_cards.export import CODE, export, load
+from merit.hub_cards.folder import known_commits, remember
 
 FILES = [Path(package.__path__[0]) / name for package, names in CODE.items() for name in names]
 PUBLIC = {"numpy", "scipy", "torch", "transformers", "huggingface_hub"}
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def imports(node, inside_try=False):
@@ -56,7 +57,8 @@ def test_all_code_of_models_and_processing_travels():
 def test_a_folder_holds_weights_configuration_processor_and_code(model_folder, untrained):
     names = {path.name for path in model_folder.iterdir()}
     others = {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "tokenizer_config.json"}
-    assert names == others | {path.name for path in FILES}
+    assert names == others | {"LICENSE"} | {path.name for path in FILES}
+    assert (model_folder / "LICENSE").read_bytes() == (Path(__file__).parents[1] / "LICENSE").read_bytes()
     weights = load_file(model_folder / "model.safetensors")
     assert set(weights) == set(untrained[0].state_dict())
     assert all((weights[name] == value).all() for name, value in untrained[0].state_dict().items())
@@ -78,14 +80,86 @@ def test_every_class_that_a_folder_names_is_in_its_code(classifier_folder):
         assert name in [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
 
 
+@pytest.fixture(scope="module")
+def extras(simulated, tmp_path_factory):
+    """What goes along: an example and a result file."""
+    results = tmp_path_factory.mktemp("results") / "zero-shot.json"
+    results.write_text('{"auc": 0.75}\n', encoding="utf-8")
+    return {"example": simulated / "records100" / "00000" / "00002_lr", "results": [results]}
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
 @pytest.mark.parametrize("kind", ["model", "classifier"])
-def test_what_was_loaded_is_exported_alike(kind, model_folder, classifier_folder, tmp_path):
-    folder, auto = {
-        "model": (model_folder, AutoModelForPreTraining),
-        "classifier": (classifier_folder, AutoModelForSequenceClassification),
-    }[kind]
-    again = export(auto.from_pretrained(folder), AutoProcessor.from_pretrained(folder), tmp_path / "again")
-    assert contents(again) == contents(folder)
+def test_what_was_loaded_is_exported_alike(kind, dtype, model_folder, classifier_folder, extras, tmp_path):
+    """All files, with the example, its answer, the results, and several shards."""
+    folder = {"model": model_folder, "classifier": classifier_folder}[kind]
+    first = export(*load(folder), tmp_path / "first", dtype=dtype, max_shard_size="20KB", **extras)
+    again = export(*load(first), tmp_path / "again", max_shard_size="20KB", **extras)
+    assert len(list(first.glob("model-*.safetensors"))) > 1
+    assert {"example/00002_lr.hea", "example/00002_lr.dat", "example/answer.json"} < contents(first).keys()
+    assert contents(again) == contents(first)
+    assert contents(export(*load(folder), tmp_path / "plain")) == contents(folder)
+
+
+def test_a_model_is_loaded_as_the_class_that_was_exported(model_folder, classifier_folder):
+    for folder, kind in ((model_folder, "MeritForPreTraining"), (classifier_folder, "MeritForEcgClassification")):
+        model, processor = load(folder)
+        assert (type(model).__name__, type(processor).__name__) == (kind, "MeritProcessor")
+
+
+def test_a_folder_of_another_model_is_not_loaded(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "architectures": ["BertModel"]}')
+    with pytest.raises(ValueError, match=r"no model of MERIT.*BertModel"):
+        load(tmp_path)
+
+
+def test_weights_are_stored_in_the_asked_type_and_the_model_stays_as_it_is(untrained, tmp_path):
+    folder = export(*untrained, tmp_path / "half", dtype="float16")
+    assert {str(value.dtype) for value in load_file(folder / "model.safetensors").values()} == {"torch.float16"}
+    config = json.loads((folder / "config.json").read_text())
+    assert {config["dtype"], config["ecg_config"]["dtype"], config["text_config"]["dtype"]} == {"float16"}
+    assert str(untrained[0].dtype) == "torch.float32"
+    assert str(load(folder)[0].dtype) == "torch.float16"
+
+
+def test_the_stored_answer_is_that_of_the_folder(model_folder, classifier_folder, extras, tmp_path):
+    for name, folder in (("model", model_folder), ("classifier", classifier_folder)):
+        done = export(*load(folder), tmp_path / name, **extras)
+        stored = json.loads((done / "example" / "answer.json").read_text())
+        assert stored["options"].keys() == ({"candidate_labels"} if name == "model" else set())
+        classify = pipeline(stored["task"], model=str(done))
+        answer = {entry["label"]: entry["score"] for entry in classify(str(extras["example"]), **stored["options"])}
+        assert len(answer) == 5
+        assert answer == pytest.approx({entry["label"]: entry["score"] for entry in stored["answer"]}, abs=1e-5)
+        assert (done / "results" / "zero-shot.json").read_bytes() == extras["results"][0].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dtype": "int8"}, "'int8' is no type of weights"),
+        ({"dtype": "quarter"}, "'quarter' is no type of weights"),
+        ({"example": "no_such"}, r"there is no no_such\.hea"),
+        ({"results": ["a/r.json", "b/r.json"]}, r"Two result files are named r\.json"),
+        ({"results": ["a/notes.txt"]}, r"notes\.txt is no result file"),
+    ],
+)
+def test_what_cannot_go_along_is_refused_and_nothing_written(untrained, tmp_path, monkeypatch, settings, message):
+    monkeypatch.chdir(tmp_path)
+    for name, content in (("a/r.json", "{}"), ("b/r.json", "{}"), ("a/notes.txt", "better than last time")):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        export(*untrained, "model", **settings)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_folder_remembers_where_on_the_hub_it_comes_from(untrained, model_folder, tmp_path):
+    folder = export(*untrained, tmp_path / "model")
+    remember(folder, "org/merit", "main", "a" * 40)
+    export(*untrained, folder)
+    assert known_commits(folder) == {"org/merit@main": "a" * 40}
+    assert contents(folder).keys() == contents(model_folder).keys() | {".hub.json"}
 
 
 def test_a_folder_is_replaced_whole(untrained, model_folder, tmp_path):

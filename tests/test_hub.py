@@ -1,0 +1,226 @@
+"""What others receive from a Hub: real clients against one on loopback, each in a process without this package."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from loopback_hub import TOKEN, LoopbackHub
+from transformers import pipeline
+
+LABELS = ["normal ECG", "atrial fibrillation", "Osborn waves"]
+HF = str(Path(sys.executable).with_name("hf"))
+WITHOUT_PACKAGE = 'import sys, json; sys.modules["merit"] = None\n'
+
+
+@pytest.fixture(scope="module")
+def hub():
+    with LoopbackHub() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stranger(hub, fresh_python, tmp_path_factory):
+    """Run Python code as somebody who knows the Hub, has empty caches, and has not installed this package."""
+
+    def run(code, *arguments, token=TOKEN):
+        printed = fresh_python(
+            WITHOUT_PACKAGE + code, *arguments, **hub.environment(tmp_path_factory.mktemp("home"), token)
+        )
+        return json.loads(printed.strip().splitlines()[-1])
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def hf(hub, fresh_environment, tmp_path_factory):
+    """Run the `hf` command."""
+
+    def run(*arguments, check=True):
+        environment = {**fresh_environment, **hub.environment(tmp_path_factory.mktemp("home"))}
+        return subprocess.run(
+            [HF, *map(str, arguments)], env=environment, capture_output=True, text=True, check=check, timeout=120
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def published(hub, hf, model_folder, classifier_folder):
+    hf("upload", "org/merit", model_folder, ".")
+    hf("upload", "org/merit-super", classifier_folder, ".")
+
+
+@pytest.fixture(scope="module")
+def record(simulated, tmp_path_factory):
+    """One WFDB record in a place of its own."""
+    place = tmp_path_factory.mktemp("record")
+    for path in simulated.glob("records100/00000/00001_lr.*"):
+        shutil.copy(path, place)
+    return place / "00001_lr"
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".cache" not in path.parts and path.name != ".gitattributes"
+    }
+
+
+def scores(answer):
+    return {entry["label"]: entry["score"] for entry in answer}
+
+
+def test_what_is_uploaded_is_downloaded(hf, published, model_folder, tmp_path):
+    hf("download", "org/merit", "--local-dir", tmp_path / "downloaded")
+    assert contents(tmp_path / "downloaded") == contents(model_folder)
+
+
+def test_the_pipeline_answers_by_the_name_of_the_model(stranger, published, record, model_folder):
+    code = f"""
+from transformers import pipeline
+classify = pipeline("zero-shot-ecg-classification", model="org/merit", trust_remote_code=True)
+print(json.dumps([type(classify).__module__, classify(sys.argv[1], candidate_labels={LABELS})]))
+"""
+    module, answer = stranger(code, record)
+    here = pipeline("zero-shot-ecg-classification", model=str(model_folder))(str(record), candidate_labels=LABELS)
+    assert module.startswith("transformers_modules.")
+    assert scores(answer) == pytest.approx(scores(here), abs=1e-5)
+
+
+def test_auto_classes_load_by_the_name_of_the_model(stranger, published, record, classifier_folder):
+    code = """
+import torch
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoProcessor, pipeline
+trust = {"trust_remote_code": True}
+model, processor = AutoModel.from_pretrained("org/merit", **trust), AutoProcessor.from_pretrained("org/merit", **trust)
+head = AutoModelForSequenceClassification.from_pretrained("org/merit-super", **trust)
+with torch.inference_mode():
+    features = model.get_ecg_features(**processor(ecg=sys.argv[1])).pooler_output
+    logits = head(**processor(ecg=sys.argv[1])).logits
+answer = pipeline("ecg-classification", model="org/merit-super", **trust)(sys.argv[1])
+kinds = [type(thing).__name__ for thing in (model, processor, head)]
+print(json.dumps({"kinds": kinds, "features": features.shape, "scores": logits.sigmoid().tolist(), "answer": answer}))
+"""
+    there = stranger(code, record)
+    assert there["kinds"] == ["MeritModel", "MeritProcessor", "MeritForEcgClassification"]
+    assert there["features"] == [1, 32]
+    here = scores(pipeline("ecg-classification", model=str(classifier_folder))(str(record)))
+    assert scores(there["answer"]) == pytest.approx(here, abs=1e-5)
+    assert sorted(there["scores"][0]) == pytest.approx(sorted(here.values()), abs=1e-5)
+
+
+def test_a_fine_tuned_model_is_pushed_and_loaded_again(hub, stranger, published, record):
+    """Fine-tuned by somebody without the package, with the code of org/merit, and loaded by somebody else."""
+    fine_tune = """
+import torch
+from transformers import AutoModelForSequenceClassification, AutoProcessor
+trust = {"trust_remote_code": True}
+processor = AutoProcessor.from_pretrained("org/merit", **trust)
+model = AutoModelForSequenceClassification.from_pretrained(
+    "org/merit", num_labels=2, id2label={0: "yes", 1: "no"}, label2id={"yes": 0, "no": 1}, **trust
+)
+torch.nn.init.normal_(model.classifier.weight)
+batch = processor(ecg=sys.argv[1])
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+model.train()
+model(**batch, labels=torch.tensor([1])).loss.backward()
+optimizer.step()
+model.eval().push_to_hub("org/mine")
+processor.push_to_hub("org/mine")
+with torch.inference_mode():
+    print(json.dumps(model(**batch).logits[0].tolist()))
+"""
+    load = """
+import torch
+from transformers import AutoModelForSequenceClassification, AutoProcessor
+trust = {"trust_remote_code": True}
+model = AutoModelForSequenceClassification.from_pretrained("org/mine", **trust)
+processor = AutoProcessor.from_pretrained("org/mine", **trust)
+with torch.inference_mode():
+    logits = model(**processor(ecg=sys.argv[1])).logits[0].tolist()
+print(json.dumps([logits, model.config.id2label]))
+"""
+    tuned = stranger(fine_tune, record)
+    logits, names = stranger(load, record)
+    assert logits == pytest.approx(tuned, abs=1e-5)
+    assert names == {"0": "yes", "1": "no"}
+    assert "config.json" in hub.repo("model", "org/mine").at("main").files
+
+
+def test_a_private_model_needs_a_token(stranger, hf, hub, model_folder):
+    hf("upload", "org/secret", model_folder, ".", "--private")
+    assert hub.repo("model", "org/secret").private
+    code = """
+from transformers import AutoConfig
+try:
+    AutoConfig.from_pretrained("org/secret", trust_remote_code=True)
+    print('"loaded"')
+except OSError as error:
+    print(json.dumps(str(error)))
+"""
+    assert stranger(code) == "loaded"
+    refused = stranger(code, token=None)
+    assert "org/secret" in refused
+    assert TOKEN not in refused
+    assert not [request.path for request in hub.requests if TOKEN in request.path]
+
+
+def test_a_download_goes_on_where_the_connection_broke(hub, hf, published, model_folder, tmp_path):
+    hub.fail("GET", "org/merit/resolve/.*/model.safetensors", cut="reply")
+    before = len(hub.requests)
+    hf("download", "org/merit", "model.safetensors", "--local-dir", tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() == (model_folder / "model.safetensors").read_bytes()
+    fetched = [r for r in hub.requests[before:] if r.method == "GET" and r.path.endswith("model.safetensors")]
+    assert len(fetched) == 2
+
+
+PUSH = """
+from datasets import DatasetDict, load_from_disk
+load_from_disk(sys.argv[1]).push_to_hub("org/ecgs", max_shard_size="300KB")
+print("{}")
+"""
+READ = """
+from datasets import load_dataset
+data = load_dataset("org/ecgs", streaming=sys.argv[1] == "streaming")
+rows = {name: [[row["record_id"], sum(row["signal"])] for row in split] for name, split in data.items()}
+print(json.dumps({"rows": rows, "features": {name: split.features.to_dict() for name, split in data.items()}}))
+"""
+
+
+@pytest.fixture(scope="module")
+def data_set_on_hub(stranger, dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "ecgs"
+    dataset.save_to_disk(str(folder))
+    stranger(PUSH, folder)
+    return dataset
+
+
+@pytest.mark.parametrize("how", ["streaming", "at once"])
+def test_a_data_set_comes_back_whole_with_its_features(how, stranger, hub, data_set_on_hub):
+    read = stranger(READ, how)
+    plain = data_set_on_hub.with_format(None)
+    assert read["features"] == json.loads(json.dumps({n: split.features.to_dict() for n, split in plain.items()}))
+    for name, split in plain.items():
+        assert read["rows"][name] == [[row["record_id"], sum(row["signal"])] for row in split]
+    assert sum(path.endswith(".parquet") for path in hub.repo("dataset", "org/ecgs").at("main").files) > len(plain)
+
+
+def test_a_card_is_validated(stranger):
+    code = """
+from huggingface_hub import ModelCard
+metric = {"type": "roc_auc", "value": 0.9}
+def card(dataset):
+    result = {"task": {"type": "zero-shot-classification"}, "dataset": dataset, "metrics": [metric]}
+    return ModelCard("---\\n" + json.dumps({"model-index": [{"name": "m", "results": [result]}]}) + "\\n---\\n# M\\n")
+card({"type": "ptb-xl", "name": "PTB-XL"}).validate()
+try:
+    card({"type": "", "name": "PTB-XL"}).validate()
+    print("null")
+except ValueError as error:
+    print(json.dumps(str(error)))
+"""
+    assert "a result has no dataset.type" in stranger(code)
