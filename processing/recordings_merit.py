@@ -70,9 +70,8 @@ class Recording:
 
 
 class _Signal(NamedTuple):
-    """One signal line of a WFDB header."""
+    """One signal line of a WFDB header, without the name of its file."""
 
-    file: str
     format: str
     samples_per_frame: int
     skew: int
@@ -84,12 +83,13 @@ class _Signal(NamedTuple):
 
 
 class _Header(NamedTuple):
-    """A WFDB header; `segments` holds the names of the segments of a multi-segment record."""
+    """A WFDB header; `files` has one name per signal, `segments` one per segment of a multi-segment record."""
 
     sampling_rate: float
     samples: int | None
-    signals: list[_Signal]
-    segments: list[str]
+    files: tuple[str, ...]
+    signals: tuple[_Signal, ...]
+    segments: tuple[str, ...]
 
 
 def read_wfdb(path: str | os.PathLike) -> Recording:
@@ -126,20 +126,21 @@ def read_wfdb(path: str | os.PathLike) -> Recording:
             _check_segment(folder, segment, name)
         return _read_with_wfdb(record, name)
     samples = _check_signal_files(header, folder, name)
-    first, signals = header.signals[0], header.signals
-    if first.format != "16" or any(signal[:5] != first[:5] for signal in signals) or first[2:4] != (1, 0):
+    *storage, gain, baseline, units, lead_names = zip(*header.signals)
+    (file, signal_format, samples_per_frame, skew, offset), *others = {*zip(header.files, *storage)}
+    if others or signal_format != "16" or samples_per_frame != 1 or skew != 0:
         return _read_with_wfdb(record, name)
-    frames = np.fromfile(
-        os.path.join(folder, first.file), dtype="<i2", count=samples * len(signals), offset=first.offset
-    )
+    with open(os.path.join(folder, file), "rb") as stored:
+        stored.seek(offset)
+        frames = np.frombuffer(stored.read(2 * samples * len(gain)), dtype="<i2").reshape(samples, len(gain))
     return Recording(
         name=name,
-        signal=np.ascontiguousarray(frames.reshape(samples, len(signals)).T),
+        signal=np.array(frames.T, order="C"),
         sampling_rate=header.sampling_rate,
-        lead_names=tuple(signal.lead for signal in signals),
-        units=tuple(signal.units for signal in signals),
-        gain=np.array([signal.gain for signal in signals]),
-        baseline=np.array([signal.baseline for signal in signals]),
+        lead_names=lead_names,
+        units=units,
+        gain=np.array(gain),
+        baseline=np.array(baseline),
     )
 
 
@@ -281,24 +282,39 @@ def _read_header(record: str, name: str) -> _Header:
         what = "segments" if n_segments else "signals"
         raise EcgError(f"{name}: its header announces {expected} {what} but describes {len(lines) - 1}")
     if n_segments:
-        return _Header(sampling_rate, samples or None, [], [line.split()[0] for line in lines[1 : expected + 1]])
-    return _Header(sampling_rate, samples or None, [_parse_signal_line(line, name) for line in lines[1:]], [])
-
-
-def _parse_signal_line(line: str, name: str) -> _Signal:
-    """FILE FORMAT[xSAMPLES][:SKEW][+OFFSET] [GAIN[(BASELINE)][/UNITS] [RESOLUTION [ZERO [... [LEAD]]]]]"""
-    fields = line.split(None, 8)
+        segment_names = tuple(line.split()[0] for line in lines[1 : expected + 1])
+        return _Header(sampling_rate, samples or None, (), (), segment_names)
+    # FILE FORMAT[xSAMPLES][:SKEW][+OFFSET] [GAIN[(BASELINE)][/UNITS] [RESOLUTION [ZERO [FIRST SUM BLOCK [LEAD]]]]]
+    signals = [line.split(None, 8) for line in lines[1:]]
+    # Headers of one data set differ only in file, first sample and checksum: all else is parsed once.
     try:
-        signal_format, gain = _parse_format(fields[1]), _parse_gain(fields[2] if len(fields) > 2 else "")
-        adc_zero = int(fields[4]) if len(fields) > 4 else 0
-    except (ValueError, IndexError) as error:
-        raise EcgError(f"{name}: a signal line of its header is corrupt: {line!r}") from error
-    value, baseline, units = gain
-    lead = fields[8].strip() if len(fields) > 8 else ""
-    return _Signal(fields[0], *signal_format, value, adc_zero if baseline is None else baseline, units, lead)
+        parsed = _parse_signals(tuple([(*fields[1:5], *fields[8:]) for fields in signals]))
+    except _CorruptSignal as error:
+        raise EcgError(f"{name}: a signal line of its header is corrupt: {lines[1 + error.line]!r}") from error
+    return _Header(sampling_rate, samples or None, tuple([fields[0] for fields in signals]), parsed, ())
 
 
-@lru_cache(maxsize=1024)
+class _CorruptSignal(Exception):
+    def __init__(self, line: int):
+        self.line = line
+
+
+@lru_cache(maxsize=256)
+def _parse_signals(lines: tuple[tuple[str, ...], ...]) -> tuple[_Signal, ...]:
+    """The signals of a record from format, gain, resolution, zero and lead of each, as far as given."""
+    signals = []
+    for number, fields in enumerate(lines):
+        try:
+            signal_format, gain = _parse_format(fields[0]), _parse_gain(fields[1] if len(fields) > 1 else "")
+            adc_zero = int(fields[3]) if len(fields) > 3 else 0
+        except (ValueError, IndexError) as error:
+            raise _CorruptSignal(number) from error
+        value, baseline, units = gain
+        lead = fields[4].strip() if len(fields) > 4 else ""
+        signals.append(_Signal(*signal_format, value, adc_zero if baseline is None else baseline, units, lead))
+    return tuple(signals)
+
+
 def _parse_format(field: str) -> tuple[str, int, int, int]:
     match = re.fullmatch(r"(\d+)(?:x(\d+))?(?::(\d+))?(?:\+(\d+))?", field)
     if match is None:
@@ -306,7 +322,6 @@ def _parse_format(field: str) -> tuple[str, int, int, int]:
     return match[1], int(match[2] or 1), int(match[3] or 0), int(match[4] or 0)
 
 
-@lru_cache(maxsize=1024)
 def _parse_gain(field: str) -> tuple[float, int | None, str]:
     """Gain, baseline and units. By the WFDB specification a gain that is 0 or absent means 200 steps per mV."""
     match = re.fullmatch(r"([-+]?\d*\.?\d*(?:[eE][-+]?\d+)?)(?:\((-?\d+)\))?(?:/(\S+))?", field)
@@ -333,8 +348,8 @@ def _check_signal_files(header: _Header, folder: str, name: str) -> int:
     """Compare each signal file with what the header says of it, before it is opened; returns the samples per lead."""
     samples = header.samples
     files: dict[str, list[_Signal]] = {}
-    for signal in header.signals:
-        files.setdefault(signal.file, []).append(signal)
+    for file, signal in zip(header.files, header.signals):
+        files.setdefault(file, []).append(signal)
     for file, signals in files.items():
         if file == "~":  # a signal that this segment lacks
             continue
