@@ -32,8 +32,25 @@ def parser() -> argparse.ArgumentParser:
     download.add_argument("--mirror", metavar="URL", help="address of a copy of https://physionet.org/files")
     download.set_defaults(run=run_download)
 
-    pretrain = commands.add_parser("pretrain", help="pretrain a model on a PTB-XL tree, real or simulated")
-    pretrain.add_argument("--data", required=True, metavar="DIR", help="folder with ptbxl_database.csv")
+    prepare = commands.add_parser("prepare", help="write a data set as Arrow files that train fast")
+    prepare.add_argument(
+        "name", metavar="NAME", help="ptbxl, cpsc2018, georgia, csn, mimic-iv-ecg, or folder: your own"
+    )
+    prepare.add_argument("--source", required=True, metavar="DIR", help="the data set as it was published")
+    prepare.add_argument("--output", required=True, metavar="DIR", help="gets the Arrow files; absent or empty")
+    prepare.add_argument("--sampling-rate", type=int, metavar="HZ", help="resample; of ptbxl, which files: 100 or 500")
+    prepare.add_argument("--splits", metavar="DIR", help="published row lists that split cpsc2018 or csn")
+    prepare.add_argument("--table", metavar="FILE.csv", help="of a folder of your own (default: records.csv in it)")
+    prepare.add_argument("--labels", nargs="+", metavar="LABEL", help="the only labels a folder of your own may have")
+    prepare.add_argument("--skip-bad", action="store_true", help="leave out bad records and list them in skipped.csv")
+    prepare.add_argument(
+        "--ignore-unknown-leads", action="store_true", help="leave out channels that are no standard lead"
+    )
+    prepare.add_argument("--processes", type=int, metavar="N", help="how many work (default: one for each core)")
+    prepare.set_defaults(run=run_prepare)
+
+    pretrain = commands.add_parser("pretrain", help="pretrain a model on a data set")
+    pretrain.add_argument("--data", required=True, metavar="DIR", help="a prepared data set, or PTB-XL's folder")
     pretrain.add_argument("--recipe", required=True, metavar="NAME", help="demo, ptbxl-cpu, ..., or a YAML file")
     pretrain.add_argument("--output", required=True, metavar="DIR", help="gets checkpoints/ and, at the end, model/")
     pretrain.add_argument(
@@ -87,15 +104,39 @@ def run_download(arguments: argparse.Namespace) -> None:
     print(f"Complete and verified in {directory}")
 
 
+def run_prepare(arguments: argparse.Namespace) -> None:
+    from .training.data import open_source
+    from .training.preparation import describe, prepare
+
+    source = open_source(
+        arguments.name,
+        arguments.source,
+        sampling_rate=arguments.sampling_rate,
+        splits=arguments.splits,
+        table=arguments.table,
+        labels=arguments.labels,
+    )
+    output = prepare(
+        source,
+        arguments.output,
+        # PTB-XL was asked for the files of this rate.
+        sampling_rate=None if arguments.name == "ptbxl" else arguments.sampling_rate,
+        skip_bad=arguments.skip_bad,
+        ignore_unknown_leads=arguments.ignore_unknown_leads,
+        processes=arguments.processes,
+    )
+    print(describe(output))
+
+
 def run_pretrain(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
     from .hub_cards.export import export
+    from .training.data import load_data
     from .training.pretraining import load_recipe, pretrain
-    from .training.ptbxl import load_ptbxl
 
     recipe = load_recipe(arguments.recipe, arguments.overrides)
-    model, processor = pretrain(load_ptbxl(arguments.data), recipe, arguments.output, arguments.resume)
+    model, processor = pretrain(load_data(arguments.data), recipe, arguments.output, arguments.resume)
     print(f"Model in {export(model, processor, Path(arguments.output) / 'model')}")
 
 

@@ -260,9 +260,9 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         elif isinstance(item, Recording):
             recording = item
         elif isinstance(item, Mapping):
-            recording = _recording_of_row(item, f"recording {index}", sampling_rate, leads, units)
+            recording = recording_of_row(item, f"recording {index}", sampling_rate, leads, units)
         elif isinstance(item, np.ndarray | torch.Tensor) and item.ndim == 2:
-            recording = _recording_of_row({"signal": item}, f"recording {index}", sampling_rate, leads, units)
+            recording = recording_of_row({"signal": item}, f"recording {index}", sampling_rate, leads, units)
         else:
             what = f"an array of shape {tuple(item.shape)}" if hasattr(item, "shape") else f"{item!r:.60}"
             raise EcgError(
@@ -282,7 +282,7 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         """The standard leads that are used, their channels, and millivolts per unit of each."""
         wanted = tuple(self.lead_names) + (STANDARD_LEADS[:6] if self.derive_limb_leads else ())
         try:
-            return _select_leads(recording.lead_names, recording.units, wanted, self.ignore_unknown_leads)
+            return select_leads(recording.lead_names, recording.units, wanted, self.ignore_unknown_leads)
         except EcgError as error:
             raise EcgError(f"{recording.name}: {error}") from None
 
@@ -485,9 +485,15 @@ def standard_lead(name: str) -> str | None:
 
 
 @lru_cache(maxsize=256)
-def _select_leads(
+def select_leads(
     names: tuple[str, ...], units: tuple[str, ...], wanted: tuple[str, ...], ignore_unknown: bool
 ) -> tuple[tuple[str, ...], Any, np.ndarray]:
+    """The standard leads among `wanted` that are there, the index that selects their channels, and mV per unit of each.
+
+    Raises:
+        EcgError: a channel is no standard lead (unless `ignore_unknown`), a lead is there twice, its unit is not one of
+            V, mV, uV, nV, or no lead is left.
+    """
     leads, channels, millivolts = [], [], []
     for channel, (name, unit) in enumerate(zip(names, units)):
         lead = standard_lead(name)
@@ -515,8 +521,10 @@ def _millivolts(unit: str) -> float | None:
     return _MILLIVOLTS.get(unit.strip().casefold())
 
 
-def _recording_of_row(row: Mapping, name: str, sampling_rate: Any, leads: Any, units: Any) -> Recording:
-    """A recording from a mapping; the arguments fill in what it leaves open."""
+def recording_of_row(
+    row: Mapping, name: str = "recording", sampling_rate: Any = None, leads: Any = None, units: Any = None
+) -> Recording:
+    """A recording from a mapping such as a row of a data set; the arguments fill in what it leaves open."""
     name = str(row.get("record_id", name))
 
     def known(key: str, value: Any, argument: str, example: str) -> Any:
@@ -688,4 +696,4 @@ def _derive_limb_leads(values: np.ndarray, present: np.ndarray) -> None:
             present[np.ix_(rows, missing)] = True
 
 
-__all__ = ["STANDARD_LEADS", "MeritFeatureExtractor", "standard_lead"]
+__all__ = ["STANDARD_LEADS", "MeritFeatureExtractor", "recording_of_row", "select_leads", "standard_lead"]

@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 import wfdb
 
-from merit.processing.recordings_merit import EcgError
-from merit.training import ptbxl
-from merit.training.ptbxl import label_names, load_ptbxl, signal_in_millivolts
+from merit.processing.feature_extraction_merit import recording_of_row, standard_lead
+from merit.processing.recordings_merit import STANDARD_LEADS, EcgError
+from merit.training import preparation, ptbxl
+from merit.training.ptbxl import load_ptbxl
+from merit.training.records import label_names
 
 PTBXL_ROOT = os.environ.get("PTBXL_ROOT", "")
 needs_ptbxl = pytest.mark.skipif(
@@ -109,17 +111,17 @@ def test_a_row_holds_what_the_tree_says_of_the_record(loaded):
     row = loaded["train"].remove_columns("signal")[0]
     assert row["record_id"] == "records100/00000/00002_lr"
     assert row["source"] == "ptbxl"
-    assert row["patient_id"] == 1001
+    assert row["patient_id"] == "1001"
     assert row["age"] == 300
     assert loaded["train"].features["sex"].int2str(row["sex"]) == "female"
     assert row["gain"] == [500.0 + lead for lead in range(12)]
     assert row["baseline"] == [10 * lead for lead in range(12)]
     assert row["sampling_rate"] == 100
-    assert row["lead_names"] == LEADS
+    assert row["lead_names"] == list(STANDARD_LEADS)
     assert row["report_raw"] == "sinus rhythm. Edit: IMI 80, CLBBB"
     assert row["report"] == "sinus rhythm."
     assert row["language"] == "en"
-    assert row["scp_codes"] == ["IMI", "CLBBB", "SR"]
+    assert row["codes"] == ["IMI", "CLBBB", "SR"]
 
 
 def test_an_empty_report_is_no_text(loaded):
@@ -133,12 +135,13 @@ def test_signals_equal_those_of_wfdb_to_the_last_bit(written, loaded):
             record = wfdb.rdrecord(str(written / row["record_id"]), physical=False)
             np.testing.assert_array_equal(np.reshape(row["signal"], (12, -1)), record.d_signal.T)
             physical = wfdb.rdrecord(str(written / row["record_id"])).p_signal.T
-            np.testing.assert_allclose(signal_in_millivolts(row), physical, rtol=1e-6, atol=1e-6)
+            np.testing.assert_array_equal(recording_of_row(row).physical(), physical)
 
 
 def test_invalid_samples_become_nan_in_millivolts():
-    row = {"signal": [0, 10, -32768, 30], "gain": [10.0, 20.0], "baseline": [0, 10]}
-    np.testing.assert_array_equal(signal_in_millivolts(row), np.array([[0, 1], [np.nan, 1]], dtype=np.float32))
+    row = {"signal": [0, 10, -32768, 30], "gain": [10.0, 20.0], "baseline": [0, 10], "lead_names": ["I", "II"]}
+    physical = recording_of_row({"sampling_rate": 100, **row}).physical()
+    np.testing.assert_array_equal(physical, [[0, 1], [np.nan, 1]])
 
 
 def test_labels_are_vectors_and_sets_with_names(loaded):
@@ -162,10 +165,10 @@ def test_label_names_survive_saving(loaded, tmp_path):
 
 
 def test_many_batches_and_shards_hold_the_same_rows(root, cache, loaded, monkeypatch):
-    monkeypatch.setattr(ptbxl, "RECORDS_PER_BATCH", 2)
-    monkeypatch.setattr(ptbxl, "RECORDS_PER_SHARD", 3)
+    monkeypatch.setattr(preparation, "RECORDS_PER_BATCH", 2)
+    monkeypatch.setattr(preparation, "RECORDS_PER_SHARD", 3)
     again = load_ptbxl(root, cache_dir=cache)
-    assert len(list(cache.glob("*/train/*.arrow"))) == 3
+    assert len(list(cache.glob("*/train/*.arrow"))) == 4
     for split, rows in loaded.items():
         assert again[split][:] == rows[:]
 
@@ -243,7 +246,7 @@ def test_a_half_written_cache_is_never_taken_for_a_finished_one(root, cache, loa
 
 def test_a_missing_table_is_named(root, cache):
     (root / "ptbxl_database.csv").unlink()
-    with pytest.raises(FileNotFoundError, match=r"ptbxl_database\.csv is missing; give the folder"):
+    with pytest.raises(FileNotFoundError, match=r"ptbxl_database\.csv is missing; name the folder"):
         load_ptbxl(root, cache_dir=cache)
 
 
@@ -254,16 +257,21 @@ def test_a_missing_column_is_named(root, cache, column):
         load_ptbxl(root, cache_dir=cache)
 
 
-@pytest.mark.parametrize("suffix", [".hea", ".dat"])
-def test_a_missing_record_is_named_before_anything_is_read(root, cache, suffix, monkeypatch):
-    monkeypatch.setattr(ptbxl, "read_wfdb", refuse)
+@pytest.mark.parametrize(
+    ("suffix", "message"),
+    [
+        (".hea", r"00007_lr: there is no record .*records100/00000/00007_lr "),
+        (".dat", r"00007_lr: its header names the file 00007_lr\.dat, which is not in .*records100/00000"),
+    ],
+)
+def test_a_missing_file_is_named(root, cache, suffix, message):
     (root / f"records100/00000/00007_lr{suffix}").unlink()
-    with pytest.raises(FileNotFoundError, match=rf"00007_lr\{suffix} is missing, one of 1 files"):
+    with pytest.raises(EcgError, match=message):
         load_ptbxl(root, cache_dir=cache)
 
 
 def test_the_rate_that_was_not_downloaded_is_missed(root, cache):
-    with pytest.raises(FileNotFoundError, match=r"records500/00000/00001_hr\.hea is missing, one of 24 files"):
+    with pytest.raises(EcgError, match=r"there is no record .*records500/00000/00001_hr"):
         load_ptbxl(root, sampling_rate=500, cache_dir=cache)
 
 
@@ -273,7 +281,7 @@ def test_the_rate_of_500_hz_reads_the_other_files(root, cache):
     row = load_ptbxl(root, sampling_rate=500, cache_dir=cache)["train"][0]
     assert row["record_id"] == "records500/00000/00002_hr"
     assert row["sampling_rate"] == 500
-    assert signal_in_millivolts(row).shape == (12, 1000)
+    assert recording_of_row(row).physical().shape == (12, 1000)
 
 
 @pytest.mark.parametrize(
@@ -282,8 +290,8 @@ def test_the_rate_of_500_hz_reads_the_other_files(root, cache):
         ("scp_codes", "{'NORM': 100.0, 'XYZ': 0.0}", "ecg_id 4 names XYZ, which scp_statements.csv does not list"),
         ("scp_codes", "NORM 100", "scp_codes of ecg_id 4 is 'NORM 100', not a dictionary"),
         ("scp_codes", "__import__('os').getcwd()", "scp_codes of ecg_id 4 is .*, not a dictionary"),
-        ("scp_codes", None, "scp_codes is empty in row 4"),
-        ("strat_fold", 11, "strat_fold of ecg_id 4 is 11, not 1 to 10"),
+        ("scp_codes", None, "scp_codes is empty in row 5"),
+        ("strat_fold", 11, "strat_fold of ecg_id 4 is '11', not 1 to 10"),
         ("filename_lr", "../secret/00001_lr", "filename_lr of ecg_id 4 is ../secret/00001_lr, which leads out of"),
         ("filename_lr", "/etc/00001_lr", "filename_lr of ecg_id 4 is /etc/00001_lr, which leads out of"),
     ],
@@ -298,17 +306,49 @@ def test_a_bad_entry_is_named_with_its_record(root, cache, column, value, messag
     ("record", "message"),
     [
         ({"rate": 250}, "00005_lr was sampled at 250 Hz, not at 100 Hz"),
-        ({"leads": LEADS[:8]}, r"00005_lr has the leads \['I', .*'V2'\], not \['I', .*'V6'\]"),
-        ({"leads": [*LEADS[:10], "V6", "V5"]}, r"00005_lr has the leads \['I', .*'V6', 'V5'\], not"),
-        ({"samples": 199}, "00005_lr has 199 samples, not 200"),
-        ({"units": "uV"}, "00005_lr is in uV, not in mV"),
-        ({"fmt": "212"}, "00005_lr is not in WFDB format 16"),
+        ({"leads": LEADS[:8]}, "00005_lr lacks V3, V4, V5, V6: it has the leads I, .*, V2"),
+        ({"leads": [*LEADS[:10], "V6", "v6"]}, "00005_lr lacks V5: it has the leads I, .*, V6, v6"),
+        ({"leads": [*LEADS[:11], "RESP"]}, "00005_lr lacks V6: it has the leads I, .*, RESP"),
+        ({"units": "mmHg"}, "00005_lr: lead I has the units 'mmHg'"),
     ],
 )
-def test_a_record_unlike_the_rest_is_named(root, cache, record, message):
-    write_record(root, "records100/00000/00005_lr", seed=4, **({"samples": SAMPLES} | record))
+def test_a_record_that_cannot_be_one_of_ptbxl_is_named(root, cache, record, message):
+    write_record(root, "records100/00000/00005_lr", seed=4, **record)
     with pytest.raises(ValueError, match=message):
         load_ptbxl(root, cache_dir=cache)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [{"samples": 150}, {"leads": LEADS[::-1]}, {"units": "uV"}, {"fmt": "212"}, {"fmt": "24"}],
+    ids=lambda record: next(iter(record)),
+)
+def test_a_record_may_have_its_own_length_order_unit_and_format(root, cache, record):
+    write_record(root, "records100/00000/00005_lr", seed=4, **record)
+    row = load_ptbxl(root, cache_dir=cache)["train"][3]
+    assert row["record_id"] == "records100/00000/00005_lr"
+    recording = recording_of_row(row)
+    assert recording.lead_names == (STANDARD_LEADS[::-1] if "leads" in record else STANDARD_LEADS)
+    stored = wfdb.rdrecord(str(root / row["record_id"])).p_signal.T * (1e-3 if "units" in record else 1)
+    np.testing.assert_allclose(recording.physical(), stored, rtol=0, atol=0.5001e-3 if "fmt" in record else 1e-12)
+
+
+def test_a_record_in_two_rows_is_named(root, cache):
+    change(root, "filename_lr", "records100/00000/00001_lr")
+    with pytest.raises(ValueError, match=r"ptbxl_database\.csv names records100/00000/00001_lr twice"):
+        load_ptbxl(root, cache_dir=cache)
+
+
+def test_a_patient_in_two_splits_is_named_with_both_records(root, cache):
+    change(root, "patient_id", 1000.0)
+    message = "patient 1000 is in test with records100/00000/00001_lr and in train with records100/00000/00004_lr"
+    with pytest.raises(ValueError, match=message):
+        load_ptbxl(root, cache_dir=cache)
+
+
+def test_the_same_patient_may_come_again_in_a_split(root, cache):
+    change(root, "patient_id", 1002.0)
+    assert load_ptbxl(root, cache_dir=cache)["train"]["patient_id"][:3] == ["1001", "1002", "1002"]
 
 
 def test_a_truncated_record_is_named(root, cache):
@@ -336,11 +376,26 @@ def test_ptbxl_has_the_published_records_and_respects_patients():
 
 
 @needs_ptbxl
-def test_signals_of_ptbxl_equal_those_of_wfdb_to_the_last_bit():
-    for rows in load_ptbxl(PTBXL_ROOT).values():
-        for row in rows.select(np.random.default_rng(0).choice(len(rows), 50, replace=False)):
-            record = wfdb.rdrecord(str(Path(PTBXL_ROOT, row["record_id"])), physical=False)
-            np.testing.assert_array_equal(np.reshape(row["signal"], (12, -1)), record.d_signal.T)
-            assert row["gain"] == record.adc_gain
-            assert row["baseline"] == record.baseline
-            assert row["lead_names"] == record.sig_name
+@pytest.mark.parametrize(("sampling_rate", "column"), [(100, "filename_lr"), (500, "filename_hr")])
+def test_signals_of_ptbxl_equal_those_of_wfdb_to_the_last_bit(tmp_path, sampling_rate, column):
+    root = tmp_path / "subset"
+    root.mkdir()
+    database = pd.read_csv(Path(PTBXL_ROOT, "ptbxl_database.csv"), dtype=str)
+    database = database.loc[[Path(PTBXL_ROOT, f"{path}.dat").is_file() for path in database[column]]]
+    if len(database) < 100:
+        pytest.skip(f"the tree has no recordings at {sampling_rate} Hz")
+    database.sample(100, random_state=0).to_csv(root / "ptbxl_database.csv", index=False)
+    for name in ("scp_statements.csv", f"records{sampling_rate}"):
+        (root / name).symlink_to(Path(PTBXL_ROOT, name))
+    compared = 0
+    for rows in load_ptbxl(root, sampling_rate, tmp_path / "cache").values():
+        for row in rows:
+            digital = wfdb.rdrecord(str(root / row["record_id"]), physical=False)
+            np.testing.assert_array_equal(np.reshape(row["signal"], (12, -1)), digital.d_signal.T)
+            assert (row["gain"], row["baseline"]) == (digital.adc_gain, digital.baseline)
+            assert row["sampling_rate"] == digital.fs == sampling_rate
+            assert row["lead_names"] == [standard_lead(name) for name in digital.sig_name]
+            physical = wfdb.rdrecord(str(root / row["record_id"])).p_signal.T
+            np.testing.assert_array_equal(recording_of_row(row).physical(), physical)
+            compared += 1
+    assert compared == 100

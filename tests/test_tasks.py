@@ -393,7 +393,7 @@ def test_a_record_of_csn_is_named_by_its_file_not_by_its_folders(tmp_path):
     [
         ("name,AFIB\nA0001,1\n", r"icbeb_test\.csv has none of the columns ecg_path, filename, filename_lr"),
         ("filename,age\nA0001,70\n", r"icbeb_test\.csv has no column of labels"),
-        ("filename,AFIB\nA0009,1\n,1\n", r"icbeb_test\.csv: filename is empty in row 2"),
+        ("filename,AFIB\nA0009,1\n,1\n", r"icbeb_test\.csv: filename is empty in row 3"),
         ("filename,AFIB\nA0009,1\nA0009,0\n", r"icbeb_test\.csv: filename names A0009 twice"),
         ("filename,AFIB\nA0009,1\nA0008,yes\n", r"icbeb_test\.csv: AFIB of A0008 is 'yes', not 0 or 1"),
         ("filename,AFIB\nA0009,1\nA0001,1\n", r"icbeb_test\.csv: filename names A0001, which is in train already"),

@@ -13,8 +13,9 @@ Some SCP codes are also words of the findings; these never come from a mark and 
 """
 
 import re
+from collections.abc import Iterable
 
-__all__ = ["CODES_IN_PROSE", "clean_report", "detect_language"]
+__all__ = ["CODES_IN_PROSE", "clean_report", "clean_statements", "detect_language"]
 
 # SCP codes that readers write in running text: "voltages suggesting lvh", "wpw, typ a", "sr" for sinus rhythm,
 # "rvh möglich", "block (lafb)", and the Swedish "vänster el-axel" (electrical axis, not electrolytes).
@@ -35,6 +36,12 @@ _DATE = re.compile(
     r"(?: (?:of|dated|from|on|vom))?"  # "compared with tracing of 23:6:92, ..."
     r"(?: \d{1,2}(?::\d{1,2}){0,2} (?:&|and))?"  # "tracings of 30:9 and 1:10:92"
     r" (?:\d{1,2}[:./]\d{1,2}[:.,/]\d{2}|\d{6})\b"
+)
+
+# What an electrocardiograph prints about itself rather than about the heart.
+_OF_THE_DEVICE = re.compile(
+    r"data quality|poor quality|interpretation may be affected|not entered|without knowing|unconfirmed|physician"
+    r"|analysis (?:error|not attempted|attempted)|report not available|leads? (?:is|are) missing|analyzed$|^uncertain$"
 )
 
 # Frequent words of the findings in each language; a word of two languages counts for both.
@@ -90,6 +97,19 @@ def clean_report(raw: str) -> str:
     text = _PLACEHOLDER.sub("", _SIGNATURE.sub("", text))
     text = " ".join(text.split())
     return _DATE.sub("", _BLANK_FORM.sub("", text)).strip()
+
+
+def clean_statements(statements: Iterable[str]) -> str:
+    """Return the findings among an electrocardiograph's statements, in lower case, one sentence each on one line.
+
+    What it says of itself is left out: data quality, data not entered, leads not analysed, who has to confirm.
+
+    Example:
+        >>> clean_statements(["Sinus rhythm", "*** Warning: Data quality may affect interpretation ***", "Normal ECG."])
+        'sinus rhythm. normal ecg.'
+    """
+    lines = (" ".join(statement.lower().strip(" .*-").split()) for statement in statements)
+    return " ".join(f"{line.removeprefix('summary: ')}." for line in lines if line and not _OF_THE_DEVICE.search(line))
 
 
 def detect_language(text: str) -> str:

@@ -286,7 +286,7 @@ def read_row_list(path: str | Path) -> pd.DataFrame:
         raise ValueError(f"{path} has no column of labels")
     records = rows[column].map(lambda name: PurePosixPath(name).stem if column == "ecg_path" else name)
     if (records == "").any():
-        raise ValueError(f"{path}: {column} is empty in row {(records == '').idxmax() + 1}")
+        raise ValueError(f"{path}: {column} is empty in row {(records == '').idxmax() + 2}")
     if records.duplicated().any():
         raise ValueError(f"{path}: {column} names {records[records.duplicated()].iloc[0]} twice")
     for label, values in labels.items():
