@@ -64,6 +64,7 @@ class Mirror:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body leave in two pieces
 
     def do_GET(self):
         mirror = self.mirror
