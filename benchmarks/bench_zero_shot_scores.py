@@ -16,8 +16,10 @@ from transformers import AutoModel, AutoProcessor
 
 from merit.processing.prompts_merit import opposites, prompts
 from merit.processing.zero_shot_merit import embed_ensembles, embed_labels
-from merit.training.evaluation import aucs, embed
-from merit.training.ptbxl import label_names, load_ptbxl
+from merit.training.data import load_data
+from merit.training.embeddings import MeritEncoder, embed
+from merit.training.protocol import Protocol
+from merit.training.records import label_names
 from merit.training.results import provenance, write_json
 
 TASKS = ("super", "sub", "form", "rhythm", "all")
@@ -32,16 +34,18 @@ def main() -> None:
     if args.data is None:
         parser.error("name a PTB-XL tree with --data or in PTBXL_ROOT")
     model, processor = AutoModel.from_pretrained(args.model).eval(), AutoProcessor.from_pretrained(args.model)
-    validation = load_ptbxl(args.data)["validation"]
-    ecg = torch.from_numpy(embed(model, processor, validation, name="fold 9")[1])
+    validation = load_data(args.data)["validation"]
+    encoder = MeritEncoder(model, processor)
+    ecg = torch.from_numpy(encoder.project(embed(encoder, validation, name="fold 9")))
 
     results: dict[str, dict[str, float]] = {}
     for task in TASKS:
         labels = label_names(validation, task)
-        targets = np.asarray(validation.with_format("numpy")[f"labels_{task}"])
+        targets = np.asarray(validation.with_format("numpy", columns=[f"labels_{task}"])[:][f"labels_{task}"])
+        protocol = Protocol(labels, {"test": targets}, resamples=0)  # of fold 9
         for way, directions in ways(model, processor.tokenizer, labels).items():
             scores = (ecg @ directions.T).numpy()
-            results.setdefault(way, {})[task] = aucs(targets, scores, labels)["macro"]
+            results.setdefault(way, {})[task] = protocol.macro_auroc("test", scores)
     print(f"{'macro AUC on fold 9':<44}" + "".join(f"{task:>8}" for task in TASKS))
     for way, figures in results.items():
         print(f"{way:<44}" + "".join(f"{figures[task]:8.3f}" for task in TASKS))

@@ -27,8 +27,9 @@ _HOMES = {
     "EcgFeatureExtractionPipeline": "processing.pipelines_merit",
     "ZeroShotEcgClassificationPipeline": "processing.pipelines_merit",
     "MeritCollator": "training.collator",
-    "label_names": "training.ptbxl",
+    "load_data": "training.data",
     "load_ptbxl": "training.ptbxl",
+    "label_names": "training.records",
     "export": "hub_cards.export",
 }
 
@@ -51,7 +52,9 @@ if TYPE_CHECKING:
     from .processing.processing_merit import MeritProcessor
     from .processing.recordings_merit import EcgError
     from .training.collator import MeritCollator
-    from .training.ptbxl import label_names, load_ptbxl
+    from .training.data import load_data
+    from .training.ptbxl import load_ptbxl
+    from .training.records import label_names
 
 
 def __getattr__(name: str):

@@ -64,6 +64,41 @@ def parser() -> argparse.ArgumentParser:
     pretrain.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --output")
     pretrain.set_defaults(run=run_pretrain)
 
+    evaluate = commands.add_parser("evaluate", help="measure what a model knows on a data set")
+    evaluate.add_argument("model", metavar="MODEL", help="folder or Hub id")
+    evaluate.add_argument("--data", required=True, metavar="DIR", help="a prepared data set, or PTB-XL's folder")
+    evaluate.add_argument("--output", required=True, metavar="FILE", help="JSON file for the results")
+    evaluate.add_argument("--name", help="what tables call the model (default: its folder's name)")
+    evaluate.add_argument("--tasks", nargs="+", metavar="TASK", help="such as super (default: all of the data set)")
+    evaluate.add_argument(
+        "--only",
+        nargs="+",
+        metavar="METHOD",
+        help="zero-shot, linear-probe, knn, retrieval, robustness, fine-tuned (default: all but fine-tuned)",
+    )
+    evaluate.add_argument("--cache", metavar="DIR", help="keep embeddings here and use those that are there")
+    evaluate.add_argument("--shift-to", nargs="+", default=[], metavar="DIR", help="data sets with shared labels")
+    evaluate.add_argument("--random-initialisation", action="store_true", help="measure the model before training")
+    evaluate.add_argument(
+        "--published-protocol", action="store_true", help="also with the selection on test that is usual, as it biases"
+    )
+    evaluate.add_argument("--seed", type=int, default=0, help="of noise and fine-tuning (default: 0)")
+    evaluate.set_defaults(run=run_evaluate)
+
+    baseline = commands.add_parser("baseline", help="train and measure the supervised baseline, xresnet1d101")
+    baseline.add_argument("--data", required=True, metavar="DIR", help="a prepared data set, or PTB-XL's folder")
+    baseline.add_argument("--output", required=True, metavar="DIR", help="gets checkpoints and results.json")
+    baseline.add_argument("--tasks", nargs="+", metavar="TASK", help="one network for each (default: all)")
+    baseline.add_argument("--epochs", type=int, default=50, help="default: 50")
+    baseline.add_argument("--seed", type=int, default=0, help="default: 0")
+    baseline.set_defaults(run=run_baseline)
+
+    compare = commands.add_parser("compare", help="put result files side by side")
+    compare.add_argument("files", nargs="+", metavar="FILE", help="as merit evaluate writes them")
+    compare.add_argument("--plots", metavar="DIR", help="draw figures into this folder")
+    compare.add_argument("--no-published", action="store_true", help="without the figures of the literature")
+    compare.set_defaults(run=run_compare)
+
     classify = commands.add_parser("classify", help="classify recordings zero-shot", epilog=DISCLAIMER)
     classify.add_argument("records", nargs="+", metavar="RECORD", help="WFDB record, with or without suffix, or CSV")
     classify.add_argument("--model", required=True, metavar="M", help="folder or Hub id")
@@ -76,6 +111,24 @@ def parser() -> argparse.ArgumentParser:
     classify.add_argument("--sampling-rate", type=float, metavar="HZ", help="of CSV files that do not say it")
     classify.add_argument("--units", help="of CSV files: mV, uV or V")
     classify.set_defaults(run=run_classify)
+
+    export = commands.add_parser("export", help="write a model as the complete folder that others load")
+    export.add_argument("model", metavar="MODEL", help="folder or Hub id")
+    export.add_argument("directory", metavar="DIR", help="folder to write; absent, empty, or an earlier export")
+    export.add_argument("--dtype", help="of the weights: float32, bfloat16 or float16 (default: as they are)")
+    export.add_argument("--max-shard-size", default="5GB", metavar="SIZE", help="of a file of weights (default: 5GB)")
+    export.add_argument("--results", nargs="+", default=[], metavar="FILE", help="result files that go along")
+    export.set_defaults(run=run_export)
+
+    publish = commands.add_parser("publish", help="check an exported folder and send it to the Hub in one commit")
+    publish.add_argument("directory", metavar="DIR", help="folder that `merit export` wrote")
+    publish.add_argument("--repo-id", required=True, metavar="ORG/NAME", help="made when it does not exist")
+    publish.add_argument("--private", action="store_true", help="make it a private repository")
+    publish.add_argument("--revision", default="main", metavar="BRANCH", help="branch to change (default: main)")
+    publish.add_argument("--create-pr", action="store_true", help="propose the change as a pull request")
+    publish.add_argument("--dry-run", action="store_true", help="check and compare, and send nothing")
+    publish.add_argument("--force", action="store_true", help="replace a commit that the folder does not come from")
+    publish.set_defaults(run=run_publish)
 
     demo = commands.add_parser("demo", help="simulate, pretrain, evaluate and classify: everything once")
     demo.add_argument("--data", metavar="DIR", help="a PTB-XL tree instead of simulated recordings")
@@ -140,6 +193,78 @@ def run_pretrain(arguments: argparse.Namespace) -> None:
     print(f"Model in {export(model, processor, Path(arguments.output) / 'model')}")
 
 
+def run_evaluate(arguments: argparse.Namespace) -> None:
+    import time
+    from pathlib import Path
+
+    from transformers import AutoModel, AutoProcessor, set_seed
+
+    from .training.data import load_data
+    from .training.embeddings import MeritEncoder
+    from .training.evaluation import METHODS, evaluate, result_file
+    from .training.results import write_json
+
+    started = time.monotonic()
+    model, processor = AutoModel.from_pretrained(arguments.model), AutoProcessor.from_pretrained(arguments.model)
+    name = arguments.name or Path(arguments.model).name
+    if arguments.random_initialisation:
+        set_seed(arguments.seed)
+        model, name = AutoModel.from_config(model.config), arguments.name or "random initialisation"
+    encoder, dataset = MeritEncoder(model, processor, name), load_data(arguments.data)
+
+    def log(result: dict[str, Any]) -> None:
+        what = ", ".join(f"{key} {value}" for key, value in result["setting"].items())
+        metric = next(iter(result["metrics"])) if result["task"] == "reports" else "auroc"
+        figure = result["metrics"][metric]
+        print(
+            f"[{time.monotonic() - started:4.0f} s] {result['task']} {result['method']}{what and f' ({what})'}: "
+            f"{metric} {figure['value']} ({figure['low']} to {figure['high']})",
+            flush=True,
+        )
+
+    results = evaluate(
+        encoder,
+        dataset,
+        arguments.tasks,
+        arguments.only or METHODS,
+        arguments.cache,
+        arguments.published_protocol,
+        [load_data(folder) for folder in arguments.shift_to],
+        arguments.seed,
+        log=log,
+    )
+    write_json(arguments.output, result_file(encoder, dataset, Path(arguments.data).name, arguments.seed, results))
+    print(f"{len(results)} results in {arguments.output}")
+
+
+def run_baseline(arguments: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from .training.baselines import supervised_baseline
+    from .training.data import load_data
+    from .training.evaluation import task_names
+    from .training.results import write_json
+
+    dataset, name = load_data(arguments.data), Path(arguments.data).name
+    tasks = arguments.tasks or task_names(dataset)
+    output = Path(arguments.output)
+    results = supervised_baseline(dataset, name, tasks, output, arguments.epochs, arguments.seed)
+    write_json(output / "results.json", results)
+    print(f"{len(tasks)} results in {output / 'results.json'}")
+
+
+def run_compare(arguments: argparse.Namespace) -> None:
+    from .training.compare import comparison, read_results
+
+    read = read_results(arguments.files)
+    print(comparison(read, published=not arguments.no_published))
+    if arguments.plots:
+        from .training.comparison_plots import draw_comparison
+
+        for path in draw_comparison(read, arguments.plots):
+            print(f"Drawn in {path}", file=sys.stderr)
+
+
 def run_classify(arguments: argparse.Namespace) -> None:
     import json
 
@@ -198,6 +323,51 @@ def draw(arguments: argparse.Namespace, feature_extractor, answer: Sequence[dict
         answer=answer,
     )
     print(f"Drawn in {arguments.plot}", file=sys.stderr)
+
+
+def run_export(arguments: argparse.Namespace) -> None:
+    import tempfile
+    from pathlib import Path
+
+    from .hub_cards.folder import example_record, fetch, remember
+
+    source, commit = fetch(arguments.model)
+    from .hub_cards.export import export, load  # after the download, which needs no torch
+
+    results = {path.name: path for path in (*sorted(source.glob("results/*.json")), *map(Path, arguments.results))}
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = export(
+            *load(source),
+            arguments.directory,
+            dtype=arguments.dtype,
+            max_shard_size=arguments.max_shard_size,
+            example=example_record(source) or simulated_record(scratch),
+            results=results.values(),
+        )
+    if commit:
+        remember(directory, arguments.model, "main", commit)
+    print(f"Model in {directory}")
+
+
+def simulated_record(scratch: str) -> str:
+    """The recording that goes along with models that have none yet."""
+    from .training.simulated_ptbxl import write_simulated_ptbxl
+
+    return f"{write_simulated_ptbxl(f'{scratch}/tree', 1, seed=0, progress=False)}/records100/00000/00001_lr"
+
+
+def run_publish(arguments: argparse.Namespace) -> None:
+    from .hub_cards.publish import publish
+
+    publish(
+        arguments.directory,
+        arguments.repo_id,
+        private=arguments.private,
+        revision=arguments.revision,
+        create_pr=arguments.create_pr,
+        dry_run=arguments.dry_run,
+        force=arguments.force,
+    )
 
 
 def run_demo(arguments: argparse.Namespace) -> None:

@@ -9,15 +9,18 @@ from transformers import AutoModel, AutoProcessor
 from transformers.trainer_utils import set_seed
 
 from .hub_cards.export import export
+from .training.data import load_data
+from .training.embeddings import MeritEncoder
 from .training.evaluation import evaluate
 from .training.pretraining import load_recipe, pretrain
-from .training.ptbxl import label_names, load_ptbxl
+from .training.records import label_names
 from .training.results import provenance, write_json
 from .training.simulated_ptbxl import write_simulated_ptbxl
 
 SIMULATED_RECORDS = 6000
 SIMULATED_TASKS = ("all", "super")
 PTBXL_TASKS = ("super", "all")
+METHODS = ("zero-shot", "linear-probe")
 
 
 def run(data: str | None, output: str) -> None:
@@ -40,17 +43,18 @@ def run(data: str | None, output: str) -> None:
             say(f"Simulating {SIMULATED_RECORDS} recordings")
             write_simulated_ptbxl(root, SIMULATED_RECORDS, seed=0)
     say(f"Reading {root}")
-    dataset = load_ptbxl(root)
+    dataset = load_data(root)
     say(f"Pretraining on {len(dataset['train'])} recordings and their reports, recipe {recipe}")
     model, processor = pretrain(dataset, load_recipe(recipe), folder, resume=True)
     saved = export(model, processor, folder / "model")
 
     say(f"Evaluating {saved} on recordings of other patients")
-    loaded = AutoModel.from_pretrained(saved), AutoProcessor.from_pretrained(saved)
-    results = {"trained": evaluate(*loaded, dataset, tasks)}
+    model, processor = AutoModel.from_pretrained(saved), AutoProcessor.from_pretrained(saved)
+    results = {"trained": aucs(evaluate(MeritEncoder(model, processor), dataset, tasks, METHODS))}
     say("Evaluating the same model before training")
     set_seed(0)
-    results["random_initialisation"] = evaluate(AutoModel.from_config(model.config), processor, dataset, tasks)
+    untrained = MeritEncoder(AutoModel.from_config(model.config), processor)
+    results["random_initialisation"] = aucs(evaluate(untrained, dataset, tasks, METHODS))
     write_json(
         folder / "results.json",
         {**provenance(root), "recipe": recipe, "seconds": round(time.monotonic() - started), "auc": results},
@@ -65,6 +69,17 @@ def run(data: str | None, output: str) -> None:
     subprocess.run([*command, "--plot", str(folder / "classified.png"), "--labels", *labels], check=True)
     print(f"Its report says: {dataset['test'][0]['report']}")
     say(f"Done. Model: {saved}  Figures: {folder / 'results.json'}  Picture: {folder / 'classified.png'}")
+
+
+def aucs(results: list[dict]) -> dict[str, dict[str, dict[str, float]]]:
+    """AUROC of each label and their mean, "macro", by method and task; of whole training sets and all prompts."""
+    figures: dict[str, dict[str, dict[str, float]]] = {}
+    for result in results:
+        if not result["setting"]:
+            of_labels = {label: values["auroc"]["value"] for label, values in result["labels"].items()}
+            of_task = {"macro": result["metrics"]["auroc"]["value"], **of_labels}
+            figures.setdefault(result["method"].replace("-", "_"), {})[result["task"]] = of_task
+    return figures
 
 
 def format_table(task: str, labels: list[str], results: dict) -> str:

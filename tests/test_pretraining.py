@@ -141,7 +141,7 @@ def test_recordings_without_a_report_are_left_out_and_labels_never_reach_the_mod
 
 
 def test_labels_make_no_difference(uninterrupted, dataset, settings, tmp_path):
-    labels = [name for name in dataset["train"].column_names if name.startswith("labels_") or name == "scp_codes"]
+    labels = [name for name in dataset["train"].column_names if name.startswith("labels_") or name == "codes"]
     assert labels
     model, _ = pretrain(dataset.remove_columns(labels), load_recipe("demo", settings), tmp_path)
     assert_same_weights(model, uninterrupted[0])
