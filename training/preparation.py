@@ -15,20 +15,21 @@ import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, concatenate_datasets
 from datasets.arrow_writer import ArrowWriter
 from datasets.utils import tqdm
 from filelock import FileLock
 
 from ..processing.recordings_merit import Recording
-from .records import FOLDS, Record, digital, features, label_names, resample, split_of, table
+from .records import FOLDS, Record, digital, features, resample, split_of, table
 from .results import write_json
 from .sources import Source
 from .tasks import Task
@@ -36,10 +37,12 @@ from .tasks import Task
 __all__ = ["describe", "duplicates", "load_prepared", "prepare"]
 
 # Part of every fingerprint: raise it whenever a row would come out differently.
-VERSION = 2
+VERSION = 3
 
 RECORDS_PER_SHARD = 2048  # the unit of work of a process, and of what a killed run loses
-RECORDS_PER_BATCH = 256  # 6 MB of signal at 100 Hz, 31 MB at 500 Hz: all that a process holds in memory
+# All that a process holds in memory of each split: 6 MB of signal at 100 Hz, 31 MB at 500 Hz, 34 MB of long recordings.
+RECORDS_PER_BATCH = 256
+SAMPLES_PER_BATCH = 1 << 24
 
 MANIFEST = "prepared.json"
 SKIPPED = "skipped.csv"
@@ -70,9 +73,11 @@ def prepare(
         `output`.
 
     Raises:
-        ValueError: `output` holds something else, or a record is bad.
-        OSError: a file cannot be read or written.
+        ValueError: `output` holds something else, the rate is none, there are no records, or one is bad.
+        OSError: a file cannot be read or written, or a process was killed.
     """
+    if sampling_rate is not None and not 0 < sampling_rate < math.inf:
+        raise ValueError(f"Recordings cannot be resampled to {sampling_rate:g} Hz")
     output = Path(output)
     facts = {
         "source": source.name,
@@ -89,8 +94,8 @@ def prepare(
         if not _finished(output, facts):
             unfinished = Path(f"{output}.unfinished")
             _begin(unfinished, facts)
-            most = sys.maxsize if source.count is None else math.ceil(source.count / RECORDS_PER_SHARD)
-            _write_shards(source, unfinished, facts, min(processes or _cores(), most))
+            shards = sys.maxsize if source.count is None else max(1, math.ceil(source.count / RECORDS_PER_SHARD))
+            _write_shards(source, unfinished, facts, min(_cores() if processes is None else processes, shards))
             _finish(source, unfinished, facts)
             unfinished.rename(output)
         lock.unlink(missing_ok=True)
@@ -196,6 +201,11 @@ def _write_shards(source: Source, folder: Path, facts: Mapping[str, Any], proces
                     future, size = running.popleft()
                     future.result()
                     progress.update(size)
+            except BrokenProcessPool:
+                raise ChildProcessError(
+                    f"A process that was preparing {source.name} was killed, perhaps for want of memory; the same "
+                    "command, with fewer processes, goes on from the last complete shard"
+                ) from None
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -261,65 +271,77 @@ def _batches(records: Iterable[tuple[Record, Recording]]) -> Iterator[tuple[str,
     waiting: dict[str, list[tuple[Record, Recording]]] = {}
     for record, recording in records:
         split = split_of(record.fold)
-        waiting.setdefault(split, []).append((record, recording))
-        if len(waiting[split]) == RECORDS_PER_BATCH:
+        batch = waiting.setdefault(split, [])
+        batch.append((record, recording))
+        if len(batch) == RECORDS_PER_BATCH or sum(each.signal.size for _, each in batch) >= SAMPLES_PER_BATCH:
             yield split, waiting.pop(split)
     yield from waiting.items()
 
 
 def _finish(source: Source, folder: Path, facts: Mapping[str, Any]) -> None:
     """Describe what was written and remove the traces of the work."""
-    skipped = pd.concat([pd.read_csv(path, dtype=str) for path in sorted((folder / "done").glob("*.csv"))])
+    done = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in sorted((folder / "done").glob("*.csv"))]
+    skipped = pd.concat([pd.DataFrame(columns=["record_id", "reason"]), *done])
     if len(skipped):
         skipped.to_csv(folder / SKIPPED, index=False)
     for split in FOLDS:
         if not any((folder / split).iterdir()):
             (folder / split).rmdir()
-    dataset = DatasetDict({split: _open(folder / split) for split in FOLDS if (folder / split).is_dir()})
-    if not dataset:
+    if not any((folder / split).is_dir() for split in FOLDS):
         shutil.rmtree(folder)
-        raise ValueError(f"No record of {source.name} could be prepared" + (", all were bad" if len(skipped) else ""))
+        why = f"all {len(skipped)} are bad; the first: {skipped['reason'].iloc[0]}" if len(skipped) else "it has none"
+        raise ValueError(f"No record of {source.name} could be prepared: {why}")
     write_json(
         folder / MANIFEST,
-        {"preparation": dict(facts), "skipped": len(skipped), **_count(dataset, source.tasks)},
+        {"preparation": dict(facts), "skipped": len(skipped), **_count(folder, source.tasks)},
     )
     (folder / "plan.json").unlink()
     shutil.rmtree(folder / "done")
 
 
-def _count(dataset: DatasetDict, tasks: Mapping[str, Task]) -> dict[str, Any]:
-    """Counts of a data set: what its card says and a reader checks."""
+def _count(folder: Path, tasks: Mapping[str, Task]) -> dict[str, Any]:
+    """Counts of a data set: what its card says and a reader checks. Of a record, only its hash stays in memory."""
     codes: Counter[str] = Counter()
-    splits = {}
-    for split, rows in dataset.items():
-        for code in rows.data.column("codes").chunks:
-            codes.update(code.flatten().to_pylist())
-        counts = {}
-        for name in tasks:
-            column = rows.data.column(f"labels_{name}")
-            labels = np.concatenate([chunk.flatten().to_numpy().reshape(len(chunk), -1) for chunk in column.chunks])
-            positives = dict(zip(label_names(rows, name), labels.sum(0).tolist()))
-            counts[name] = {"records": int(labels.any(1).sum()), "positives": positives}
-        report = rows.data.column("report")
-        splits[str(split)] = {
-            "records": len(rows),
-            "patients": pa.compute.count_distinct(rows.data.column("patient_id")).as_py(),
-            "with_report": pa.compute.sum(pa.compute.not_equal(report, "")).as_py(),
-            "languages": {
-                entry["values"]: entry["counts"]
-                for entry in pa.compute.value_counts(rows.data.column("language").combine_chunks()).to_pylist()
+    splits: dict[str, dict[str, Any]] = {}
+    hashes: dict[str, np.ndarray] = {}
+    for split in (split for split in FOLDS if (folder / split).is_dir()):
+        patients: set[str] = set()
+        languages: Counter[str] = Counter()
+        records = with_report = 0
+        positives = {name: np.zeros(len(task.labels), np.int64) for name, task in tasks.items()}
+        labelled = dict.fromkeys(tasks, 0)
+        seen = []
+        for path in sorted((folder / split).glob("*.arrow")):  # one at a time, so that only one is mapped
+            rows = Dataset.from_file(str(path)).data
+            records += len(rows)
+            patients.update(rows.column("patient_id").to_pylist())
+            languages.update(rows.column("language").to_pylist())
+            with_report += pc.sum(pc.not_equal(rows.column("report"), "")).as_py()
+            codes.update(pc.list_flatten(rows.column("codes")).to_pylist())
+            seen.append(np.array([int(digits, 16) for digits in rows.column("waveform_hash").to_pylist()], np.uint64))
+            for name, task in tasks.items():
+                labels = pc.list_flatten(rows.column(f"labels_{name}")).to_numpy().reshape(-1, len(task.labels))
+                positives[name] += labels.sum(0, dtype=np.int64)
+                labelled[name] += int(labels.any(1).sum())
+        hashes[split] = np.concatenate(seen)
+        splits[split] = {
+            "records": records,
+            "patients": len(patients),
+            "with_report": with_report,
+            "languages": dict(sorted(languages.items())),
+            "tasks": {
+                name: {"records": labelled[name], "positives": dict(zip(task.labels, positives[name].tolist()))}
+                for name, task in tasks.items()
             },
-            "tasks": counts,
         }
-    labelled = {code for task in tasks.values() for code in task.labels_of}
-    copies = duplicates(dataset)
+    mapped = {code for task in tasks.values() for code in task.labels_of}
+    values, counts = np.unique(np.concatenate(list(hashes.values())), return_counts=True)
+    values, counts = values[counts > 1], counts[counts > 1]
+    in_splits = np.sum([np.isin(values, of_split) for of_split in hashes.values()], axis=0)
     return {
         "splits": splits,
-        "codes_without_label": {code: codes[code] for code in sorted(codes.keys() - labelled)},
-        "duplicate_waveforms": {
-            "records": sum(map(len, copies)),
-            "across_splits": sum(len(group) for group in copies if len({split for split, _ in group}) > 1),
-        },
+        "codes_without_label": {code: codes[code] for code in sorted(codes.keys() - mapped)},
+        "duplicate_waveforms": {"records": int(counts.sum()), "across_splits": int(counts[in_splits > 1].sum())},
     }
 
 

@@ -137,8 +137,8 @@ def digital(recording: Recording, ignore_unknown_leads: bool = False) -> Recordi
     bits hold of these, 65 mV from end to end, is refused.
 
     Raises:
-        EcgError: a channel is no standard lead, a lead is there twice, in unknown units, with an impossible gain or
-            values, or no lead is left.
+        EcgError: a channel is no standard lead, a lead is there twice, in unknown units, with an impossible gain,
+            baseline or values, no lead is left, or no sample is valid.
     """
     try:
         leads, channels, millivolts = select_leads(
@@ -149,9 +149,11 @@ def digital(recording: Recording, ignore_unknown_leads: bool = False) -> Recordi
     signal, units = recording.signal[channels], ("mV",) * len(leads)
     if recording.gain is not None and recording.baseline is not None and signal.dtype == np.int16:
         gain, baseline = np.asarray(recording.gain, np.float64)[channels], np.asarray(recording.baseline)[channels]
-        for lead, value in zip(leads, gain):
+        for lead, value, zero in zip(leads, gain, baseline):
             if value == 0 or not np.isfinite(value):
                 raise EcgError(f"{recording.name}: lead {lead} has the gain {value:g}; correct it in its header")
+            if not -(2**31) <= zero < 2**31:
+                raise EcgError(f"{recording.name}: lead {lead} has the baseline {zero}; correct it in its header")
         if (signal == INVALID_SAMPLE).all():
             raise EcgError(f"{recording.name}: every sample is marked invalid")
         return replace(
@@ -164,11 +166,11 @@ def digital(recording: Recording, ignore_unknown_leads: bool = False) -> Recordi
     baseline = np.zeros(len(leads), np.int64)
     for i, (lead, values) in enumerate(zip(leads, physical)):
         valid = ~np.isnan(values)
-        steps = np.rint(values[valid] * STEPS_PER_MILLIVOLT)
+        steps = _round(values[valid] * STEPS_PER_MILLIVOLT)
         if not steps.size:
             continue
         low, high = steps.min(), steps.max()
-        if not high - low <= 65534:  # also where one of them is infinite
+        if not (abs(low) < 1e9 and high - low <= 65534):
             raise EcgError(
                 f"{recording.name}: lead {lead} runs from {low / STEPS_PER_MILLIVOLT:g} to "
                 f"{high / STEPS_PER_MILLIVOLT:g} mV, which no ECG does; check its units and gain"
@@ -209,12 +211,17 @@ def waveform_hash(recording: Recording) -> str:
     if (gain == 1000).all() and not baseline.any():
         microvolts = signal
     else:
-        microvolts = np.rint((signal.astype(np.float64) - baseline) * (1000 / gain))
+        microvolts = _round((signal.astype(np.float64) - baseline) * (1000 / gain))
         microvolts[signal == INVALID_SAMPLE] = INVALID_SAMPLE
     digest = hashlib.blake2b(digest_size=8)
     digest.update(f"{recording.sampling_rate:g} {[recording.lead_names[i] for i in order]}".encode())
     digest.update(np.ascontiguousarray(microvolts, dtype="<i4").tobytes())
     return digest.hexdigest()
+
+
+def _round(values: np.ndarray) -> np.ndarray:
+    """Round halves up, also those that arithmetic in other units left a little below: copies must stay equal."""
+    return np.floor(values + 0.501)
 
 
 def _lists(rows: Sequence[np.ndarray]) -> pa.ListArray:

@@ -98,7 +98,8 @@ def read_table(
 
 
 def to_fold(text: str, where: str) -> int:
-    """A fold as a CSV file writes it."""
+    """A fold as a CSV file writes it, "3" or "3.0"."""
+    text = text.removesuffix(".0")
     if text not in map(str, range(1, 11)):
         raise ValueError(f"{where} is {text!r}, not 1 to 10")
     return int(text)
@@ -137,7 +138,7 @@ def check_records(table: pd.DataFrame, file: Path) -> None:
 
 
 def fingerprint(files: Iterable[Path], folders: Iterable[Path], *options: Any) -> str:
-    """Hash the content of some files, the size and time of all files in some folders, and options."""
+    """Hash the content of some files, the size and time of all files directly in some folders, and options."""
     digest = hashlib.sha256(repr(options).encode())
     for file in files:
         with open(file, "rb") as opened:
@@ -147,6 +148,8 @@ def fingerprint(files: Iterable[Path], folders: Iterable[Path], *options: Any) -
         if folder.is_dir():
             with os.scandir(folder) as entries:
                 for entry in sorted(entries, key=lambda entry: entry.name):
-                    status = entry.stat()
-                    digest.update(f"{folder.name}/{entry.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+                    # A folder or a lock may be that of the output.
+                    if entry.is_file() and not entry.name.endswith(".lock"):
+                        status = entry.stat()
+                        digest.update(f"{folder.name}/{entry.name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
