@@ -1,104 +1,334 @@
-"""What a checkpoint knows: zero-shot and linear-probe AUC on the published folds."""
+"""What a model knows, measured on one data set by every protocol: the command `merit evaluate`.
 
-from collections.abc import Sequence
+    >>> encoder = MeritEncoder(model, processor)  # doctest: +SKIP
+    >>> results = evaluate(encoder, load_data("path/to/ptbxl"), ["super"], ["zero-shot"])  # doctest: +SKIP
+    >>> results[0]["metrics"]["auroc"]  # doctest: +SKIP
+    {'value': 0.82145, 'low': 0.80922, 'high': 0.83313}
+
+Any encoder will do, see `merit.training.embeddings`; `merit.training.protocol` says how scores are judged.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from datasets import Dataset, DatasetDict
-from sklearn.linear_model import Ridge
-from sklearn.metrics import roc_auc_score
-from sklearn.preprocessing import StandardScaler
-from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 
-from ..processing.zero_shot_merit import embed_labels
-from .collator import MeritCollator
-from .pretraining import SIGNAL_COLUMNS, fast_precision
-from .ptbxl import label_names
+from ..processing.prompts_merit import CPSC2018_LABELS, CSN_LABELS, find, opposites, prompts
+from . import metrics
+from .collator import SIGNAL_COLUMNS
+from .embeddings import Encoder, embed, fingerprint
+from .finetuning import fine_tuned_scores
+from .probes import FRACTIONS, LinearProbe, linear_probe, nearest_neighbours, published_probe
+from .protocol import Protocol
+from .records import label_names
+from .results import provenance
+from .robustness import changes
+from .tasks import SHIFTS
 
-RIDGE_PENALTIES = (1.0, 10.0, 100.0, 1000.0, 10000.0)
+FORMAT = 1
+# Measured unless one asks for others; "fine-tuned" takes hours and has to be asked for.
+METHODS = ("zero-shot", "linear-probe", "knn", "retrieval", "robustness")
+ALL_METHODS = (*METHODS, "fine-tuned")
+RECALLED = (1, 5, 10)
+
+_LANGUAGES = {"en": "english", "de": "german"}
+# Tasks whose labels the glossary knows by other names.
+_CODES = {"cpsc2018": CPSC2018_LABELS, "csn-clean": CSN_LABELS, "csn-merl": CSN_LABELS}
+
+Result = dict[str, Any]
 
 
-@torch.inference_mode()
-def embed(model, processor, dataset: Dataset, batch_size: int = 256, name: str = "") -> tuple[np.ndarray, np.ndarray]:
+def evaluate(
+    encoder: Encoder,
+    dataset: DatasetDict,
+    tasks: Sequence[str] | None = None,
+    methods: Sequence[str] = METHODS,
+    cache: str | Path | None = None,
+    published_protocol: bool = False,
+    shift_to: Sequence[DatasetDict] = (),
+    seed: int = 0,
+    resamples: int = 1000,
+    log: Callable[[Result], None] = lambda result: None,
+) -> list[Result]:
     """
-    Embed the recordings of a data set with a [`MeritModel`].
-
-    Returns:
-        the encoder's pooled output `(records, hidden_size)`, for probes, and its projection to unit length
-        `(records, projection_dim)`, for comparison with text; both float32.
-    """
-    model.eval()
-    rows = dataset.with_format("numpy", columns=SIGNAL_COLUMNS)
-    loader = DataLoader(rows, batch_size=batch_size, collate_fn=MeritCollator(processor, text_column=None))  # type: ignore[arg-type]
-    precision = torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=fast_precision()["bf16"])
-    features, embeds = [], []
-    for batch in tqdm(loader, desc=f"Embedding {name}".strip(), leave=False):
-        with precision:
-            pooled = model.ecg_model(**{key: value.to(model.device) for key, value in batch.items()}).pooler_output
-            projected = model.ecg_projection(pooled)
-        features.append(pooled.float().cpu().numpy())
-        embeds.append(F.normalize(projected.float(), dim=-1).cpu().numpy())
-    return np.concatenate(features), np.concatenate(embeds)
-
-
-def aucs(targets: np.ndarray, scores: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
-    """
-    Area under the ROC curve of every label that has positives and negatives, and their mean as "macro".
-
-    Records without any label of the task are left out, as is usual for PTB-XL.
-    """
-    labelled = targets.sum(1) > 0
-    targets, scores = targets[labelled], scores[labelled]
-    per_label = {
-        label: float(roc_auc_score(targets[:, i], scores[:, i]))
-        for i, label in enumerate(labels)
-        if 0 < targets[:, i].sum() < len(targets)
-    }
-    return {"macro": float(np.mean(list(per_label.values()))), **per_label}
-
-
-def zero_shot(model, processor, embeds: np.ndarray, targets: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
-    """[`aucs`] of zero-shot scores, the labels given by the names that stand in the data set."""
-    candidates = embed_labels(model, processor.tokenizer, labels)
-    return aucs(targets, candidates.logits(torch.from_numpy(embeds).to(model.device)).cpu().numpy(), labels)
-
-
-def linear_probe(
-    features: dict[str, np.ndarray], targets: dict[str, np.ndarray], labels: Sequence[str]
-) -> dict[str, float]:
-    """
-    [`aucs`] on "test" of ridge regression from frozen features, its penalty chosen on "validation".
+    Measure an encoder on the test split of a data set.
 
     Args:
-        features: `(records, dim)` for each of "train", "validation" and "test".
-        targets: `(records, labels)` of 0 and 1 likewise.
+        encoder: a [`MeritEncoder`], or any object with `embed`. Zero-shot and retrieval also need `project` and
+            `embed_texts`, fine-tuning a MERIT model; methods that an encoder has no means for are left out.
+        dataset: as `load_data` returns it. Probes need "train", thresholds and whatever is chosen "validation".
+        tasks: all of the data set if None.
+        methods: of `ALL_METHODS`.
+        cache: folder that keeps embeddings.
+        published_protocol: also measure as the literature does: probes selected on test, scores after a softmax.
+        shift_to: other data sets, on whose test splits the tasks that they share with this one are measured.
+        seed: of added noise and of fine-tuning.
+        resamples: of the bootstrap.
+        log: is shown each result when it is ready.
+
+    Returns:
+        results as they stand in a result file: task, method, setting (what differs from the default), split, and
+        what [`Protocol.judge`] returns.
+
+    Raises:
+        ValueError: for a task or method that there is not, or a missing split.
     """
-    scaler = StandardScaler().fit(features["train"])
-    scaled = {split: scaler.transform(values) for split, values in features.items()}
-    labelled = targets["train"].sum(1) > 0
-    train = scaled["train"][labelled], targets["train"][labelled]
-    probes = [Ridge(alpha=alpha).fit(*train) for alpha in RIDGE_PENALTIES]
-    best = max(
-        probes, key=lambda probe: aucs(targets["validation"], probe.predict(scaled["validation"]), labels)["macro"]
-    )
-    return aucs(targets["test"], best.predict(scaled["test"]), labels)
-
-
-def evaluate(model, processor, dataset: DatasetDict, tasks: Sequence[str] = ("super", "all")) -> dict[str, Any]:
-    """Zero-shot on "validation" and "test", and a linear probe tested on "test", for each task."""
-    results: dict[str, Any] = {"zero_shot": {}, "zero_shot_validation": {}, "linear_probe": {}}
-    features, embeds = {}, {}
-    for split in dataset:
-        features[split], embeds[split] = embed(model, processor, dataset[split], name=str(split))
-    for task in tasks:
-        labels = label_names(dataset["train"], task)
-        targets = {str(split): np.asarray(dataset[split].with_format("numpy")[f"labels_{task}"]) for split in dataset}
-        results["zero_shot"][task] = zero_shot(model, processor, embeds["test"], targets["test"], labels)
-        results["zero_shot_validation"][task] = zero_shot(
-            model, processor, embeds["validation"], targets["validation"], labels
-        )
-        results["linear_probe"][task] = linear_probe(features, targets, labels)
+    tasks = task_names(dataset) if tasks is None else list(tasks)
+    if unknown := [task for task in tasks if task not in task_names(dataset)]:
+        raise ValueError(f"The data set has no task {', '.join(unknown)}; it has {', '.join(task_names(dataset))}.")
+    if unknown := [method for method in methods if method not in ALL_METHODS]:
+        raise ValueError(f"There is no method {', '.join(unknown)}; there are {', '.join(ALL_METHODS)}.")
+    probed = bool({"linear-probe", "knn", "robustness"} & set(methods)) or (published_protocol and "train" in dataset)
+    needed = ["train", "validation", "test"] if probed or "fine-tuned" in methods else ["test"]
+    if missing := [split for split in needed if split not in dataset]:
+        raise ValueError(f"The data set has no split {', '.join(missing)}, which {', '.join(methods)} need.")
+    results = []
+    for result in _results(
+        encoder, dataset, tasks, methods, cache, published_protocol, shift_to, seed, resamples, probed
+    ):
+        log(result)
+        results.append(result)
     return results
+
+
+def _results(
+    encoder, dataset, tasks, methods, cache, published_protocol, shift_to, seed, resamples, probed
+) -> Iterator[Result]:
+    splits = [split for split in ("train", "validation", "test") if split in dataset and (probed or split != "train")]
+    features = {split: embed(encoder, dataset[split], cache=cache, name=split) for split in splits}
+    speaks = hasattr(encoder, "embed_texts")
+    protocols = {task: protocol_of(dataset, task, resamples) for task in tasks}
+    probes: dict[str, LinearProbe] = {}
+    directions: dict[str, np.ndarray] = {}
+    for task, protocol in protocols.items():
+        scored = {split: features[split] for split in ("validation", "test") if split in features}
+        if speaks and "zero-shot" in methods:
+            for language in (None, *_LANGUAGES):
+                said = label_directions(encoder, task, protocol.labels, language)
+                directions.setdefault(task, said)
+                scores = zero_shot_scores(encoder, scored, said)
+                setting = {"language": language} if language else {}
+                yield judged(protocol, scores, task, "zero-shot", setting)
+                if published_protocol and language is None:
+                    softmax = {split: _softmax(values) for split, values in scores.items()}
+                    yield judged(protocol, softmax, task, "zero-shot", {"scores": "softmax"}, detail=False)
+        for fraction in FRACTIONS if {"linear-probe", "robustness"} & set(methods) else ():
+            setting = {"train_fraction": fraction} if fraction < 1 else {}
+            probe = linear_probe(features, protocol, fraction)
+            probes[task] = probe
+            if "linear-probe" in methods:
+                yield judged(
+                    protocol, {s: probe(values) for s, values in scored.items()}, task, "linear-probe", setting
+                )
+            if published_protocol:
+                for selection, scores in published_probe(features, protocol, fraction, seed=seed).items():
+                    published = {**setting, "protocol": "published", "selection": selection}
+                    yield judged(protocol, scores, task, "linear-probe", published, detail=False)
+        if "knn" in methods:
+            scores, number = nearest_neighbours(features, protocol)
+            yield judged(protocol, scores, task, "knn", {}) | {"chosen": {"neighbours": number}}
+        if "fine-tuned" in methods and hasattr(encoder, "model"):
+            for fraction in FRACTIONS:
+                scores = fine_tuned_scores(encoder, dataset, task, protocol, fraction, seed)
+                setting = {"train_fraction": fraction} if fraction < 1 else {}
+                yield judged(protocol, scores, task, "fine-tuned", setting)
+    if speaks and "retrieval" in methods:
+        yield from retrieval(encoder, features["test"], dataset["test"], resamples)
+    if "robustness" in methods:
+        for change in changes(float(dataset["test"][0]["sampling_rate"]), seed):
+            setting = change.setting()
+            name = ", ".join(f"{key} {value}" for key, value in setting.items())
+            changed = {**features, "test": embed(encoder, dataset["test"], change, cache, name=name)}
+            changed.pop("train")
+            for task, protocol in protocols.items():
+                if task in directions:
+                    scores = zero_shot_scores(encoder, changed, directions[task])
+                    yield judged(protocol, scores, task, "zero-shot", setting, detail=False)
+                scores = {split: probes[task](values) for split, values in changed.items()}
+                yield judged(protocol, scores, task, "linear-probe", setting, detail=False)
+    for other in shift_to:
+        yield from shift(encoder, protocols, probes, other, cache, resamples)
+
+
+def shift(
+    encoder: Encoder,
+    protocols: Mapping[str, Protocol],
+    probes: Mapping[str, LinearProbe],
+    other: DatasetDict,
+    cache: str | Path | None = None,
+    resamples: int = 1000,
+) -> Iterator[Result]:
+    """
+    Figures on the test split of another data set, over the labels that one of its tasks shares with a source task.
+
+    A probe of the source scores a target label by the highest score of the source labels that it stands for; zero-shot
+    scores are those of the target's own labels. No threshold is carried over: only ranking figures are given.
+    """
+    features = embed(encoder, other["test"], cache=cache, name="another data set")
+    for (source, target), overlap in SHIFTS.items():
+        for source_task, target_task in _pairs(source, target, list(protocols), task_names(other)):
+            known = label_names(other["test"], target_task)
+            sources: dict[str, list[int]] = {label: [] for label in known}
+            for label, stands_for in overlap.items():
+                if label in protocols[source_task].labels:
+                    for one in stands_for:
+                        if one in sources:
+                            sources[one].append(protocols[source_task].labels.index(label))
+            shared = [label for label in known if sources[label]]
+            protocol = Protocol(
+                known, _targets({"test": other["test"]}, target_task), _patients(other["test"]), shared, resamples
+            )
+            setting = {"shift": f"{source_task} > {target_task}"}
+            if hasattr(encoder, "embed_texts"):
+                said = label_directions(encoder, target_task, shared)
+                scores = zero_shot_scores(encoder, {"test": features}, said)
+                yield judged(protocol, scores, target_task, "zero-shot", setting)
+            if source_task in probes:
+                of_source = probes[source_task](features)
+                scores = {"test": np.stack([of_source[:, sources[label]].max(1) for label in shared], axis=1)}
+                yield judged(protocol, scores, target_task, "linear-probe", setting)
+
+
+def _pairs(source: str, target: str, sources: Sequence[str], targets: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Tasks of two data sets by the names of an overlap, which calls both versions of CSN "csn"."""
+    for source_task in sources:
+        for target_task in targets:
+            if source_task.partition("-")[0] == source and target_task.partition("-")[0] == target:
+                yield source_task, target_task
+
+
+def zero_shot_scores(encoder: Any, features: Mapping[str, np.ndarray], directions: np.ndarray) -> dict[str, np.ndarray]:
+    """Similarity of recordings to each label minus that to its opposite, `(records, labels)` for each split."""
+    return {split: encoder.project(values) @ directions.T for split, values in features.items()}
+
+
+def label_directions(encoder: Any, task: str, labels: Sequence[str], language: str | None = None) -> np.ndarray:
+    """
+    The embedding of each label minus that of its opposite, as the pipeline has them, `(labels, projection_dim)`.
+
+    Args:
+        encoder: with `embed_texts`.
+        task: whose labels may have names of their own, as those of CPSC2018.
+        labels: said by the prompts of the glossary.
+        language: "en" or "de" prompts alone; both if None. A label without prompts in it is said by its name.
+    """
+    codes = [_CODES.get(task, {}).get(label, label) for label in labels]
+    away = [opposites(code) for code in codes]
+    said = {code: _phrasings(code, language) for code in {*codes, *(one for group in away for one in group)}}
+    texts = sorted({text for phrasings in said.values() for text in phrasings})
+    row = {text: i for i, text in enumerate(texts)}
+    embeds = encoder.embed_texts(texts)
+    ensembles = {code: _unit(embeds[[row[text] for text in phrasings]].mean(0)) for code, phrasings in said.items()}
+    opposed = [_unit(np.mean([ensembles[one] for one in group], axis=0)) for group in away]
+    return np.stack([ensembles[code] for code in codes]) - np.stack(opposed)
+
+
+def _phrasings(code: str, language: str | None) -> tuple[str, ...]:
+    finding = find(code)
+    spoken = getattr(finding, _LANGUAGES[language]) if finding and language else None
+    return spoken or prompts(code)
+
+
+def retrieval(encoder: Any, features: np.ndarray, test: Dataset, resamples: int = 1000) -> Iterator[Result]:
+    """
+    ECG to report among all different reports of the split, and report to ECG among all its recordings.
+
+    Every recording with a report asks once in either direction, and every recording with the same report is a right
+    answer. Ties count against the model: what cannot tell recordings apart ranks its answer last.
+    """
+    reports = np.array(test["report"], dtype=object)
+    spoken = np.flatnonzero(reports != "")
+    texts, which = np.unique(reports[spoken].astype(str), return_inverse=True)
+    ecg, text = encoder.project(features[spoken]), encoder.embed_texts(list(texts))
+    similarity = ecg @ text.T
+    own = similarity[np.arange(len(ecg)), which]
+    ranks = {"ecg to report": (similarity >= own[:, None]).sum(1)}
+    of_text = np.empty(len(texts), int)
+    for i in range(len(texts)):
+        right = which == i
+        of_text[i] = 1 + (similarity[~right, i] >= similarity[right, i].max()).sum()
+    ranks["report to ecg"] = of_text[which]
+    counts = metrics.resample_counts(_patients(test)[spoken], resamples)
+    for direction, rank in ranks.items():
+        figures = {f"recall_at_{k}": (rank <= k) @ counts / counts.sum(0) for k in RECALLED}
+        figures["median_rank"] = metrics.median(rank.astype(float), counts)
+        yield {
+            "task": "reports",
+            "method": "retrieval",
+            "setting": {"direction": direction},
+            "split": "test",
+            "records": len(spoken),
+            "candidates": len(texts) if direction == "ecg to report" else len(spoken),
+            "metrics": {name: metrics.interval(values) for name, values in figures.items()},
+        }
+
+
+def result_file(encoder: Encoder, dataset: DatasetDict, name: str, seed: int, results: Sequence[Result]) -> Result:
+    """
+    Results together with all they depend on: model, data, seed, command, commit, versions, machine.
+
+    The same command gives the same file: there is no time in it.
+
+    Args:
+        name: of the data set.
+    """
+    splits = {}
+    for split, rows in dataset.items():
+        labels = [f"labels_{task}" for task in task_names(dataset)]
+        columns = [column for column in ("record_id", "patient_id", *labels) if column in rows.column_names]
+        splits[split] = {"records": len(rows), "sha256": fingerprint(rows, columns)}
+    whole = [splits[split]["sha256"] + fingerprint(dataset[split], SIGNAL_COLUMNS) for split in splits]
+    facts = provenance()
+    return {
+        "format": FORMAT,
+        "model": {
+            "name": encoder.name,
+            "weights_sha256": getattr(encoder, "weights_sha256", None),
+            "parameters": getattr(encoder, "parameters", None),
+        },
+        "data": {"name": name, "sha256": hashlib.sha256("".join(whole).encode()).hexdigest(), "splits": splits},
+        "seed": seed,
+        **{key: facts[key] for key in ("command", "commit", "versions", "machine")},
+        "results": list(results),
+    }
+
+
+def protocol_of(dataset: DatasetDict, task: str, resamples: int = 1000) -> Protocol:
+    """The protocol of a task of a data set."""
+    names, patients = label_names(dataset["test"], task), _patients(dataset["test"])
+    return Protocol(names, _targets(dataset, task), patients, resamples=resamples)
+
+
+def task_names(dataset: DatasetDict) -> list[str]:
+    """The tasks of a data set, by its columns labels_TASK."""
+    columns = dataset["test"].column_names if "test" in dataset else []
+    return [column.removeprefix("labels_") for column in columns if column.startswith("labels_")]
+
+
+def _targets(dataset: Mapping[Any, Dataset], task: str) -> dict[str, np.ndarray]:
+    column = f"labels_{task}"
+    return {str(s): np.asarray(rows.with_format("numpy", columns=[column])[:][column]) for s, rows in dataset.items()}
+
+
+def _patients(rows: Dataset) -> np.ndarray:
+    return np.asarray(rows.with_format("numpy", columns=["patient_id"])[:]["patient_id"])
+
+
+def judged(
+    protocol: Protocol, scores: Mapping[str, np.ndarray], task: str, method: str, setting: dict, detail: bool = True
+) -> Result:
+    """A result as it stands in a result file."""
+    figures = protocol.judge(scores.get("validation"), scores["test"], detail)
+    return {"task": task, "method": method, "setting": setting, "split": "test", **figures}
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
+
+
+def _softmax(scores: np.ndarray) -> np.ndarray:
+    powers = np.exp(scores - scores.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)

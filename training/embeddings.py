@@ -1,0 +1,171 @@
+"""Encoders as evaluation sees them, and their embeddings, computed once and kept in safetensors.
+
+Any encoder can be evaluated. What has to be written is `embed`, from rows of a data set to features:
+
+    >>> class MyEncoder:
+    ...     name = "mine"
+    ...     fingerprint = None  # or what identifies weights and processing, to keep the embeddings
+    ...     def embed(self, rows):
+    ...         ecg = torch.from_numpy(np.stack([signal_in_millivolts(row) for row in rows]))
+    ...         return torch_model(ecg).numpy()
+    >>> evaluate(MyEncoder(), load_ptbxl("path/to/ptbxl"), ["super"])  # doctest: +SKIP
+
+Encoders that share a space with text have `project` and `embed_texts` too, see [`MeritEncoder`].
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+import torch.nn.functional as F
+from datasets import Dataset
+from safetensors.numpy import load_file, save_file
+from tqdm.auto import tqdm
+
+from .collator import SIGNAL_COLUMNS, ecg_rows
+from .pretraining import fast_precision
+
+Rows = list[dict[str, Any]]
+
+# Part of the key of kept embeddings: raise it whenever they would come out differently.
+VERSION = "1"
+
+
+class Encoder(Protocol):
+    """What evaluation needs of a model."""
+
+    name: str
+    fingerprint: str | None
+
+    def embed(self, rows: Rows) -> np.ndarray:
+        """Features of rows of a data set (signal, gain, baseline, sampling_rate, lead_names), `(rows, dim)`."""
+        ...
+
+
+class MeritEncoder:
+    """
+    A MERIT checkpoint as evaluation sees it.
+
+    Args:
+        model: a `MeritModel`.
+        processor: its `MeritProcessor`.
+        name: what tables call it.
+    """
+
+    def __init__(self, model, processor, name: str = "MERIT"):
+        self.model, self.processor, self.name = model.eval(), processor, name
+        self.weights_sha256 = weights_sha256(model)
+        self.parameters = model.num_parameters()
+        processing = json.dumps(processor.feature_extractor.to_dict(), sort_keys=True, default=str)
+        # What is computed in bfloat16 on one machine is not on another.
+        facts = f"{self.weights_sha256} {processing} {model.config.ecg_config.to_json_string()} {fast_precision()}"
+        self.fingerprint = hashlib.sha256(facts.encode()).hexdigest()
+
+    @torch.inference_mode()
+    def embed(self, rows: Rows) -> np.ndarray:
+        """The encoder's pooled output, `(rows, hidden_size)`."""
+        batch = self.processor(ecg=rows, return_tensors="pt").to(self.model.device)
+        with self._precision():
+            return self.model.ecg_model(**batch).pooler_output.float().cpu().numpy()
+
+    @torch.inference_mode()
+    def project(self, features: np.ndarray) -> np.ndarray:
+        """Features in the space shared with text, of unit length, `(records, projection_dim)`."""
+        projected = self.model.ecg_projection(torch.from_numpy(features).to(self.model.device, self.model.dtype))
+        return F.normalize(projected.float(), dim=-1).cpu().numpy()
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str], batch_size: int = 256) -> np.ndarray:
+        """Texts in the shared space, of unit length, `(texts, projection_dim)`."""
+        order = np.argsort([len(text) for text in texts], kind="stable")  # little padding
+        embeds = np.empty((len(texts), self.model.config.projection_dim), np.float32)
+        for part in (order[start : start + batch_size] for start in range(0, len(order), batch_size)):
+            batch = self.processor(text=[texts[i] for i in part]).to(self.model.device)
+            features = self.model.get_text_features(**batch).pooler_output
+            embeds[part] = F.normalize(features.float(), dim=-1).cpu().numpy()
+        return embeds
+
+    def _precision(self):
+        return torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=fast_precision()["bf16"])
+
+
+def embed(
+    encoder: Encoder,
+    dataset: Dataset,
+    change: Callable[[Rows], Rows] | None = None,
+    cache: str | Path | None = None,
+    batch_size: int = 256,
+    name: str = "",
+) -> np.ndarray:
+    """
+    The features of every record of a data set, `(records, dim)` float32.
+
+    Args:
+        encoder: what embeds.
+        change: applied to the rows before, see `robustness`; its `repr` says what it does.
+        cache: folder where features are kept under a hash of encoder, records and change, and found again.
+        name: for the progress bar.
+    """
+    path = None
+    if cache is not None and encoder.fingerprint is not None:
+        facts = f"{VERSION} {encoder.fingerprint} {fingerprint(dataset, SIGNAL_COLUMNS)} {change!r} {batch_size}"
+        path = Path(cache) / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.safetensors"
+        if path.is_file():
+            return load_file(path)["features"]
+    parts = []
+    with tqdm(total=len(dataset), desc=f"Embedding {name}".strip(), unit=" records", leave=False) as progress:
+        for rows in batches(dataset, batch_size):
+            parts.append(np.asarray(encoder.embed(change(rows) if change else rows), np.float32))
+            progress.update(len(rows))
+    features = np.ascontiguousarray(np.concatenate(parts))
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{path.name}.unfinished")
+        save_file({"features": features}, unfinished)
+        unfinished.replace(path)
+    return features
+
+
+def batches(dataset: Dataset, batch_size: int = 256) -> Iterator[Rows]:
+    """The signals of a data set as rows, batch by batch."""
+    numpy = ecg_rows(dataset)
+    for batch in numpy.iter(batch_size):
+        columns: Mapping[str, Any] = batch  # type: ignore[assignment]
+        yield [dict(zip(columns, values)) for values in zip(*columns.values())]
+
+
+def weights_sha256(model: torch.nn.Module) -> str:
+    """Hash of names, shapes and values of all weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def fingerprint(dataset: Dataset, columns: Sequence[str]) -> str:
+    """Hash of the content of columns, however it is cut into files; half a second for the signals of PTB-XL."""
+    digest = hashlib.sha256()
+    for table in dataset.with_format("arrow").iter(1024):
+        for column in columns:
+            _hash_column(digest, column, table.column(column).combine_chunks())  # type: ignore[attr-defined]
+    return digest.hexdigest()
+
+
+def _hash_column(digest, name: str, values: Any) -> None:
+    digest.update(f"{name} {values.type} {len(values)}\n".encode())
+    while (
+        pa.types.is_list(values.type) or pa.types.is_large_list(values.type) or pa.types.is_fixed_size_list(values.type)
+    ):
+        digest.update(pc.list_value_length(values).to_numpy(zero_copy_only=False))
+        values = values.flatten()
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        digest.update(json.dumps(values.to_pylist()).encode())
+    else:
+        digest.update(np.ascontiguousarray(values.to_numpy(zero_copy_only=False)))

@@ -1,0 +1,127 @@
+"""Recordings as they might have been: fewer leads, a lower sampling rate, noise, less time.
+
+A [`Change`] turns rows of a data set into rows of the same form, so that any encoder can be measured on them. Each
+recording has noise of its own, drawn from its name and the seed: the same in every run, whatever the batch.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import scipy.signal
+
+from ..processing.feature_extraction_merit import standard_lead
+from ..processing.recordings_merit import INVALID_SAMPLE, STANDARD_LEADS, EcgError
+
+LEAD_SETS = (STANDARD_LEADS[:6], ("I", "II", "V2"), ("I", "II"), ("I",))
+SAMPLING_RATES = (250.0, 100.0, 50.0)
+NOISES = ("white", "wander", "mains")
+NOISE_DB = (12.0, 6.0, 0.0)
+DURATIONS = (5.0, 2.5)
+
+_MAINS = 50.0  # Hz
+_WANDER = (0.05, 0.5)  # Hz
+_FLAT = 1e-4  # mV
+
+
+@dataclass(frozen=True)
+class Change:
+    """
+    What is done to every recording; what is None is left as it was.
+
+    Args:
+        leads: the only leads kept, by their standard names.
+        sampling_rate: in Hz, resampled by a polyphase filter; recordings at lower rates stay as they are.
+        noise: "white"; "wander", twenty sines from 0.05 to 0.5 Hz as of breathing and moving electrodes; or "mains",
+            one sine of 50 Hz. A different one on each lead, all leads of a recording having the same noise power.
+        noise_db: signal-to-noise ratio in dB, by the variance of the recording's leads.
+        seconds: the central part of this length.
+        seed: of the noise.
+
+    Example:
+        >>> row = {"record_id": "a", "signal": np.arange(200, dtype=np.int16), "gain": [1000.0, 1000.0],
+        ...        "baseline": [0, 0], "sampling_rate": 100.0, "lead_names": ["I", "II"]}
+        >>> [changed] = Change(leads=("II",), seconds=0.5)([row])
+        >>> changed["lead_names"], changed["signal"][[0, -1]].tolist(), changed["signal"].size
+        (['II'], [125, 174], 50)
+    """
+
+    leads: tuple[str, ...] | None = None
+    sampling_rate: float | None = None
+    noise: str | None = None
+    noise_db: float | None = None
+    seconds: float | None = None
+    seed: int = 0
+
+    def __post_init__(self):
+        if (self.noise is None) != (self.noise_db is None):
+            raise ValueError("noise and noise_db go together.")
+        if self.noise is not None and self.noise not in NOISES:
+            raise ValueError(f"noise is one of {', '.join(NOISES)}, not {self.noise!r}.")
+
+    def setting(self) -> dict[str, Any]:
+        """What differs from the recordings as they are, as it stands in result files."""
+        fields = {name: value for name, value in asdict(self).items() if value is not None and name != "seed"}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [self._changed(row) for row in rows]
+
+    def _changed(self, row: dict[str, Any]) -> dict[str, Any]:
+        names, gain, baseline = list(row["lead_names"]), np.asarray(row["gain"]), np.asarray(row["baseline"])
+        rate, signal = float(row["sampling_rate"]), signal_in_millivolts(row)
+        if self.leads is not None:
+            kept = [i for i, name in enumerate(names) if standard_lead(name) in self.leads]
+            if not kept:
+                raise EcgError(f"{row['record_id']}: it has none of the leads {', '.join(self.leads)}")
+            names, gain, baseline, signal = [names[i] for i in kept], gain[kept], baseline[kept], signal[kept]
+        if self.seconds is not None and (length := round(self.seconds * rate)) < signal.shape[1]:
+            start = (signal.shape[1] - length) // 2
+            signal = signal[:, start : start + length]
+        if self.noise is not None:
+            signal = signal + self._noise(signal, rate, str(row["record_id"]))
+        if self.sampling_rate is not None and self.sampling_rate < rate:
+            up, down = round(self.sampling_rate * 100), round(rate * 100)
+            signal = scipy.signal.resample_poly(np.nan_to_num(signal), up, down, axis=-1, padtype="line")
+            rate = self.sampling_rate
+        digital = np.clip(np.round(signal * gain[:, None] + baseline[:, None]), -32767, 32767)
+        digital = np.where(np.isnan(digital), INVALID_SAMPLE, digital).astype(np.int16).ravel()
+        changed = {"signal": digital, "gain": gain, "baseline": baseline, "lead_names": names, "sampling_rate": rate}
+        return {**row, **changed}
+
+    def _noise(self, signal: np.ndarray, rate: float, name: str) -> np.ndarray:
+        """Noise for every lead that is not flat, `(leads, samples)` in millivolts."""
+        digest = hashlib.sha256(f"{self.seed} {self.noise} {name}".encode()).digest()
+        rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
+        leads, seconds = len(signal), np.arange(signal.shape[1]) / rate
+        if self.noise == "white":
+            noise = rng.normal(size=signal.shape)
+        else:
+            frequency = rng.uniform(*_WANDER, (leads, 20, 1)) if self.noise == "wander" else np.full((1, 1, 1), _MAINS)
+            phase = rng.uniform(0, 2 * np.pi, (leads, frequency.shape[1], 1))
+            noise = np.sin(2 * np.pi * frequency * seconds + phase).sum(1)
+        variance = np.nanvar(signal, axis=-1)
+        recorded = variance > _FLAT**2
+        power = variance[recorded].mean() / 10 ** (self.noise_db / 10) if recorded.any() else 0.0  # type: ignore[operator]
+        scale = np.sqrt(power / np.maximum(np.square(noise).mean(-1), 1e-12))
+        return np.where(recorded, scale, 0)[:, None] * noise
+
+
+def changes(sampling_rate: float, seed: int = 0) -> list[Change]:
+    """What robustness is measured against, for recordings at `sampling_rate` Hz."""
+    return [
+        *(Change(leads=leads) for leads in LEAD_SETS),
+        *(Change(sampling_rate=rate) for rate in SAMPLING_RATES if rate < sampling_rate),
+        *(Change(noise=noise, noise_db=db, seed=seed) for noise in NOISES for db in NOISE_DB),
+        *(Change(seconds=seconds) for seconds in DURATIONS),
+    ]
+
+
+def signal_in_millivolts(row: dict[str, Any]) -> np.ndarray:
+    """The signal of a row of a data set, `(leads, samples)` float32, NaN where a sample is invalid."""
+    gain = np.asarray(row["gain"], np.float32)[:, None]
+    baseline = np.asarray(row["baseline"], np.float32)[:, None]
+    signal = np.asarray(row["signal"]).reshape(len(gain), -1)
+    return (np.where(signal == INVALID_SAMPLE, np.nan, signal.astype(np.float32)) - baseline) / gain
