@@ -25,10 +25,9 @@ def hub():
 def stranger(hub, fresh_python, tmp_path_factory):
     """Run Python code as somebody who knows the Hub, has empty caches, and has not installed this package."""
 
-    def run(code, *arguments, token=TOKEN):
-        printed = fresh_python(
-            WITHOUT_PACKAGE + code, *arguments, **hub.environment(tmp_path_factory.mktemp("home"), token)
-        )
+    def run(code, *arguments):
+        home = tmp_path_factory.mktemp("home")
+        printed = fresh_python(WITHOUT_PACKAGE + code, *arguments, **hub.environment(home))
         return json.loads(printed.strip().splitlines()[-1])
 
     return run
@@ -38,8 +37,8 @@ def stranger(hub, fresh_python, tmp_path_factory):
 def hf(hub, fresh_environment, tmp_path_factory):
     """Run the `hf` command."""
 
-    def run(*arguments, check=True):
-        environment = {**fresh_environment, **hub.environment(tmp_path_factory.mktemp("home"))}
+    def run(*arguments, check=True, token=TOKEN):
+        environment = {**fresh_environment, **hub.environment(tmp_path_factory.mktemp("home"), token)}
         return subprocess.run(
             [HF, *map(str, arguments)], env=environment, capture_output=True, text=True, check=check, timeout=120
         )
@@ -79,38 +78,32 @@ def test_what_is_uploaded_is_downloaded(hf, published, model_folder, tmp_path):
     assert contents(tmp_path / "downloaded") == contents(model_folder)
 
 
-def test_the_pipeline_answers_by_the_name_of_the_model(stranger, published, record, model_folder):
+def test_everything_loads_by_the_name_of_the_model(stranger, published, record, model_folder, classifier_folder):
     code = f"""
-from transformers import pipeline
-classify = pipeline("zero-shot-ecg-classification", model="org/merit", trust_remote_code=True)
-print(json.dumps([type(classify).__module__, classify(sys.argv[1], candidate_labels={LABELS})]))
-"""
-    module, answer = stranger(code, record)
-    here = pipeline("zero-shot-ecg-classification", model=str(model_folder))(str(record), candidate_labels=LABELS)
-    assert module.startswith("transformers_modules.")
-    assert scores(answer) == pytest.approx(scores(here), abs=1e-5)
-
-
-def test_auto_classes_load_by_the_name_of_the_model(stranger, published, record, classifier_folder):
-    code = """
 import torch
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoProcessor, pipeline
-trust = {"trust_remote_code": True}
+trust, record = {{"trust_remote_code": True}}, sys.argv[1]
 model, processor = AutoModel.from_pretrained("org/merit", **trust), AutoProcessor.from_pretrained("org/merit", **trust)
 head = AutoModelForSequenceClassification.from_pretrained("org/merit-super", **trust)
+zero_shot = pipeline("zero-shot-ecg-classification", model="org/merit", **trust)
+classes = pipeline("ecg-classification", model="org/merit-super", **trust)
 with torch.inference_mode():
-    features = model.get_ecg_features(**processor(ecg=sys.argv[1])).pooler_output
-    logits = head(**processor(ecg=sys.argv[1])).logits
-answer = pipeline("ecg-classification", model="org/merit-super", **trust)(sys.argv[1])
-kinds = [type(thing).__name__ for thing in (model, processor, head)]
-print(json.dumps({"kinds": kinds, "features": features.shape, "scores": logits.sigmoid().tolist(), "answer": answer}))
+    features = model.get_ecg_features(**processor(ecg=record)).pooler_output
+    logits = head(**processor(ecg=record)).logits
+kinds = [type(thing) for thing in (model, processor, head, classes)]
+kinds = [kind.__module__.split(".")[0] + "." + kind.__name__ for kind in kinds]
+answers = [zero_shot(record, candidate_labels={LABELS}), classes(record)]
+print(json.dumps([kinds, list(features.shape), logits.sigmoid()[0].tolist(), answers]))
 """
-    there = stranger(code, record)
-    assert there["kinds"] == ["MeritModel", "MeritProcessor", "MeritForEcgClassification"]
-    assert there["features"] == [1, 32]
-    here = scores(pipeline("ecg-classification", model=str(classifier_folder))(str(record)))
-    assert scores(there["answer"]) == pytest.approx(here, abs=1e-5)
-    assert sorted(there["scores"][0]) == pytest.approx(sorted(here.values()), abs=1e-5)
+    kinds, shape, probabilities, (zero_shot, classes) = stranger(code, record)
+    names = ["MeritModel", "MeritProcessor", "MeritForEcgClassification", "EcgClassificationPipeline"]
+    assert kinds == [f"transformers_modules.{name}" for name in names]
+    assert shape == [1, 32]
+    here = pipeline("zero-shot-ecg-classification", model=str(model_folder))(str(record), candidate_labels=LABELS)
+    assert scores(zero_shot) == pytest.approx(scores(here), abs=1e-5)
+    here = pipeline("ecg-classification", model=str(classifier_folder))(str(record))
+    assert scores(classes) == pytest.approx(scores(here), abs=1e-5)
+    assert sorted(probabilities) == pytest.approx(sorted(scores(here).values()), abs=1e-5)
 
 
 def test_a_fine_tuned_model_is_pushed_and_loaded_again(hub, stranger, published, record):
@@ -151,21 +144,17 @@ print(json.dumps([logits, model.config.id2label]))
     assert "config.json" in hub.repo("model", "org/mine").at("main").files
 
 
-def test_a_private_model_needs_a_token(stranger, hf, hub, model_folder):
-    hf("upload", "org/secret", model_folder, ".", "--private")
+def test_a_private_model_needs_a_token(hub, hf, model_folder, tmp_path):
+    hf("upload", "org/secret", model_folder / "config.json", "config.json", "--private")
     assert hub.repo("model", "org/secret").private
-    code = """
-from transformers import AutoConfig
-try:
-    AutoConfig.from_pretrained("org/secret", trust_remote_code=True)
-    print('"loaded"')
-except OSError as error:
-    print(json.dumps(str(error)))
-"""
-    assert stranger(code) == "loaded"
-    refused = stranger(code, token=None)
-    assert "org/secret" in refused
-    assert TOKEN not in refused
+    download = ["download", "org/secret", "config.json", "--local-dir", tmp_path]
+    refused = hf(*download, token=None, check=False)
+    assert refused.returncode != 0
+    assert "org/secret" in refused.stderr
+    assert not (tmp_path / "config.json").exists()
+    done = hf(*download)
+    assert (tmp_path / "config.json").read_bytes() == (model_folder / "config.json").read_bytes()
+    assert TOKEN not in done.stdout + done.stderr
     assert not [request.path for request in hub.requests if TOKEN in request.path]
 
 

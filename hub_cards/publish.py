@@ -1,0 +1,305 @@
+"""Publish an exported folder: checked first, in one commit, and never over what somebody else did meanwhile."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils.sha import git_hash, sha_fileobj
+
+from .folder import example_record, known_commits, remember
+
+# How far a score may lie from the stored one: other machines add in another order, and half the digits err more.
+TOLERANCE = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.1}
+# How often the commit itself is tried; huggingface_hub tries each file of its own accord.
+ATTEMPTS = 3
+PARTS = ("config.json", "processor_config.json", "LICENSE", "example/answer.json")
+# The error that all of an HTTP client's are: of httpx or httpx2, by the version of huggingface_hub.
+HTTPError: type[Exception] = HfHubHTTPError.__bases__[0]
+
+# What others do who have the folder and not this package.
+_CLASSIFY = """
+import json, sys
+sys.modules["merit"] = None
+from transformers import pipeline
+classify = pipeline(model=sys.argv[1], trust_remote_code=True, device="cpu")
+print(json.dumps(classify(sys.argv[2], **json.loads(sys.argv[3]))))
+"""
+
+
+class PublishError(ValueError):
+    """A folder is not fit to be published, or the Hub did not take it; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a commit does to the files of a repository."""
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.removed)
+
+    def __str__(self) -> str:
+        marked = [*(("+", path) for path in self.added), *(("~", path) for path in self.changed)]
+        return "\n".join(f"  {mark} {path}" for mark, path in [*marked, *(("-", path) for path in self.removed)])
+
+
+def publish(directory: str | Path, repo_id: str, **options) -> str:
+    """Check an exported folder and send it, see [`check`] and [`send`]."""
+    check(directory)
+    return send(directory, repo_id, **options)
+
+
+def check(directory: str | Path) -> None:
+    """
+    Load a folder as others will, classify its example and compare with the stored answer.
+
+    In a fresh process that cannot import this package, has no token, no network and empty caches.
+
+    Raises:
+        PublishError: something is missing, the folder does not load, or it answers otherwise.
+    """
+    directory, record = Path(directory), example_record(directory)
+    missing = [part for part in PARTS if not (directory / part).is_file()]
+    if missing or record is None:
+        missing = ", ".join(missing) or "recording in example/"
+        raise PublishError(f"{directory} is not complete: it has no {missing}. `merit export MODEL DIR` writes it all.")
+    stored = json.loads((directory / "example" / "answer.json").read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as home:
+        own = {"HF_HOME": home, "HF_HUB_OFFLINE": "1"}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+        arguments = [str(directory.resolve()), str(record.resolve()), json.dumps(stored["options"])]
+        done = subprocess.run(
+            [sys.executable, "-c", _CLASSIFY, *arguments],
+            cwd=home,
+            env=environment | own,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+        raise PublishError(
+            f"{directory} does not load where this package is not installed: {reason}. Export the model again."
+        )
+    expected = {entry["label"]: entry["score"] for entry in stored["answer"]}
+    answer = {entry["label"]: entry["score"] for entry in json.loads(done.stdout.splitlines()[-1])}
+    dtype = json.loads((directory / "config.json").read_text(encoding="utf-8"))["dtype"]
+    if answer.keys() != expected.keys() or any(
+        not abs(answer[label] - score) <= TOLERANCE[dtype] for label, score in expected.items()
+    ):
+        raise PublishError(
+            f"{directory} answers to its example {answer}, and {expected} is stored in example/answer.json: more "
+            f"than {TOLERANCE[dtype]} apart, so weights or code are not those of the export. Export the model again."
+        )
+
+
+def send(
+    directory: str | Path,
+    repo_id: str,
+    *,
+    private: bool = False,
+    revision: str = "main",
+    create_pr: bool = False,
+    dry_run: bool = False,
+    force: bool = False,
+) -> str:
+    """
+    Bring a repository of the Hub to the state of an exported folder, in one commit.
+
+    Nothing of others is lost. The folder remembers, in .hub.json, which commit it was published as or exported from;
+    when the branch has moved on since, nothing is sent unless `force` is given, and then on top of the commit that was
+    seen, so that one which arrives meanwhile is safe too. What a commit replaces stays in the history. Large files go
+    first and are invisible until the commit names them all; those that have arrived are not sent again.
+
+    Args:
+        directory: folder that [`export`] wrote.
+        repo_id: such as "org/merit"; made when it does not exist.
+        private: make it private. An existing public repository is refused.
+        revision: branch; made from the main one when it does not exist.
+        create_pr: propose the commit as a pull request instead.
+        dry_run: check and compare, and send nothing.
+        force: replace what is there although the folder does not come from it.
+
+    Returns:
+        The address of the commit or pull request, or of the repository when there was nothing to send.
+
+    Raises:
+        PublishError: says what to do.
+    """
+    directory = Path(directory)
+    if create_pr and revision != "main":
+        raise PublishError("--create-pr proposes to the main branch: leave out --revision.")
+    api = HfApi(library_name="merit")
+    with _plain_errors(repo_id):
+        made = not dry_run and _make(api, repo_id, revision, private)
+        head, remote = _state(api, repo_id, revision, private)
+        local = _files(directory)
+        changes = _compare(local, remote)
+        print(f"{directory} to {repo_id}, {revision}:\n{changes or '  no changes'}")
+        if changes and remote and head and not (made or create_pr or force):
+            _refuse_newer(api, directory, repo_id, revision, head)
+        if dry_run or not changes:
+            print("Nothing was sent.")
+            url, commit = f"{api.endpoint}/{repo_id}", head
+        else:
+            url, commit = _commit(api, repo_id, revision, head, create_pr, local, changes)
+    if commit and not (dry_run or create_pr):
+        remember(directory, repo_id, revision, commit)
+    print(url)
+    return url
+
+
+def _files(directory: Path) -> dict[str, Path]:
+    """What of a folder is published, by its path there: all but hidden files."""
+    paths = {path.relative_to(directory).as_posix(): path for path in sorted(directory.rglob("*")) if path.is_file()}
+    return {name: path for name, path in paths.items() if not _is_hidden(name)}
+
+
+def _is_hidden(name: str) -> bool:
+    """Files such as .gitattributes are the Hub's, .hub.json and .cache the machine's."""
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+def _make(api: HfApi, repo_id: str, revision: str, private: bool) -> bool:
+    """Make the repository and the branch if they do not exist; whether either was made."""
+    if not (missing := not api.repo_exists(repo_id)):
+        missing = not api.revision_exists(repo_id, revision)
+    else:
+        api.create_repo(repo_id, private=private, exist_ok=True)
+    if missing and revision != "main":
+        api.create_branch(repo_id, branch=revision, exist_ok=True)
+    return missing
+
+
+def _state(api: HfApi, repo_id: str, revision: str, private: bool) -> tuple[str | None, dict[str, RepoFile]]:
+    """The last commit of a branch and its files; before it is made, no commit and the files that it will start from."""
+    try:
+        info = api.model_info(repo_id, revision=revision)
+        head = info.sha
+    except RevisionNotFoundError:
+        info, head = api.model_info(repo_id), None
+    except RepositoryNotFoundError:
+        return None, {}
+    if private and not info.private:
+        raise PublishError(f"{repo_id} exists and is public: make it private on the Hub first, or leave out --private.")
+    tree = api.list_repo_tree(repo_id, recursive=True, revision=info.sha)
+    return head, {entry.path: entry for entry in tree if isinstance(entry, RepoFile) and not _is_hidden(entry.path)}
+
+
+def _compare(local: dict[str, Path], remote: dict[str, RepoFile]) -> Changes:
+    both = sorted(local.keys() & remote.keys())
+    return Changes(
+        added=sorted(local.keys() - remote.keys()),
+        changed=[name for name in both if not _is_same(local[name], remote[name])],
+        removed=sorted(remote.keys() - local.keys()),
+    )
+
+
+def _is_same(path: Path, there: RepoFile) -> bool:
+    if path.stat().st_size != there.size:
+        return False
+    with path.open("rb") as file:
+        if there.lfs:
+            return sha_fileobj(file).hex() == there.lfs.sha256
+        return git_hash(file.read()) == there.blob_id
+
+
+def _refuse_newer(api: HfApi, directory: Path, repo_id: str, revision: str, head: str) -> None:
+    known = known_commits(directory).get(f"{repo_id}@{revision}")
+    if known == head:
+        return
+    last = api.list_repo_commits(repo_id, revision=revision)[0]
+    origin = f"was made from {known[:8]}" if known else "does not come from there"
+    raise PublishError(
+        f'{repo_id} holds what {directory} does not: its last commit is {head[:8]} "{last.title}" of '
+        f"{last.created_at:%Y-%m-%d}, and the folder {origin}. Nothing was sent. Look at "
+        f"{api.endpoint}/{repo_id}/commits/{revision}; then --create-pr proposes the changes above, and --force makes "
+        "them on top of that commit, which stays in the history."
+    )
+
+
+def _commit(
+    api: HfApi,
+    repo_id: str,
+    revision: str,
+    head: str | None,
+    create_pr: bool,
+    local: dict[str, Path],
+    changes: Changes,
+) -> tuple[str, str]:
+    """Send large files, then one commit on top of `head`; its address and its hash."""
+    additions = [CommitOperationAdd(name, local[name]) for name in (*changes.added, *changes.changed)]
+    api.preupload_lfs_files(repo_id, additions, revision=revision, create_pr=create_pr, free_memory=False)
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            # Not upload_folder, which may make several commits of one folder.
+            commit = api.create_commit(
+                repo_id,
+                [*additions, *map(CommitOperationDelete, changes.removed)],
+                commit_message="Publish an export of MERIT",
+                revision=revision,
+                create_pr=create_pr,
+                parent_commit=head,
+            )
+            return commit.pr_url or commit.commit_url, commit.oid
+        except HTTPError as error:
+            if not _may_pass(error):
+                raise
+            if create_pr:
+                raise PublishError(
+                    f"The reply to the pull request was lost. Look at {api.endpoint}/{repo_id}/discussions whether it "
+                    "was opened; if not, run the same command again."
+                ) from None
+            now, remote = _state(api, repo_id, revision, private=False)
+            if now and now != head and not _compare(local, remote):
+                return f"{api.endpoint}/{repo_id}/commit/{now}", now  # only the reply was lost
+            if attempt == ATTEMPTS:
+                raise
+            time.sleep(2**attempt)
+
+
+def _status(error: BaseException) -> int | None:
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether an error may be gone on the next try: no reply at all, or a server in trouble."""
+    return _status(error) in (None, 408, 429, 500, 502, 503, 504)
+
+
+@contextmanager
+def _plain_errors(repo_id: str) -> Iterator[None]:
+    """Say what the Hub refused and what to do. No addresses: that of an upload may hold a signature."""
+    try:
+        yield
+    except (HTTPError, RuntimeError) as error:
+        # huggingface_hub wraps what went wrong with one file.
+        cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
+        status = _status(cause)
+        if status in (401, 403):
+            advice = "Log in by `hf auth login` or HF_TOKEN, as somebody who may write there, and run it again."
+        elif status in (409, 412):
+            advice = "Somebody else's commit arrived meanwhile. Run the same command again to see it."
+        elif status in (402, 413, 507):
+            advice = "The Hub has no room for it: make room there, or export with --dtype bfloat16; then run it again."
+        else:
+            advice = "Run the same command again: files that have arrived are not sent again."
+        said = getattr(cause, "server_message", None) or (f"status {status}" if status else str(cause))
+        file = f"{error} " if cause is not error else ""
+        said = said.strip().rstrip(".")
+        raise PublishError(f"{repo_id} is as it was. {file}The Hub says: {said}. {advice}") from None
