@@ -71,8 +71,11 @@ class MeritForPreTrainingOutput(ModelOutput):
         reconstruction_information (`torch.FloatTensor` of shape `(1,)`): bound on I(Z;X) per hidden sample.
         ecg_embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`): of unit length.
         text_embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`): of unit length.
+        pooler_output (`torch.FloatTensor` of shape `(batch, hidden_size)`): what the ECG encoder makes of the whole
+            signal; in training only where it meets the text.
         reconstruction (`torch.FloatTensor` of shape `(batch, leads, patches, patch_length)`): predicted signal, each
             lead in units of its standard deviation from its mean.
+        target (`torch.FloatTensor` of the same shape): the signal in these units.
         hidden (`torch.BoolTensor` of shape `(batch, leads, patches)`): recorded cells that were not seen.
     """
 
@@ -81,7 +84,9 @@ class MeritForPreTrainingOutput(ModelOutput):
     reconstruction_information: torch.Tensor | None = None
     ecg_embeds: torch.Tensor | None = None
     text_embeds: torch.Tensor | None = None
+    pooler_output: torch.Tensor | None = None
     reconstruction: torch.Tensor | None = None
+    target: torch.Tensor | None = None
     hidden: torch.Tensor | None = None
 
 
@@ -108,7 +113,12 @@ def alignment_information(
     return torch.log(torch.tensor(float(len(z)), device=z.device)) - cross_entropy
 
 
-def reconstruction_information(x: torch.Tensor, x_hat: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+def reconstruction_information(
+    x: torch.Tensor,
+    x_hat: torch.Tensor,
+    hidden: torch.Tensor,
+    gather: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,
+) -> torch.Tensor:
     """
     Barber-Agakov bound on I(Z;X) in nats per hidden sample, with a Gaussian decoder of one fitted variance.
 
@@ -119,13 +129,14 @@ def reconstruction_information(x: torch.Tensor, x_hat: torch.Tensor, hidden: tor
         x (`torch.FloatTensor` of shape `(batch, leads, patches, patch_length)`): the signal, each lead standardised.
         x_hat (`torch.FloatTensor` of the same shape): its prediction.
         hidden (`torch.BoolTensor` of shape `(batch, leads, patches)`): the cells to be predicted.
+        gather: brings rows of all ranks together, as the error is that of the whole batch.
 
     Returns:
         `torch.FloatTensor` (scalar): at most 6.9, when the error is a thousandth of the signal; 0 if nothing is hidden.
     """
     squared_error = (x_hat - x).square().mean(-1)
-    mse = (squared_error * hidden).sum() / hidden.sum().clamp(min=1)
-    return -0.5 * torch.log(torch.where(hidden.any(), mse, 1.0).clamp(min=1e-6))
+    total, count = gather(torch.stack([(squared_error * hidden).sum(), hidden.sum()])[None]).sum(0)
+    return -0.5 * torch.log(torch.where(count > 0, total / count.clamp(min=1), 1.0).clamp(min=1e-6))
 
 
 def merit_objective(
@@ -557,6 +568,11 @@ class MeritModel(MeritPreTrainedModel):
 
     def __init__(self, config: MeritConfig):
         super().__init__(config)
+        self.build(config)
+        self.post_init()
+
+    def build(self, config: MeritConfig):
+        """The modules; what a head adds to them is made before weights are initialised, once for all."""
         self.ecg_model = MeritEcgModel._from_config(config.ecg_config)
         # A pooler that nothing reads would be a parameter without gradient.
         text_class = MODEL_MAPPING[type(config.text_config)]  # type: ignore[index]
@@ -567,7 +583,6 @@ class MeritModel(MeritPreTrainedModel):
         self.ecg_projection = nn.Linear(config.ecg_config.hidden_size, config.projection_dim, bias=False)
         self.text_projection = nn.Linear(config.text_config.hidden_size, config.projection_dim, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
-        self.post_init()
 
     def freeze(self):
         self.ecg_model.freeze_above_pooled_layer()
@@ -613,14 +628,15 @@ class MeritModel(MeritPreTrainedModel):
         """The inverse temperature."""
         return self.logit_scale.exp().clamp(max=self.config.max_logit_scale)
 
-    def alignment(
-        self, ecg_features: torch.Tensor, text_features: torch.Tensor, input_ids: torch.Tensor, attention_mask=None
-    ) -> torch.Tensor:
-        """[`alignment_information`] of a batch of pairs, all ranks' pairs being negatives of each other."""
-        z, t = (gather_with_gradient(F.normalize(x.float(), dim=-1)) for x in (ecg_features, text_features))
-        keys = gather_with_gradient(report_keys(input_ids, attention_mask))
+    def gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        """In training the rows of all ranks: a batch is what they see together. Ranks evaluate by themselves."""
+        return gather_with_gradient(tensor) if self.training else tensor
+
+    def alignment(self, ecg_embeds: torch.Tensor, text_embeds: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        """[`alignment_information`] of pairs of embeddings of unit length, reports with equal keys being the same."""
+        z, t, keys = self.gather(ecg_embeds), self.gather(text_embeds), self.gather(keys)
         with torch.autocast(z.device.type, enabled=False):
-            return alignment_information(z, t, self.scale().float(), keys[:, None] == keys)
+            return alignment_information(z.float(), t.float(), self.scale().float(), keys[:, None] == keys)
 
     @can_return_tuple
     def forward(
@@ -651,7 +667,7 @@ class MeritModel(MeritPreTrainedModel):
         logits_per_ecg = self.scale() * ecg_embeds @ text_embeds.T.to(ecg_embeds.device)
         loss = None
         if return_loss:
-            information = self.alignment(pooled(ecg), pooled(text), input_ids, attention_mask)
+            information = self.alignment(ecg_embeds, text_embeds, report_keys(input_ids, attention_mask))
             loss = merit_objective(information, None, 1.0, 0.0)
         return MeritOutput(
             loss=loss,
@@ -730,13 +746,12 @@ class MeritForPreTraining(MeritModel):
 
     ```"""
 
-    def __init__(self, config: MeritConfig):
-        super().__init__(config)
+    def build(self, config: MeritConfig):
+        super().build(config)
         if config.reconstruction_weight:
             self.decoder = MeritDecoder._from_config(
                 config.decoder_config(), encoder_hidden_size=config.ecg_config.hidden_size
             )
-        self.post_init()
 
     def freeze(self):
         if not self.config.reconstruction_weight:
@@ -788,6 +803,7 @@ class MeritForPreTraining(MeritModel):
         lead_mask: torch.BoolTensor | None = None,
         sample_mask: torch.BoolTensor | None = None,
         noise: torch.FloatTensor | None = None,
+        keys: torch.LongTensor | None = None,
         return_loss: bool = True,
         **kwargs,
     ) -> MeritForPreTrainingOutput:
@@ -795,22 +811,27 @@ class MeritForPreTraining(MeritModel):
         Args:
             noise (`torch.FloatTensor` of shape `(batch, leads, patches)`, *optional*): decides the mask, see
                 [`random_visibility`]; random when not given.
+            keys (`torch.LongTensor` of shape `(batch,)`, *optional*): equal for reports that say the same, such as one
+                and its translation; by default for those that read the same.
 
         Other arguments as in [`MeritModel.forward`]; `input_ids` may be left out when `alignment_weight` is 0.
         """
         if ecg_values is None:
             raise ValueError("ecg_values are missing.")
-        ecg_embeds = text_embeds = information_zt = information_zx = x_hat = hidden = None
+        features = ecg_embeds = text_embeds = information_zt = information_zx = x = x_hat = hidden = None
+        if self.config.alignment_weight or not self.training:
+            features = pooled(self.ecg_model(ecg_values, lead_mask, sample_mask, return_dict=True))
         if self.config.alignment_weight:
             if input_ids is None:
                 raise ValueError("input_ids are missing: alignment_weight is not 0, so each ECG needs its report.")
-            ecg = pooled(self.get_ecg_features(ecg_values, lead_mask, sample_mask, return_dict=True))
             text = pooled(self.get_text_features(input_ids, attention_mask, return_dict=True))
-            ecg_embeds, text_embeds = F.normalize(ecg, dim=-1), F.normalize(text, dim=-1)
-            information_zt = self.alignment(ecg, text, input_ids, attention_mask)
+            ecg_embeds = F.normalize(self.ecg_projection(features).float(), dim=-1)
+            text_embeds = F.normalize(text.float(), dim=-1)
+            keys = report_keys(input_ids, attention_mask) if keys is None else keys
+            information_zt = self.alignment(ecg_embeds, text_embeds, keys)
         if self.config.reconstruction_weight:
             x, x_hat, hidden = self.reconstruct(ecg_values, lead_mask, sample_mask, noise)
-            information_zx = reconstruction_information(x, x_hat.float(), hidden)
+            information_zx = reconstruction_information(x, x_hat.float(), hidden, self.gather)
         loss = merit_objective(
             information_zt, information_zx, self.config.alignment_weight, self.config.reconstruction_weight
         )
@@ -820,7 +841,9 @@ class MeritForPreTraining(MeritModel):
             reconstruction_information=information_zx,
             ecg_embeds=ecg_embeds,
             text_embeds=text_embeds,
+            pooler_output=features,
             reconstruction=x_hat,
+            target=x,
             hidden=hidden,
         )
 

@@ -285,7 +285,7 @@ def train_on_rank(rank, folder):
         # The collator pads each rank's reports to its own longest.
         inputs["input_ids"] = F.pad(inputs["input_ids"], (0, 2))
         inputs["attention_mask"] = F.pad(inputs["attention_mask"], (0, 2))
-    gradients = one_step(tiny_model(MeritModel), inputs)
+    gradients = one_step(tiny_model(MeritModel).train(), inputs)
     for gradient in gradients.values():
         torch.distributed.all_reduce(gradient)
         gradient /= WORLD
