@@ -257,7 +257,7 @@ interruption = {"folder": None, "events": 0}
 
 
 def interrupt(event, arguments):
-    """An audit hook: raises at one of the file operations in a folder and at all after it, for nothing follows a kill."""
+    """An audit hook: raises at one of the file operations in a folder and all after it: nothing follows a kill."""
     if interruption["folder"] and event in INTERRUPTED_BY and str(arguments[0]).startswith(interruption["folder"]):
         if event == "open" and arguments[1] == "r":
             return
