@@ -158,6 +158,7 @@ def run_download(arguments: argparse.Namespace) -> None:
 
 
 def run_prepare(arguments: argparse.Namespace) -> None:
+    from .hub_cards.dataset_card import write_dataset_card
     from .training.data import open_source
     from .training.preparation import describe, prepare
 
@@ -178,7 +179,7 @@ def run_prepare(arguments: argparse.Namespace) -> None:
         ignore_unknown_leads=arguments.ignore_unknown_leads,
         processes=arguments.processes,
     )
-    print(describe(output))
+    print(f"{describe(output)}\nCard in {write_dataset_card(output)}")
 
 
 def run_pretrain(arguments: argparse.Namespace) -> None:

@@ -53,14 +53,13 @@ def load_ptbxl(root: str | Path, sampling_rate: int = 100, cache_dir: str | Path
 
 
 class PtbXl:
-    """PTB-XL at 100 or 500 Hz as a [`Source`]; see [`load_ptbxl`]."""
-
-    name = "ptbxl"
+    """PTB-XL at 100 or 500 Hz as a [`Source`]; see [`load_ptbxl`]. A simulated tree calls itself "simulated"."""
 
     def __init__(self, root: str | Path, sampling_rate: int = 100):
         if sampling_rate not in PATH_COLUMNS:
             raise ValueError(f"PTB-XL exists at 100 and 500 Hz, not at {sampling_rate} Hz")
         self.root, self.sampling_rate = Path(root), sampling_rate
+        self.name = "simulated" if (self.root / "simulation.csv").is_file() else "ptbxl"
         self.file = self.root / "ptbxl_database.csv"
         path = PATH_COLUMNS[sampling_rate]
         filled = ["ecg_id", "patient_id", "sex", "scp_codes", "strat_fold", path]
