@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from merit.command import DISCLAIMER, main
+from merit.training.data import load_data
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,77 @@ def test_simulate_refuses_what_cannot_be(here, tmp_path, arguments):
     assert status == 1
     assert err.startswith("merit: ")
     assert not (tmp_path / "new").exists()
+
+
+def test_prepare_writes_what_pretrain_reads(here, tree, settings, tmp_path):
+    output = tmp_path / "prepared"
+    status, printed, err = here("prepare", "ptbxl", "--source", tree, "--output", output)
+    assert status == 0, err
+    first, header, *rows = printed.splitlines()
+    assert first == f"simulated in {output}"
+    assert header.split() == ["train", "validation", "test"]
+    assert [rows[0].split()[0], sum(map(int, rows[0].split()[1:]))] == ["records", 60]
+    assert any(row.startswith("labelled: super") for row in rows)
+    assert [path.name for path in tmp_path.iterdir()] == ["prepared"]
+
+    status, out, _ = here("prepare", "ptbxl", "--source", tree, "--output", output)
+    assert (status, out) == (0, printed)
+
+    arguments = ["--recipe", "demo", "--output", tmp_path / "run", "--set", "training.max_steps=1"]
+    status, out, err = here("pretrain", "--data", output, *arguments, *settings)
+    assert status == 0, err
+    assert f"Model in {tmp_path / 'run' / 'model'}" in out
+
+
+def test_prepare_takes_a_folder_of_ones_own_and_leaves_out_what_is_bad(here, tree, tmp_path):
+    table = tmp_path / "mine.csv"
+    rows = ["path,labels", *(f"records100/00000/{index:05d}_lr,{label}" for index, label in ((1, "MI"), (2, "HYP")))]
+    table.write_text("\n".join([*rows, "records100/00000/99999_lr,MI"]) + "\n")
+    arguments = ["prepare", "folder", "--source", tree, "--table", table, "--output", tmp_path / "out"]
+    status, out, err = here(*arguments)
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1].startswith("merit: 99999_lr: there is no record ")
+    assert not (tmp_path / "out").exists()
+
+    status, out, _ = here(*arguments, "--skip-bad", "--sampling-rate", 50, "--labels", "MI", "HYP", "CD")
+    assert status == 0
+    assert f"bad records left out: 1, listed in {tmp_path / 'out' / 'skipped.csv'}" in out
+    assert "records100/00000/99999_lr" in (tmp_path / "out" / "skipped.csv").read_text()
+    rows = [row for split in load_data(tmp_path / "out").values() for row in split]
+    assert sorted(row["labels_own"] for row in rows) == [[0, 1, 0], [1, 0, 0]]
+    assert {row["sampling_rate"] for row in rows} == {50}
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "message"),
+    [
+        ("ptb", [], "There is no data set 'ptb'"),
+        ("csn", [], "There is no WFDB header"),
+        ("mimic-iv-ecg", [], "machine_measurements.csv is missing"),
+        ("folder", [], "records.csv is missing"),
+        ("ptbxl", [], "ptbxl_database.csv is missing"),
+        ("ptbxl", ["--sampling-rate", 250], "100 and 500 Hz, not at 250 Hz"),
+        ("georgia", ["--splits", "lists"], "Row lists are published for cpsc2018 and csn"),
+        ("csn", ["--labels", "MI"], "go with a folder of one's own"),
+    ],
+)
+def test_prepare_says_what_is_wrong(here, tmp_path, name, more, message):
+    (tmp_path / "empty").mkdir()
+    status, out, err = here("prepare", name, "--source", tmp_path / "empty", "--output", tmp_path / "out", *more)
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1].startswith("merit: ")
+    assert message in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_prepare_names_a_label_outside_the_list(here, tree, tmp_path):
+    table = tmp_path / "mine.csv"
+    table.write_text("path,labels\nrecords100/00000/00001_lr,MI\nrecords100/00000/00002_lr,MI; XYZ\n")
+    arguments = ["--table", table, "--labels", "MI", "HYP", "--output", tmp_path / "out", "--skip-bad"]
+    status, _, err = here("prepare", "folder", "--source", tree, *arguments)
+    assert status == 1
+    assert err.splitlines()[-1] == f"merit: {table}: the label 'XYZ' in row 3 is not one of MI, HYP"
+    assert not (tmp_path / "out").exists()
 
 
 def test_classify_prints_a_table_and_the_disclaimer(merit_command, run_folder, record):

@@ -77,10 +77,9 @@ def test_thousands_of_records_are_prepared_by_patient(in_one_go):
 
 @linux_only
 def test_any_number_of_processes_writes_the_same_bytes(mimic, merit, in_one_go, tmp_path):
-    for processes in (2, 3):
-        output = tmp_path / str(processes)
-        assert merit(*order(mimic, output), "--processes", processes, before=SMALL_SHARDS).status == 0
-        assert content(output) == content(in_one_go)
+    output = tmp_path / "mimic"
+    assert merit(*order(mimic, output), "--processes", 3, before=SMALL_SHARDS).status == 0
+    assert content(output) == content(in_one_go)
 
 
 def begun(unfinished, shards):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from merit.training.reports import CODES_IN_PROSE, clean_report, detect_language
+from merit.training.reports import CODES_IN_PROSE, clean_report, clean_statements, detect_language
 
 PTBXL_ROOT = os.environ.get("PTBXL_ROOT", "")
 needs_ptbxl = pytest.mark.skipif(
@@ -152,3 +152,56 @@ def test_every_report_of_ptbxl_is_findings_in_a_known_language_or_nothing(raw_re
 def test_cleaning_a_clean_report_changes_nothing(raw_reports):
     for clean in {clean_report(raw) for raw in raw_reports}:
         assert clean_report(clean) == clean
+
+
+def test_statements_become_sentences():
+    assert clean_statements(["Sinus rhythm", "", "  Left  axis deviation ", "Abnormal ECG."]) == (
+        "sinus rhythm. left axis deviation. abnormal ecg."
+    )
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "Warning: Data quality may affect interpretation",
+        "*** Poor quality data, interpretation may be affected ***",
+        "--- Warning: data quality may affect interpretation ---",
+        "Interpretation made without knowing patient's gender/age",
+        "Age not entered, assumed to be 50 years old for purpose of ECG interpretation",
+        "Report not available",
+        "Unconfirmed analysis",
+        "Analysis error",
+        "Lead(s) unsuitable for analysis: V6 is missing - lead is missing",
+        "All 12 leads are missing",
+        "*** Recording not analyzed ***",
+        "Uncertain",
+        "...",
+        " ",
+        "",
+    ],
+)
+def test_what_an_electrocardiograph_says_of_itself_is_left_out(statement):
+    assert clean_statements([statement]) == ""
+    assert clean_statements(["Atrial flutter", statement, "Abnormal ECG"]) == "atrial flutter. abnormal ecg."
+
+
+@pytest.mark.parametrize(
+    ("statement", "clean"),
+    [
+        ("Uncertain rhythm: review", "uncertain rhythm: review."),
+        ("Uncertain axis", "uncertain axis."),
+        ("Summary: Borderline ECG", "borderline ecg."),
+        ("Low QRS voltages in limb leads", "low qrs voltages in limb leads."),
+        ("Inferior infarct, age undetermined", "inferior infarct, age undetermined."),
+        ("Possible - consider right ventricular hypertrophy", "possible - consider right ventricular hypertrophy."),
+        ("Ventricular rate 140, PR 0.12", "ventricular rate 140, pr 0.12."),
+    ],
+)
+def test_findings_of_an_electrocardiograph_stay(statement, clean):
+    assert clean_statements([statement]) == clean
+    assert clean_statements([clean]) == clean
+
+
+def test_no_statement_is_no_text():
+    assert clean_statements([]) == ""
+    assert detect_language(clean_statements(["Analysis error"])) == ""
