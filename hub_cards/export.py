@@ -15,6 +15,7 @@ from transformers.processing_utils import ProcessorMixin
 from .. import modeling_merit, processing
 from ..modeling_merit.configuration_merit import MeritConfig
 from ..modeling_merit.modeling_merit import MeritForEcgClassification, MeritForPreTraining, MeritModel
+from .card import write_card
 from .folder import HUB_STATE
 
 # Files of the package that travel: each imports its siblings and public libraries only, so a flat folder holds them.
@@ -67,7 +68,7 @@ def export(
     results: Iterable[str | Path] = (),
 ) -> Path:
     """
-    Write a complete folder in the layout of the Hub.
+    Write a complete folder in the layout of the Hub, with a card made from its result files.
 
     With `trust_remote_code=True` it serves the Auto classes and its pipeline where this package is not installed. It is
     written under a temporary name and put in place whole; a folder that was there before is replaced only then. What
@@ -143,7 +144,7 @@ def _write_folder(
     _copy_results(results, folder / "results")
     if example is not None:
         _copy_example(Path(example), folder)
-    # The card belongs here: last, for it is made from the files above.
+    write_card(folder)  # last, for it is made from the files above
 
 
 def load(folder: str | Path) -> tuple[PreTrainedModel, ProcessorMixin]:

@@ -16,6 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, Revi
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.sha import git_hash, sha_fileobj
 
+from .card import check_card, name_card
 from .folder import example_record, known_commits, remember
 
 # How far a score may lie from the stored one: other machines add in another order, and half the digits err more.
@@ -57,8 +58,10 @@ class Changes:
 
 
 def publish(directory: str | Path, repo_id: str, **options) -> str:
-    """Check an exported folder and send it, see [`check`] and [`send`]."""
+    """Check an exported folder and its card, which gets the name on the Hub, and send it; see [`check`], [`send`]."""
     check(directory)
+    check_card(directory)
+    name_card(directory, repo_id)
     return send(directory, repo_id, **options)
 
 

@@ -57,7 +57,7 @@ def test_all_code_of_models_and_processing_travels():
 def test_a_folder_holds_weights_configuration_processor_and_code(model_folder, untrained):
     names = {path.name for path in model_folder.iterdir()}
     others = {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "tokenizer_config.json"}
-    assert names == others | {"LICENSE"} | {path.name for path in FILES}
+    assert names == others | {"LICENSE", "README.md"} | {path.name for path in FILES}
     assert (model_folder / "LICENSE").read_bytes() == (Path(__file__).parents[1] / "LICENSE").read_bytes()
     weights = load_file(model_folder / "model.safetensors")
     assert set(weights) == set(untrained[0].state_dict())

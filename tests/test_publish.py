@@ -180,7 +180,7 @@ def test_a_newer_commit_is_not_overwritten_unasked(hub, send, folder):
     assert hub.repo(*NAME).at("main") is theirs
 
     out = send(folder, force=True)
-    assert "- README.md" in out
+    assert "~ README.md" in out
     assert files(hub) == contents(folder)
     assert hub.repo(*NAME).at(theirs.oid).files["README.md"].data == b"# Ours"  # in the history
     change_result(folder, 0.25)

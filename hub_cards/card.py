@@ -1,0 +1,374 @@
+"""The card of an exported model, made from its configuration and the result files beside it, and from nothing else.
+
+A figure is this model's if its file names the hash of these weights. What other weights reached on the same data, such
+as those before training, stands in the tables by its name, and not among the model's own figures.
+"""
+
+import csv
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.resources import files
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from safetensors.torch import load_file
+
+__all__ = ["CardError", "check_card", "name_card", "write_card"]
+
+CARD = "README.md"
+# What the examples call a model that has no name on the Hub yet.
+NAMELESS = "org/name"
+FORMAT = 1
+
+# How the Hub calls a metric, where it has a name for it, and how people do.
+_METRIC_TYPES = {"auroc": "roc_auc", "auprc": "average_precision", "brier": "brier_score"}
+_METRIC_NAMES = {
+    "auroc": "macro AUROC",
+    "auroc_weighted": "weighted AUROC",
+    "auprc": "macro AUPRC",
+    "f1": "macro F1",
+    "f1_oracle_threshold": "macro F1 at thresholds chosen on test",
+    "brier": "Brier score",
+    "ece": "calibration error",
+}
+_METHODS = {
+    "zero-shot": "zero-shot",
+    "linear-probe": "linear probe",
+    "knn": "nearest neighbours",
+    "fine-tuned": "fine-tuned",
+    "supervised": "supervised",
+    "retrieval": "retrieval",
+}
+_TASK_TYPES = {"zero-shot": "zero-shot-classification", "retrieval": "text-retrieval"}
+# Settings in words; others stand as they are in the file.
+_SETTINGS: dict[str, Callable[[Any], str]] = {
+    "direction": str,
+    "language": lambda language: {"en": "English prompts", "de": "German prompts"}[language],
+    "leads": lambda leads: f"leads {' '.join(leads)}",
+    "noise": lambda kind: f"{kind} noise",
+    "noise_db": lambda ratio: f"{ratio:g} dB",
+    "sampling_rate": lambda rate: f"{rate:g} Hz",
+    "seconds": lambda seconds: f"{seconds:g} s",
+    "train_fraction": lambda fraction: f"{100 * fraction:g} % of the labels",
+}
+# Those that leave the recordings and the protocol as they are.
+_PLAIN = {"direction", "language", "train_fraction"}
+# Published figures were measured on these numbers of test records; on others they would not be comparable.
+_PUBLISHED_RECORDS = {
+    "all": 2198,
+    "diagnostic": 2158,
+    "super": 2158,
+    "sub": 2158,
+    "form": 880,
+    "rhythm": 2098,
+    "cpsc2018": 1376,
+    "csn-merl": 4620,
+}
+_MARKED = re.compile(r"<!-- results -->\n.*?<!-- /results -->", re.DOTALL)
+
+File = dict[str, Any]
+Result = dict[str, Any]
+Table = dict[str, Any]
+
+
+class CardError(ValueError):
+    """The card of a folder does not say what its result files say; the message names figure and file."""
+
+
+def write_card(folder: str | Path, repo_id: str = NAMELESS) -> Path:
+    """
+    Write README.md of an exported folder from its configuration and the JSON files in results/.
+
+    Args:
+        folder: what `export` wrote.
+        repo_id: its name on the Hub, for the examples.
+
+    Returns:
+        the path of the card.
+
+    Raises:
+        ValueError: a result file has a format that this version does not read.
+    """
+    folder = Path(folder)
+    path = folder / CARD
+    unfinished = path.with_name(f"{CARD}.unfinished")
+    _card(folder, repo_id).save(unfinished)
+    unfinished.replace(path)
+    return path
+
+
+def check_card(folder: str | Path) -> None:
+    """
+    Compare the figures of a folder's card with its result files. Text outside of the marked parts may be anyone's.
+
+    Raises:
+        CardError: the card is missing, or a figure is not that of a result file, or one is missing.
+    """
+    folder = Path(folder)
+    path = folder / CARD
+    if not path.is_file():
+        raise CardError(f"{folder} has no {CARD}: `merit export MODEL DIR` writes one.")
+    card = ModelCard.load(path)
+    expected = _card(folder, _name(card))
+    said, found = _by_figure(card), _by_figure(expected)
+    for figure in sorted(said.keys() | found.keys()):
+        if said.get(figure) != found.get(figure):
+            ours, theirs = (_interval(each.get(figure)) for each in (said, found))
+            raise CardError(
+                f"{path} says {ours} for {', '.join(figure[1:])}, and {figure[0]} says {theirs}. "
+                "Export the model again with the result files that hold."
+            )
+    for ours, theirs in zip_longest(_lines(card), _lines(expected), fillvalue="nothing"):
+        if ours != theirs:
+            raise CardError(
+                f"{path} says {ours!r} where the files in results/ say {theirs!r}. "
+                "Export the model again with the result files that hold."
+            )
+
+
+def name_card(folder: str | Path, repo_id: str) -> None:
+    """Call the model in the examples and figures of its card by its name on the Hub; all else stays as it is."""
+    path = Path(folder) / CARD
+    card = ModelCard.load(path)
+    old = re.escape(_name(card))
+    text = re.sub(rf"(?<![\w./-]){old}(?![\w/-])", repo_id, card.content)
+    unfinished = path.with_name(f"{CARD}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _card(folder: Path, repo_id: str) -> ModelCard:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    processor = json.loads((folder / "processor_config.json").read_text(encoding="utf-8"))["feature_extractor"]
+    weights = _weights(folder)
+    read = _read_results(folder)
+    measured = {name: file for name, file in read.items() if "results" in file}
+    own_sha256 = _sha256(weights)
+    own = {name: file for name, file in measured.items() if file["model"]["weights_sha256"] == own_sha256}
+    training = [file["training"] | {"file": name} for name, file in read.items() if "training" in file]
+    task = next(iter(config["custom_pipelines"]))
+    card_data = ModelCardData(
+        license="apache-2.0",
+        library_name="transformers",
+        tags=["ecg", "electrocardiogram", "medical", task],
+        model_name=repo_id,
+        eval_results=list(_figures(own)) or None,
+    )
+    return ModelCard.from_template(
+        card_data,
+        template_path=str(Path(__file__).with_name("model_card.md")),
+        repo_id=repo_id,
+        task=task,
+        config=config,
+        ecg=config["ecg_config"],
+        processor=processor,
+        labels=list(config["id2label"].values()) if task == "ecg-classification" else [],
+        parameters=f"{sum(tensor.numel() for tensor in weights.values()):,}",
+        training=training,
+        tables=list(_tables(own, measured)),
+        compared=list(_compared(own, ", ".join(_unique(run["data"]["name"] for run in training)) or "not recorded")),
+        files=sorted(measured),
+        plots=sorted(path.relative_to(folder).as_posix() for path in folder.glob("results/*.png")),
+    )
+
+
+def _read_results(folder: Path) -> dict[str, File]:
+    """The result files of a folder that say their format, by their paths in it."""
+    read = {}
+    for path in sorted(folder.glob("results/*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if "format" not in content:
+            continue
+        if content["format"] != FORMAT:
+            raise ValueError(f"{path} has format {content['format']}, and this version of MERIT reads {FORMAT}.")
+        read[path.relative_to(folder).as_posix()] = content
+    return read
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    """What answers questions: all weights but those that pretraining alone uses."""
+    tensors: dict[str, torch.Tensor] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        tensors |= {name: tensor for name, tensor in load_file(path).items() if not name.startswith("decoder.")}
+    return tensors
+
+
+def _sha256(weights: Mapping[str, torch.Tensor]) -> str:
+    """The hash by which result files name weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _figures(own: Mapping[str, File]) -> Iterator[EvalResult]:
+    """
+    Entries of the model-index: every figure over all labels, with its interval.
+
+    On changed recordings (noise, fewer leads, ...) that is the AUROC; the files hold the rest, and figures of labels.
+    """
+    for name, file in own.items():
+        for result in file["results"]:
+            for metric, figure in result["metrics"].items():
+                if figure["value"] is None or not (_is_plain(result) or metric == "auroc"):
+                    continue
+                known = {"low": figure["low"], "high": figure["high"], "records": result["records"], "file": name}
+                yield EvalResult(
+                    task_type=_TASK_TYPES.get(result["method"], "time-series-classification"),
+                    dataset_type=re.sub(r"[^\w.-]+", "-", file["data"]["name"]),
+                    dataset_name=file["data"]["name"],
+                    dataset_config=result["task"],
+                    dataset_split=result["split"],
+                    dataset_revision=file["data"]["sha256"],
+                    metric_type=_METRIC_TYPES.get(metric, metric),
+                    metric_value=figure["value"],
+                    metric_name=f"{_metric_name(metric)}, {_title(result)}",
+                    metric_config=result["method"],
+                    metric_args={**result["setting"], **known},
+                )
+
+
+def _tables(own: Mapping[str, File], measured: Mapping[str, File]) -> Iterator[Table]:
+    """What was measured, data set by data set; other weights beside it where they were measured on the same records."""
+    others = {name: file for name, file in measured.items() if name not in own}
+    for data in _unique(_data(file) for file in own.values()):
+        group: list[tuple[str, Result]] = []
+        for file in (*own.values(), *others.values()):
+            who = f"{file['model']['name']}: " if file in others.values() else ""
+            group += [(who, result) for result in file["results"] if _data(file) == data]
+        retrieval = [(who, result) for who, result in group if result["method"] == "retrieval"]
+        plain = [(who, r) for who, r in group if r["method"] != "retrieval" and _is_plain(r)]
+        changed = [(who, r) for who, r in group if not who and not _is_plain(r)]
+        for title, metric, rows in (
+            ("recordings as they are", "auroc", plain),
+            ("recordings as they are", "f1", plain),
+            ("changed recordings and other protocols", "auroc", changed),
+        ):
+            if any(metric in result["metrics"] for _, result in rows):
+                yield {"title": f"{data[0]}, {title}: {_metric_name(metric)}", **_by_task(rows, metric)}
+        if retrieval:
+            metrics = list(retrieval[0][1]["metrics"])
+            yield {
+                "title": f"{data[0]}: retrieval",
+                "header": ["", *map(_metric_name, metrics)],
+                "rows": [[who + _title(r), *(_cell(r, metric) for metric in metrics)] for who, r in retrieval],
+            }
+
+
+def _data(file: File) -> tuple[str, str]:
+    return file["data"]["name"], file["data"]["sha256"]
+
+
+def _is_plain(result: Result) -> bool:
+    """Whether recordings and protocol are as they should be."""
+    return not set(result["setting"]) - _PLAIN
+
+
+def _by_task(group: Sequence[tuple[str, Result]], metric: str) -> Table:
+    """One row for each model and way of measuring, one column for each task."""
+    records = {result["task"]: result["records"] for _, result in group}
+    rows: dict[str, dict[str, str]] = {}
+    for who, result in group:
+        rows.setdefault(who + _title(result), {})[result["task"]] = _cell(result, metric)
+    return {
+        "header": ["", *(f"{task} ({number} records)" for task, number in records.items())],
+        "rows": [[title, *(cells.get(task, "-") for task in records)] for title, cells in rows.items()],
+    }
+
+
+def _compared(own: Mapping[str, File], trained_on: str) -> Iterator[Table]:
+    """Published figures beside this model's, for tasks measured on the published records; methods apart."""
+    published = _published()
+    for method, fraction in _unique((row["method"], row["train_fraction"]) for row in published):
+        # Fine-tuning has to be better than training from scratch on the same labels.
+        methods = ("fine-tuned", "supervised") if method == "fine-tuned" else (method,)
+        setting = {"train_fraction": fraction} if fraction < 1 else {}
+        rows = [row for row in published if row["method"] in methods and row["train_fraction"] == fraction]
+        found = {
+            result["task"]: _cell(result, "auroc")
+            for file in own.values()
+            for result in file["results"]
+            if (result["method"], result["setting"]) == (method, setting)
+            and result["records"] == _PUBLISHED_RECORDS.get(result["task"])
+            and any(row["task"] == result["task"] for row in rows)
+        }
+        if not found:
+            continue
+        lines = [["**this model**", trained_on, "measured here", *found.values()]]
+        for model in _unique(row["model"] for row in rows if row["task"] in found):
+            of_model = {row["task"]: row for row in rows if row["model"] == model}
+            system = next(iter(of_model.values()))
+            figures = [f"{float(of_model[task]['auroc']):.1f}" if task in of_model else "-" for task in found]
+            lines.append([f"{model}, as published", system["trained_on"], system["source"], *figures])
+        yield {
+            "title": f"{_title({'method': method, 'setting': setting})}: macro AUROC beside published figures",
+            "header": ["", "trained on", "source", *found],
+            "rows": lines,
+        }
+
+
+def _published() -> list[dict[str, Any]]:
+    """Figures of other systems, in percent, each with what it was trained on and its source."""
+    rows, sources = (
+        list(csv.DictReader((files(package) / name).read_text(encoding="utf-8").splitlines()))
+        for package, name in (("merit.training", "published.csv"), ("merit.hub_cards", "sources.csv"))
+    )
+    source_of = {row["model"]: row for row in sources}
+    return [{**row, **source_of[row["model"]], "train_fraction": float(row["train_fraction"] or 1)} for row in rows]
+
+
+def _title(result: Mapping[str, Any]) -> str:
+    """How a result was measured, in words."""
+    said = [_SETTINGS[key](value) if key in _SETTINGS else f"{key} {value}" for key, value in result["setting"].items()]
+    method: str = result["method"]
+    return ", ".join([_METHODS.get(method, method), *said])
+
+
+def _metric_name(metric: str) -> str:
+    return _METRIC_NAMES.get(metric, metric.replace("_", " "))
+
+
+def _cell(result: Result, metric: str) -> str:
+    """A figure with its interval, in percent but for ranks; "-" where there is none."""
+    figure = result["metrics"].get(metric)
+    if figure is None or figure["value"] is None:
+        return "-"
+    scale, digits = (1, 0) if metric == "median_rank" else (100, 1)
+    numbers = (figure[key] for key in ("value", "low", "high"))
+    value, low, high = ("-" if number is None else f"{scale * number:.{digits}f}" for number in numbers)
+    return f"{value} ({low} to {high})"
+
+
+def _name(card: ModelCard) -> str:
+    """What a card calls its model."""
+    return card.data.get("model_name", NAMELESS)
+
+
+def _by_figure(card: ModelCard) -> dict[tuple[str, ...], tuple]:
+    """Every figure of a card's model-index, its value and interval, by result file, data and how it was measured."""
+    found = {}
+    for entry in card.data.get("eval_results", []):
+        args = entry.metric_args or {}
+        where = (f"{entry.dataset_name} {entry.dataset_config} {entry.dataset_split}", str(entry.metric_name))
+        figure = (str(args.get("file", "no file in results/")), *where)
+        found[figure] = (entry.metric_value, args.get("low"), args.get("high"), args.get("records"))
+    return found
+
+
+def _interval(figure: tuple | None) -> str:
+    return "nothing" if figure is None else f"{figure[0]} ({figure[1]} to {figure[2]}, {figure[3]} records)"
+
+
+def _lines(card: ModelCard) -> list[str]:
+    """The lines of a card that result files decide."""
+    return [line for part in _MARKED.findall(card.content) for line in part.splitlines()]
+
+
+def _unique(values: Iterable) -> list:
+    return list(dict.fromkeys(values))
