@@ -136,6 +136,13 @@ class MeritConfig(PreTrainedConfig):
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):
+        if self.layout_version != LAYOUT_VERSION:
+            which = "a newer" if self.layout_version > LAYOUT_VERSION else "an earlier"
+            raise ValueError(
+                f"The checkpoint has layout {self.layout_version} and this version of MERIT reads {LAYOUT_VERSION}: "
+                f"install {which} version of merit, or use an environment without merit, where trust_remote_code=True "
+                "loads the checkpoint by the code that lies beside it."
+            )
         if not isinstance(self.ecg_config, PreTrainedConfig):
             self.ecg_config = MeritEcgConfig(**(self.ecg_config or {}))
         if not isinstance(self.text_config, PreTrainedConfig):
@@ -151,16 +158,6 @@ class MeritConfig(PreTrainedConfig):
         config.intermediate_size = self.decoder_intermediate_size
         config.pooled_layer = -1
         return config
-
-    def validate_layout(self):
-        """Called by `@strict` after construction."""
-        if self.layout_version != LAYOUT_VERSION:
-            which = "a newer" if self.layout_version > LAYOUT_VERSION else "an earlier"
-            raise ValueError(
-                f"The checkpoint has layout {self.layout_version} and this version of MERIT reads {LAYOUT_VERSION}: "
-                f"install {which} version of merit, or use an environment without merit, where trust_remote_code=True "
-                "loads the checkpoint by the code that lies beside it."
-            )
 
     def validate_objective(self):
         """Called by `@strict` after construction."""

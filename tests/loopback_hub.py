@@ -165,7 +165,8 @@ class LoopbackHub:
     def environment(self, home, token: str | None = TOKEN) -> dict[str, str]:
         """What a fresh process needs to take this for the Hub, with caches of its own in `home`."""
         own = {"HF_ENDPOINT": self.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
-        return {**own, "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "*", **({"HF_TOKEN": token} if token else {})}
+        quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1", "NO_PROXY": "*"}
+        return {**own, **quiet, **({"HF_TOKEN": token} if token else {})}
 
     def fail(
         self,
