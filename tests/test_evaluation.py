@@ -1,181 +1,342 @@
-"""Figures that are known beforehand: what knows everything scores 1, what knows nothing scores one half."""
+"""Evaluation end to end: any encoder, the same file every time, and what shares a space with text."""
+
+import copy
+import json
 
 import numpy as np
 import pytest
 import torch
+from datasets import ClassLabel, Dataset, DatasetDict, List
 from transformers import AutoModel, AutoProcessor
 
-from merit.training import evaluation
-from merit.training.evaluation import aucs, embed, evaluate, linear_probe, zero_shot
-from merit.training.ptbxl import label_names
-
-LABELS = ["A", "B", "C"]
-SPLITS = {"train": 600, "validation": 200, "test": 400}
-
-
-def random_targets(seed=0):
-    """Every record with one or more of the three labels."""
-    rng = np.random.default_rng(seed)
-    targets = {split: (rng.random((size, 3)) < 0.3).astype(np.uint8) for split, size in SPLITS.items()}
-    for values in targets.values():
-        values[np.arange(len(values)), rng.integers(0, 3, len(values))] = 1
-    return targets
-
-
-def with_noise(targets, noise, seed=1):
-    rng = np.random.default_rng(seed)
-    return {split: np.hstack([values, noise * rng.normal(size=values.shape)]) for split, values in targets.items()}
-
-
-def test_scores_that_are_the_labels_have_auc_one():
-    targets = random_targets()["test"]
-    assert aucs(targets, targets.astype(float), LABELS) == {"macro": 1.0, "A": 1.0, "B": 1.0, "C": 1.0}
-    assert aucs(targets, -targets.astype(float), LABELS)["macro"] == 0.0
+from merit.command import main
+from merit.processing.prompts_merit import CSN_LABELS
+from merit.processing.recordings_merit import STANDARD_LEADS
+from merit.processing.zero_shot_merit import embed_labels
+from merit.training import embeddings
+from merit.training.embeddings import MeritEncoder, batches, embed, fingerprint, weights_sha256
+from merit.training.evaluation import (
+    ALL_METHODS,
+    evaluate,
+    label_directions,
+    protocol_of,
+    result_file,
+    retrieval,
+    shift,
+    task_names,
+)
+from merit.training.finetuning import fine_tuned_scores
+from merit.training.records import label_names
+from merit.training.robustness import Change, signal_in_millivolts
 
 
-def test_constant_scores_have_auc_one_half():
-    targets = random_targets()["test"]
-    assert aucs(targets, np.ones(targets.shape), LABELS)["macro"] == 0.5
+@pytest.fixture(scope="module")
+def encoder(model_folder):
+    return MeritEncoder(AutoModel.from_pretrained(model_folder), AutoProcessor.from_pretrained(model_folder), "tiny")
 
 
-def test_scores_of_other_records_have_auc_about_one_half():
-    targets = np.vstack([random_targets(seed)["test"] for seed in range(5)])
-    shuffled = np.random.default_rng(0).permutation(targets).astype(float)
-    assert abs(aucs(targets, shuffled, LABELS)["macro"] - 0.5) < 0.05
+class Oracle:
+    """An encoder that knows the labels: what it scores is known beforehand."""
+
+    name, fingerprint = "oracle", None
+
+    def __init__(self, dataset, task):
+        self.labels = {}
+        for rows in dataset.values():
+            self.labels |= dict(zip(rows["record_id"], rows[f"labels_{task}"]))
+
+    def embed(self, rows):
+        return np.array([self.labels[row["record_id"]] for row in rows], np.float32)
 
 
-def test_macro_is_the_mean_over_the_labels():
-    targets = random_targets()["test"]
-    result = aucs(targets, np.random.default_rng(0).normal(size=targets.shape), LABELS)
-    assert result["macro"] == pytest.approx(np.mean([result[label] for label in LABELS]))
+class TorchEncoder:
+    """A convolutional network of someone else, made fit for evaluation."""
 
-
-def test_auc_is_the_share_of_pairs_in_the_right_order():
-    targets = np.array([[1, 0], [1, 0], [0, 1], [0, 1]])
-    scores = np.array([[3.0, 0], [1.0, 0], [2.0, 0], [0.0, 0]])
-    assert aucs(targets, scores, ["A", "B"])["A"] == 0.75
-
-
-def test_records_without_a_label_of_the_task_are_left_out():
-    targets = random_targets()["test"]
-    scores = np.random.default_rng(0).normal(size=targets.shape)
-    empty, misleading = np.zeros((50, 3), np.uint8), np.full((50, 3), 99.0)
-    both = aucs(np.vstack([targets, empty]), np.vstack([scores, misleading]), LABELS)
-    assert both == aucs(targets, scores, LABELS)
-
-
-def test_labels_that_nobody_or_everybody_has_are_left_out():
-    targets = random_targets()["test"]
-    targets[:, 0], targets[:, 2] = 0, 1
-    assert set(aucs(targets, targets.astype(float), LABELS)) == {"macro", "B"}
-
-
-def test_a_probe_of_the_labels_themselves_has_auc_one():
-    targets = random_targets()
-    assert linear_probe(with_noise(targets, 0.0001), targets, LABELS)["macro"] == 1.0
-
-
-def test_a_probe_of_noise_has_auc_about_one_half():
-    targets = random_targets()
-    noise = {split: values[:, 3:] for split, values in with_noise(targets, 1.0).items()}
-    assert abs(linear_probe(noise, targets, LABELS)["macro"] - 0.5) < 0.06
-
-
-def test_a_probe_of_constant_features_has_auc_one_half():
-    targets = random_targets()
-    constant = {split: np.ones((size, 4)) for split, size in SPLITS.items()}
-    assert linear_probe(constant, targets, LABELS)["macro"] == 0.5
-
-
-def test_a_probe_is_trained_on_records_that_have_a_label():
-    targets = random_targets()
-    features = with_noise(targets, 1.0)
-    expected = linear_probe(features, targets, LABELS)
-    extra = {**targets, "train": np.vstack([targets["train"], np.zeros((300, 3), np.uint8)])}
-    # StandardScaler sees all training signals, labelled or not, so the added ones repeat the distribution.
-    more = {**features, "train": np.vstack([features["train"], features["train"][:300]])}
-    assert linear_probe(more, extra, LABELS)["macro"] == pytest.approx(expected["macro"], abs=0.005)
-
-
-class Recorder:
-    """A stand-in for `aucs` that remembers the scores it was asked to judge."""
+    name, fingerprint = "someone else's", None
 
     def __init__(self):
-        self.scores = []
+        torch.manual_seed(0)
+        self.network = torch.nn.Sequential(
+            torch.nn.Conv1d(12, 16, 15, stride=4), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool1d(4), torch.nn.Flatten()
+        )
 
-    def __call__(self, targets, scores, labels):
-        self.scores.append(scores)
-        return aucs(targets, scores, labels)
+    @torch.inference_mode()
+    def embed(self, rows):
+        ecg = torch.zeros(len(rows), 12, 1000)  # what was not recorded is zero
+        for i, row in enumerate(rows):
+            signal = torch.from_numpy(signal_in_millivolts(row))
+            ecg[i, [STANDARD_LEADS.index(name) for name in row["lead_names"]], : signal.shape[1]] = signal
+        return self.network(ecg).numpy()
 
 
-@pytest.fixture
-def overfitting():
-    """Features among which so many are noise that the penalty matters."""
-    targets, rng = random_targets(), np.random.default_rng(2)
-    return {
-        split: np.hstack([values + rng.normal(size=values.shape), rng.normal(size=(len(values), 400))])
-        for split, values in targets.items()
+def test_an_encoder_that_knows_the_labels_scores_one(dataset):
+    results = evaluate(Oracle(dataset, "super"), dataset, ["super"], ["linear-probe", "knn"], resamples=20)
+    whole = [result for result in results if not result["setting"]]
+    assert [result["method"] for result in whole] == ["linear-probe", "knn"]
+    for result in whole:
+        assert result["metrics"]["auroc"]["value"] > 0.99
+    # One per cent of these few recordings is none.
+    assert {result["setting"].get("train_fraction") for result in results} == {None, 0.1}
+
+
+def test_any_torch_network_can_be_evaluated(dataset):
+    results = evaluate(TorchEncoder(), dataset, ["super"], ["linear-probe", "zero-shot", "robustness"], resamples=5)
+    assert {result["method"] for result in results} == {"linear-probe"}  # it reads no text
+    assert sum(1 for result in results if "noise" not in result["setting"]) >= 3
+    assert all(0 <= result["metrics"]["auroc"]["value"] <= 1 for result in results)
+
+
+def test_every_method_but_fine_tuning_runs_on_a_model(encoder, dataset, tmp_path):
+    logged = []
+    results = evaluate(
+        encoder, dataset, ["super", "rhythm"], cache=tmp_path, published_protocol=False, resamples=5, log=logged.append
+    )
+    assert logged == results
+    # Robustness is that of zero-shot scores and probes.
+    assert {result["method"] for result in results} == set(ALL_METHODS) - {"fine-tuned", "robustness"}
+    settings = [result["setting"] for result in results if (result["task"], result["method"]) == ("super", "zero-shot")]
+    assert settings[:3] == [{}, {"language": "en"}, {"language": "de"}]
+    assert {"leads": ["I"]} in settings
+    assert {"noise": "white", "noise_db": 0.0} in settings
+    assert all(result["split"] == "test" for result in results)
+
+
+def test_the_published_protocol_is_marked_as_such(encoder, dataset, monkeypatch):
+    monkeypatch.setattr("merit.training.evaluation.FRACTIONS", (1.0,))
+    results = evaluate(encoder, dataset, ["super"], ["zero-shot", "linear-probe"], published_protocol=True, resamples=5)
+    settings = [result["setting"] for result in results]
+    assert {"scores": "softmax"} in settings
+    by = {
+        result["setting"]["selection"]: result["metrics"]["auroc"]["value"]
+        for result in results
+        if result["setting"].get("protocol") == "published"
     }
+    assert by["test"] >= by["validation"]
 
 
-def predictions(monkeypatch, features, targets, penalties=evaluation.RIDGE_PENALTIES):
-    """All scores that `linear_probe` judged: of each penalty on validation, then on test."""
-    with monkeypatch.context() as patched:
-        patched.setattr(evaluation, "aucs", recorder := Recorder())
-        patched.setattr(evaluation, "RIDGE_PENALTIES", penalties)
-        linear_probe(features, targets, LABELS)
-    return recorder.scores
+def test_zero_shot_directions_are_those_of_the_pipeline(encoder):
+    labels = ["NORM", "MI", "AFIB", "CLBBB", "SR"]
+    expected = embed_labels(encoder.model, encoder.processor.tokenizer, labels).directions.numpy()
+    np.testing.assert_allclose(label_directions(encoder, "super", labels), expected, atol=1e-5)
 
 
-def test_the_penalty_is_chosen_without_the_test_labels(monkeypatch, overfitting):
-    targets = random_targets()
-    shuffled = {**targets, "test": np.random.default_rng(3).permutation(targets["test"])}
-    expected = predictions(monkeypatch, overfitting, targets)[-1]
-    assert np.array_equal(predictions(monkeypatch, overfitting, shuffled)[-1], expected)
+def test_prompts_of_one_language_are_those_of_that_language(encoder):
+    english, german, both = (label_directions(encoder, "super", ["MI", "HYP"], way) for way in ("en", "de", None))
+    assert not np.allclose(english, german, atol=1e-3)
+    assert not np.allclose(english, both, atol=1e-3)
+    unknown = [label_directions(encoder, "own", ["Brugada pattern"], way)[0] for way in ("en", "de")]
+    assert np.isfinite(unknown).all()
 
 
-def test_the_penalty_is_that_with_the_best_auc_on_validation(monkeypatch, overfitting):
-    targets = random_targets()
-    *validation, chosen = predictions(monkeypatch, overfitting, targets)
-    macros = [aucs(targets["validation"], scores, LABELS)["macro"] for scores in validation]
-    best = evaluation.RIDGE_PENALTIES[int(np.argmax(macros))]
-    assert len(set(macros)) == len(macros) == len(evaluation.RIDGE_PENALTIES)
-    assert np.allclose(predictions(monkeypatch, overfitting, targets, (best,))[-1], chosen)
-    assert best != evaluation.RIDGE_PENALTIES[0]
+def test_labels_of_another_data_set_are_said_by_what_they_mean_there(encoder):
+    assert CSN_LABELS["AF"] == "AFLT"
+    there = label_directions(encoder, "csn-clean", ["AF"])
+    np.testing.assert_allclose(there, label_directions(encoder, "all", ["AFLT"]), atol=1e-6)
+    assert not np.allclose(there, label_directions(encoder, "all", ["AFIB"]), atol=1e-3)
 
 
-def test_a_model_is_evaluated_on_every_split_and_task(model_folder, dataset):
-    model, processor = AutoModel.from_pretrained(model_folder), AutoProcessor.from_pretrained(model_folder)
-    results = evaluate(model, processor, dataset, ["super"])
-    assert set(results) == {"zero_shot", "zero_shot_validation", "linear_probe"}
-    for result in results.values():
-        assert set(result) == {"super"}
-        assert set(result["super"]) <= {"macro", *label_names(dataset["train"], "super")}
-        assert all(0 <= value <= 1 for value in result["super"].values())
+class Space:
+    """A space in which every text has an axis of its own, and recordings lie where `features` say."""
+
+    name, fingerprint = "space", None
+
+    def __init__(self, texts):
+        self.axis = {text: i for i, text in enumerate(sorted(set(texts)))}
+
+    def embed_texts(self, texts):
+        return np.eye(len(self.axis), dtype=np.float32)[[self.axis[text] for text in texts]]
+
+    def project(self, features):
+        return features
 
 
-def test_embeddings_do_not_depend_on_the_batch(model_folder, dataset, monkeypatch):
-    monkeypatch.setattr(evaluation, "fast_precision", lambda: {"bf16": False})
-    model, processor = AutoModel.from_pretrained(model_folder), AutoProcessor.from_pretrained(model_folder)
+def reports(texts):
+    return Dataset.from_dict({"report": texts, "patient_id": [str(i) for i in range(len(texts))]})
+
+
+def test_recordings_at_their_reports_are_found_and_the_same_report_is_a_right_answer():
+    texts = ["a", "b", "a", "c", "", "d"]
+    space = Space(text for text in texts if text)
+    features = np.stack([space.embed_texts([text or "a"])[0] for text in texts])
+    to_report, to_ecg = retrieval(space, features, reports(texts), resamples=5)
+    for result in (to_report, to_ecg):
+        assert result["metrics"]["recall_at_1"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+        assert result["metrics"]["median_rank"]["value"] == 1.0
+        assert result["records"] == 5
+    assert (to_report["candidates"], to_ecg["candidates"]) == (4, 5)
+
+
+def test_what_cannot_tell_recordings_apart_ranks_its_answer_last():
+    texts = [chr(97 + i) for i in range(26)]
+    for result in retrieval(Space(texts), np.ones((26, 26), np.float32), reports(texts), resamples=5):
+        assert result["metrics"]["recall_at_10"]["value"] == 0.0
+        assert result["metrics"]["median_rank"]["value"] == 26.0
+
+
+def test_a_recording_at_another_report_ranks_its_own_behind_it():
+    texts = ["a", "b", "c"]
+    space = Space(texts)
+    features = space.embed_texts(["b", "b", "c"]) + 0.1 * space.embed_texts(texts)
+    to_report, _ = retrieval(space, features, reports(texts), resamples=5)
+    assert to_report["metrics"]["recall_at_1"]["value"] == pytest.approx(2 / 3, abs=1e-5)
+
+
+def renamed(rows, task, labels, columns):
+    """A data set of one task whose labels are columns of another's."""
+    values = np.asarray(rows[f"labels_{task}"])[:, columns]
+    kept = rows.select_columns(["record_id", "patient_id", "signal", "gain", "baseline", "sampling_rate", "lead_names"])
+    names = "cpsc2018"
+    kept = kept.add_column(names, [np.flatnonzero(row).tolist() for row in values])
+    kept = kept.cast_column(names, List(ClassLabel(names=labels)))
+    return kept.add_column(f"labels_{names}", values.tolist())
+
+
+def test_shift_judges_the_labels_that_two_data_sets_share(dataset):
+    oracle = Oracle(dataset, "super")
+    known = label_names(dataset["test"], "super")
+    columns = [known.index("NORM"), known.index("CD")]
+    other = DatasetDict({"test": renamed(dataset["test"], "super", ["NORM", "1AVB"], columns)})
+    [result] = [
+        result
+        for result in evaluate(oracle, dataset, ["super"], ["linear-probe"], shift_to=[other], resamples=5)
+        if "shift" in result["setting"]
+    ]
+    assert result["setting"] == {"shift": "super > cpsc2018"}
+    assert result["task"] == "cpsc2018"
+    assert set(result["labels"]) == {"NORM", "1AVB"}
+    assert result["metrics"]["auroc"]["value"] > 0.98
+
+
+def test_shift_is_measured_zero_shot_too(encoder, dataset):
+    known = label_names(dataset["test"], "super")
+    other = DatasetDict(
+        {"test": renamed(dataset["test"], "super", ["NORM", "1AVB"], [known.index("NORM"), known.index("CD")])}
+    )
+    found = list(shift(encoder, {"super": protocol_of(dataset, "super", 5)}, {}, other, resamples=5))
+    assert [(result["method"], result["setting"]["shift"]) for result in found] == [("zero-shot", "super > cpsc2018")]
+
+
+def test_embeddings_do_not_depend_on_the_batch(encoder, dataset, monkeypatch):
+    monkeypatch.setattr(embeddings, "fast_precision", lambda: {"bf16": False})
     rows = dataset["test"]
-    features, embeds = embed(model, processor, rows)
+    features = embed(encoder, rows)
     assert features.shape == (len(rows), 32)
-    assert embeds.dtype == features.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(embeds, axis=1), 1, rtol=1e-5)
-    for one, other in zip((features, embeds), embed(model, processor, rows, batch_size=3)):
-        np.testing.assert_allclose(one, other, atol=1e-5)
-    batch = processor(ecg=list(rows.with_format("numpy")))
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(features, embed(encoder, rows, batch_size=3), atol=1e-5)
     with torch.inference_mode():
-        expected = model.get_ecg_features(**batch).pooler_output
-    np.testing.assert_allclose(torch.nn.functional.normalize(expected).numpy(), embeds, atol=1e-5)
+        expected = encoder.model.get_ecg_features(**encoder.processor(ecg=next(batches(rows)))).pooler_output
+    expected = torch.nn.functional.normalize(expected, dim=-1).numpy()
+    np.testing.assert_allclose(encoder.project(features), expected, atol=1e-5)
 
 
-def test_recordings_at_the_labels_directions_have_zero_shot_auc_one(model_folder):
-    model, processor = AutoModel.from_pretrained(model_folder), AutoProcessor.from_pretrained(model_folder)
-    labels = ["AFIB", "CLBBB", "LVH"]
-    directions = evaluation.embed_labels(model, processor.tokenizer, labels).directions
-    corners = torch.linalg.pinv(directions).T.numpy()  # each along its label and across the others
-    targets = np.eye(3, dtype=np.uint8)[np.arange(60) % 3]
-    embeds = (targets @ corners).astype(np.float32)
-    assert zero_shot(model, processor, embeds, targets, labels)["macro"] == 1.0
-    assert zero_shot(model, processor, -embeds, targets, labels)["macro"] == 0.0
+def test_kept_embeddings_are_found_again_and_belong_to_weights_records_and_change(encoder, dataset, tmp_path):
+    first = embed(encoder, dataset["test"], cache=tmp_path)
+    [kept] = tmp_path.iterdir()
+    used = copy.copy(encoder)
+    used.embed = None  # not called
+    assert np.array_equal(embed(used, dataset["test"], cache=tmp_path), first)
+    embed(encoder, dataset["validation"], cache=tmp_path)
+    embed(encoder, dataset["test"], Change(leads=("I",)), cache=tmp_path)
+    other = MeritEncoder(copy.deepcopy(encoder.model), encoder.processor)
+    assert other.fingerprint == encoder.fingerprint
+    other.model.ecg_model.embeddings.projection.weight.data += 1
+    other = MeritEncoder(other.model, encoder.processor)
+    assert not np.array_equal(embed(other, dataset["test"], cache=tmp_path), first)
+    assert len(list(tmp_path.iterdir())) == 4
+    assert kept.suffix == ".safetensors"
+
+
+def test_an_interrupted_embedding_leaves_nothing(encoder, dataset, tmp_path):
+    class Broken:
+        name, fingerprint = "broken", "broken"
+
+        def embed(self, rows):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        embed(Broken(), dataset["test"], cache=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_are_told_apart_by_one_value():
+    one, other = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    other.load_state_dict(one.state_dict())
+    assert weights_sha256(one) == weights_sha256(other)
+    other.bias.data[0] += 1
+    assert weights_sha256(one) != weights_sha256(other)
+
+
+def test_a_data_version_is_what_its_columns_hold(dataset):
+    rows = dataset["test"]
+    columns = ["record_id", "labels_super", "signal"]
+    same = Dataset.from_list(rows.to_list(), features=rows.features)
+    assert fingerprint(rows, columns) == fingerprint(same, columns)
+    assert fingerprint(rows, columns) != fingerprint(rows.select(range(len(rows) - 1)), columns)
+    assert fingerprint(rows, columns) != fingerprint(rows.select(list(range(len(rows)))[::-1]), columns)
+
+
+def test_fine_tuning_learns_and_leaves_the_model_as_it_was(encoder, dataset):
+    before = weights_sha256(encoder.model)
+    protocol = protocol_of(dataset, "super", 5)
+    scores = fine_tuned_scores(encoder, dataset, "super", protocol, num_train_epochs=2, bf16=False, disable_tqdm=True)
+    assert scores["test"].shape == (len(dataset["test"]), len(protocol.labels))
+    assert scores["validation"].shape == (len(dataset["validation"]), len(protocol.labels))
+    assert np.isfinite(scores["test"]).all()
+    assert weights_sha256(encoder.model) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tasks": ["supper"]}, "supper"),
+        ({"methods": ["zeroshot"]}, "zeroshot"),
+    ],
+)
+def test_what_there_is_not_is_named(encoder, dataset, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(encoder, dataset, **arguments)
+
+
+def test_a_missing_split_is_named(encoder, dataset):
+    with pytest.raises(ValueError, match="train"):
+        evaluate(encoder, DatasetDict({"test": dataset["test"]}), ["super"], ["linear-probe"])
+
+
+def test_the_command_writes_the_same_file_twice(model_folder, simulated, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "datasets")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    output = tmp_path / "results.json"
+    command = ["merit", "evaluate", model_folder, "--data", simulated, "--output", output, "--tasks", "super"]
+    command += ["--only", "zero-shot", "linear-probe", "retrieval", "--cache", tmp_path / "cache"]
+    monkeypatch.setattr("sys.argv", list(map(str, command)))
+    assert main() == 0
+    first = output.read_bytes()
+    assert main() == 0
+    assert output.read_bytes() == first
+    for kept in (tmp_path / "cache").iterdir():
+        kept.unlink()
+    assert main() == 0
+    assert output.read_bytes() == first
+    assert "super zero-shot: auroc 0." in capsys.readouterr().out
+    content = json.loads(first)
+    assert content["format"] == 1
+    assert set(content["data"]["splits"]) == {"train", "validation", "test"}
+    assert content["command"].startswith("merit evaluate model --data")
+    assert str(tmp_path) not in first.decode()
+    for value in (
+        content["model"]["weights_sha256"],
+        content["data"]["sha256"],
+        content["commit"],
+        content["versions"],
+    ):
+        assert value
+
+
+def test_a_result_file_names_the_records_and_labels_it_was_measured_on(encoder, dataset):
+    content = result_file(encoder, dataset, "simulated", 0, [])
+    fewer = DatasetDict({**dataset, "test": dataset["test"].select(range(5))})
+    other = result_file(encoder, fewer, "simulated", 0, [])
+    assert content["data"]["splits"]["train"] == other["data"]["splits"]["train"]
+    assert content["data"]["splits"]["test"] != other["data"]["splits"]["test"]
+    assert content["data"]["sha256"] != other["data"]["sha256"]
+    assert set(task_names(dataset)) >= {"super", "all"}

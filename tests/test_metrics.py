@@ -35,6 +35,13 @@ def test_ranking_figures_are_those_of_scikit_learn_on_every_resample(seed, digit
                 assert np.isnan(precision[label, column])
 
 
+def test_the_quick_auroc_is_that_of_the_first_resample():
+    targets, scores, patients = random_case(5)
+    found, _ = metrics.ranking(targets, scores, metrics.resample_counts(patients, 1))
+    np.testing.assert_allclose(metrics.auroc(targets, scores), found[:, 0])
+    assert np.isnan(metrics.auroc(np.ones_like(targets), scores)).all()
+
+
 def test_thresholded_figures_are_those_of_scikit_learn_on_every_resample():
     targets, scores, patients = random_case(3)
     counts = metrics.resample_counts(patients, resamples=20)

@@ -11,6 +11,7 @@ head on the concatenation of mean and maximum over time.
 
 import hashlib
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -140,7 +141,7 @@ def train_supervised(
     epochs: int = 50,
     batch_size: int = 128,
     seed: int = 0,
-    blocks: tuple[int, ...] = XRESNET1D101,
+    blocks: tuple[int, ...] | None = None,
 ) -> tuple["XResNet1d", dict[str, np.ndarray]]:
     """
     Train on "train", keep the epoch that is best on "validation", and score both other splits.
@@ -163,7 +164,7 @@ def train_supervised(
     # One mean and deviation for all leads: what sets them apart stays.
     mean, deviation = x[rows].mean(dtype=torch.float64).float(), x[rows[:: max(1, len(rows) // 2000)]].std()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = XResNet1d(x.shape[1], y.shape[1], blocks).to(device)
+    model = XResNet1d(x.shape[1], y.shape[1], blocks or XRESNET1D101).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=1e-2)
     steps = max(1, len(rows) // batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, epochs * steps)
@@ -265,7 +266,9 @@ def _resume(path: Path, model, optimizer, schedule, steps: int) -> tuple[int, fl
     for name, value in parts["optimizer"].items():
         number, _, own = name.partition(".")
         moments.setdefault(int(number), {})[own] = value
-    for _ in range(int(epoch) * steps):
-        schedule.step()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the optimiser has not stepped in this process
+        for _ in range(int(epoch) * steps):
+            schedule.step()
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     return int(epoch), best, parts["best"]

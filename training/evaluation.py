@@ -81,8 +81,9 @@ def evaluate(
         raise ValueError(f"The data set has no task {', '.join(unknown)}; it has {', '.join(task_names(dataset))}.")
     if unknown := [method for method in methods if method not in ALL_METHODS]:
         raise ValueError(f"There is no method {', '.join(unknown)}; there are {', '.join(ALL_METHODS)}.")
-    probed = bool({"linear-probe", "knn", "robustness"} & set(methods)) or (published_protocol and "train" in dataset)
-    needed = ["train", "validation", "test"] if probed or "fine-tuned" in methods else ["test"]
+    probed = bool({"linear-probe", "robustness"} & set(methods)) or bool(shift_to and "train" in dataset)
+    trained = probed or bool({"knn", "fine-tuned"} & set(methods))
+    needed = ["train", "validation", "test"] if trained else ["test"]
     if missing := [split for split in needed if split not in dataset]:
         raise ValueError(f"The data set has no split {', '.join(missing)}, which {', '.join(methods)} need.")
     results = []
@@ -97,7 +98,11 @@ def evaluate(
 def _results(
     encoder, dataset, tasks, methods, cache, published_protocol, shift_to, seed, resamples, probed
 ) -> Iterator[Result]:
-    splits = [split for split in ("train", "validation", "test") if split in dataset and (probed or split != "train")]
+    splits = [
+        split
+        for split in ("train", "validation", "test")
+        if split in dataset and (split != "train" or probed or "knn" in methods)
+    ]
     features = {split: embed(encoder, dataset[split], cache=cache, name=split) for split in splits}
     speaks = hasattr(encoder, "embed_texts")
     protocols = {task: protocol_of(dataset, task, resamples) for task in tasks}
@@ -114,8 +119,8 @@ def _results(
                 yield judged(protocol, scores, task, "zero-shot", setting)
                 if published_protocol and language is None:
                     softmax = {split: _softmax(values) for split, values in scores.items()}
-                    yield judged(protocol, softmax, task, "zero-shot", {"scores": "softmax"}, detail=False)
-        for fraction in FRACTIONS if {"linear-probe", "robustness"} & set(methods) else ():
+                    yield judged(protocol, softmax, task, "zero-shot", {"scores": "softmax"})
+        for fraction in fractions(protocol) if probed else ():
             setting = {"train_fraction": fraction} if fraction < 1 else {}
             probe = linear_probe(features, protocol, fraction)
             probes[task] = probe
@@ -123,32 +128,35 @@ def _results(
                 yield judged(
                     protocol, {s: probe(values) for s, values in scored.items()}, task, "linear-probe", setting
                 )
-            if published_protocol:
+            if published_protocol and "linear-probe" in methods:
                 for selection, scores in published_probe(features, protocol, fraction, seed=seed).items():
                     published = {**setting, "protocol": "published", "selection": selection}
-                    yield judged(protocol, scores, task, "linear-probe", published, detail=False)
+                    yield judged(protocol, scores, task, "linear-probe", published)
         if "knn" in methods:
             scores, number = nearest_neighbours(features, protocol)
             yield judged(protocol, scores, task, "knn", {}) | {"chosen": {"neighbours": number}}
         if "fine-tuned" in methods and hasattr(encoder, "model"):
-            for fraction in FRACTIONS:
+            for fraction in fractions(protocol):
                 scores = fine_tuned_scores(encoder, dataset, task, protocol, fraction, seed)
                 setting = {"train_fraction": fraction} if fraction < 1 else {}
                 yield judged(protocol, scores, task, "fine-tuned", setting)
     if speaks and "retrieval" in methods:
         yield from retrieval(encoder, features["test"], dataset["test"], resamples)
     if "robustness" in methods:
+        # Models are those of the recordings as they are, thresholds too.
+        scorers: list[tuple[str, str, Callable[[np.ndarray], np.ndarray]]] = []
+        for task in tasks:
+            if task in directions:
+                said = directions[task]
+                scorers.append((task, "zero-shot", lambda values, said=said: encoder.project(values) @ said.T))
+            scorers.append((task, "linear-probe", probes[task]))
+        learned = [protocols[task].learn(score(features["validation"])) for task, _, score in scorers]
         for change in changes(float(dataset["test"][0]["sampling_rate"]), seed):
             setting = change.setting()
             name = ", ".join(f"{key} {value}" for key, value in setting.items())
-            changed = {**features, "test": embed(encoder, dataset["test"], change, cache, name=name)}
-            changed.pop("train")
-            for task, protocol in protocols.items():
-                if task in directions:
-                    scores = zero_shot_scores(encoder, changed, directions[task])
-                    yield judged(protocol, scores, task, "zero-shot", setting, detail=False)
-                scores = {split: probes[task](values) for split, values in changed.items()}
-                yield judged(protocol, scores, task, "linear-probe", setting, detail=False)
+            changed = embed(encoder, dataset["test"], change, cache, name=name)
+            for (task, method, score), known in zip(scorers, learned):
+                yield _result(protocols[task], known, score(changed), task, method, setting, detail=False)
     for other in shift_to:
         yield from shift(encoder, protocols, probes, other, cache, resamples)
 
@@ -190,6 +198,11 @@ def shift(
                 of_source = probes[source_task](features)
                 scores = {"test": np.stack([of_source[:, sources[label]].max(1) for label in shared], axis=1)}
                 yield judged(protocol, scores, target_task, "linear-probe", setting)
+
+
+def fractions(protocol: Protocol) -> list[float]:
+    """The parts of the training labels that hold any record."""
+    return [fraction for fraction in FRACTIONS if fraction * protocol.kept["train"].sum() >= 1]
 
 
 def _pairs(source: str, target: str, sources: Sequence[str], targets: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -317,11 +330,14 @@ def _patients(rows: Dataset) -> np.ndarray:
     return np.asarray(rows.with_format("numpy", columns=["patient_id"])[:]["patient_id"])
 
 
-def judged(
-    protocol: Protocol, scores: Mapping[str, np.ndarray], task: str, method: str, setting: dict, detail: bool = True
-) -> Result:
+def judged(protocol: Protocol, scores: Mapping[str, np.ndarray], task: str, method: str, setting: dict) -> Result:
     """A result as it stands in a result file."""
-    figures = protocol.judge(scores.get("validation"), scores["test"], detail)
+    learned = protocol.learn(scores["validation"]) if "validation" in scores else None
+    return _result(protocol, learned, scores["test"], task, method, setting)
+
+
+def _result(protocol, learned, scores, task, method, setting, detail=True) -> Result:
+    figures = protocol.judge(learned, scores, detail)
     return {"task": task, "method": method, "setting": setting, "split": "test", **figures}
 
 

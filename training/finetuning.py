@@ -43,11 +43,11 @@ def fine_tuned_scores(
         scores `(records, labels)` of "validation" and "test" after the epoch that was best on "validation".
     """
     set_seed(seed)
-    config = MeritConfig(**{**encoder.model.config.to_dict(), "num_labels": len(protocol.labels)})
+    config = MeritConfig(**{**encoder.model.config.to_dict(), "id2label": dict(enumerate(protocol.labels))})
     config.problem_type = "multi_label_classification"
     model = MeritForEcgClassification(config)
     model.ecg_model.load_state_dict(encoder.model.ecg_model.state_dict())
-    model.set_attn_implementation(fast_attention())
+    model.ecg_model.set_attn_implementation(fast_attention())
     column = f"labels_{task}"
     train = dataset["train"].select(train_rows(protocol, fraction))
 
@@ -80,6 +80,7 @@ def fine_tuned_scores(
             compute_metrics=macro_auroc,
         )
         trainer.train()
+        trainer.compute_metrics = None  # what follows is judged elsewhere
         with torch.inference_mode():
             return {
                 split: trainer.predict(ecg_rows(dataset[split], column)).predictions  # type: ignore[arg-type]

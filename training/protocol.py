@@ -9,6 +9,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,26 @@ RARE = 10
 SPECIFICITY = 0.9
 # Figures whose replicates are kept, for paired tests between models.
 PAIRED = ("auroc", "f1")
+
+
+_NOT_FINITE = "Scores are not finite: the model gives NaN or infinity for some recordings."
+
+
+@dataclass(frozen=True)
+class Learned:
+    """
+    What is learned on "validation", each `(labels,)`.
+
+    Args:
+        thresholds: from which score on a label is called, so that F1 is highest.
+        specific: the lowest thresholds that reach the specificity at which sensitivity is given.
+        slope, intercept: log-odds by score.
+    """
+
+    thresholds: np.ndarray
+    specific: np.ndarray
+    slope: np.ndarray
+    intercept: np.ndarray
 
 
 class Protocol:
@@ -35,7 +56,8 @@ class Protocol:
     Example:
         >>> targets = np.eye(3, dtype=np.uint8)[np.arange(60) % 3]
         >>> protocol = Protocol(["A", "B", "C"], {"validation": targets, "test": targets})
-        >>> protocol.judge(targets.astype(float), targets.astype(float))["metrics"]["auroc"]
+        >>> scores = targets.astype(float)
+        >>> protocol.judge(protocol.learn(scores), scores)["metrics"]["auroc"]
         {'value': 1.0, 'low': 1.0, 'high': 1.0}
     """
 
@@ -63,18 +85,28 @@ class Protocol:
 
     def macro_auroc(self, split: str, scores: np.ndarray) -> float:
         """Of scores for all records of a split; what models are selected by. One half if nothing is defined."""
-        ones = np.ones((len(self.targets[split]), 1), np.float32)
-        auroc, _ = metrics.ranking(self.targets[split], scores[self.kept[split]], ones)
-        macro = metrics.mean_over_labels(auroc)[0]
-        return float(macro) if np.isfinite(macro) else 0.5
+        auroc = metrics.auroc(self.targets[split], scores[self.kept[split]])
+        return float(np.nanmean(auroc)) if np.isfinite(auroc).any() else 0.5
 
-    def judge(self, validation: np.ndarray | None, test: np.ndarray, detail: bool = True) -> dict[str, Any]:
+    def learn(self, validation: np.ndarray) -> "Learned":
+        """What the protocol learns from `(records, labels)` scores of every record of "validation"."""
+        learned = self.targets["validation"], validation[self.kept["validation"]]
+        if not np.isfinite(learned[1]).all():
+            raise ValueError(_NOT_FINITE)
+        return Learned(
+            metrics.best_f1_thresholds(*learned),
+            metrics.specificity_thresholds(*learned, SPECIFICITY),
+            *metrics.fit_calibration(*learned),
+        )
+
+    def judge(self, learned: "Learned | None", test: np.ndarray, detail: bool = True) -> dict[str, Any]:
         """
         Args:
-            validation: `(records, labels)` scores of every record of the split; thresholds are learned from them. None
-                where there is no such split: then only figures that need no threshold are given.
-            test: likewise; judged.
-            detail: with figures of each label, reliability, confusions and replicates.
+            learned: thresholds and calibration of the same model. None where there is no "validation": then only
+                figures that need neither are given.
+            test: `(records, labels)` scores of every record of "test".
+            detail: every metric, figures of each label, reliability, confusions and replicates; else AUROC, average
+                precision and F1.
 
         Returns:
             the entries of a result that follow from scores: records, metrics and, in detail, positives, labels,
@@ -83,23 +115,20 @@ class Protocol:
         targets, counts = self.targets["test"], self.counts
         test = test[self.kept["test"]]
         if not np.isfinite(test).all():
-            raise ValueError("Scores are not finite: the model gives NaN or infinity for some recordings.")
+            raise ValueError(_NOT_FINITE)
         figures: dict[str, np.ndarray] = {}
         figures["auroc"], figures["auprc"] = metrics.ranking(targets, test, counts)
         called = probabilities = None
-        if validation is not None:
-            learned = self.targets["validation"], validation[self.kept["validation"]]
-            thresholds = metrics.best_f1_thresholds(*learned)
-            called = test >= thresholds
-            figures["f1"] = metrics.at_thresholds(targets, test, thresholds, counts)["f1"]
+        if learned is not None:
+            called = test >= learned.thresholds
+            figures["f1"] = metrics.at_thresholds(targets, test, learned.thresholds, counts)["f1"]
+        if learned is not None and detail:
             oracle = metrics.best_f1_thresholds(targets, test)
             figures["f1_oracle_threshold"] = metrics.at_thresholds(targets, test, oracle, counts)["f1"]
-            specific = metrics.specificity_thresholds(*learned, SPECIFICITY)
-            specific = metrics.at_thresholds(targets, test, specific, counts)
+            specific = metrics.at_thresholds(targets, test, learned.specific, counts)
             for name in ("sensitivity", "specificity"):
                 figures[f"{name}_at_specificity_{SPECIFICITY}"] = specific[name]
-            slope, intercept = metrics.fit_calibration(*learned)
-            probabilities = 1 / (1 + np.exp(-np.clip(test * slope + intercept, -700, 700)))
+            probabilities = 1 / (1 + np.exp(-np.clip(test * learned.slope + learned.intercept, -700, 700)))
             figures |= metrics.calibration(targets, probabilities, counts)
 
         positives = targets.sum(0).astype(int)

@@ -1,0 +1,86 @@
+"""How long the whole evaluation of one checkpoint takes, and the probes of the published protocol beside it.
+
+    python benchmarks/bench_evaluation.py --model FOLDER [--data PTBXL] [--output results.json] [--tasks super ...]
+
+The evaluation (zero-shot, probes at three parts of the labels, nearest neighbours, retrieval, robustness) runs twice,
+first from signals, then from the embeddings that the first run kept. The published protocol trains each probe for 100
+epochs: here on embeddings that are ready, to be fair to it; as published the encoder embeds the training records anew
+in every epoch, which is reckoned from the time that one pass took. What the selection on test adds is printed too.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from transformers import AutoModel, AutoProcessor
+
+from merit.training.data import load_data
+from merit.training.embeddings import MeritEncoder, embed
+from merit.training.evaluation import evaluate, fractions, protocol_of, task_names
+from merit.training.probes import published_probe, train_rows
+from merit.training.results import provenance, write_json
+
+EPOCHS = 100
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="exported folder")
+    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="PTB-XL tree ($PTBXL_ROOT)")
+    parser.add_argument("--output", type=Path, help="JSON file for the results")
+    parser.add_argument("--tasks", nargs="+", help="default: all of the data set")
+    args = parser.parse_args()
+    if args.data is None:
+        parser.error("name a PTB-XL tree with --data or in PTBXL_ROOT")
+    model, processor = AutoModel.from_pretrained(args.model), AutoProcessor.from_pretrained(args.model)
+    encoder, dataset = MeritEncoder(model, processor), load_data(args.data)
+    tasks = args.tasks or task_names(dataset)
+    seconds: dict[str, float] = {}
+
+    def timed(name: str, run):
+        started = time.perf_counter()
+        result = run()
+        seconds[name] = round(time.perf_counter() - started, 1)
+        print(f"{name:<60} {seconds[name]:8.1f} s", flush=True)
+        return result
+
+    with tempfile.TemporaryDirectory() as cache:
+        fresh = timed("evaluation from signals", lambda: evaluate(encoder, dataset, tasks, cache=cache))
+        kept = timed("evaluation from kept embeddings", lambda: evaluate(encoder, dataset, tasks, cache=cache))
+        if fresh != kept:
+            raise SystemExit("The results from kept embeddings are not those from signals.")
+        features = {str(split): embed(encoder, rows, cache=cache) for split, rows in dataset.items()}
+    one_pass = timed("embedding all recordings once", lambda: [embed(encoder, rows) for rows in dataset.values()])
+    records = sum(map(len, one_pass))
+
+    bias: dict[str, dict[str, float]] = {}
+    passes = 0.0
+    for task in tasks:
+        protocol = protocol_of(dataset, task, resamples=0)
+        for fraction in fractions(protocol):
+            name = f"{task}, {100 * fraction:g} %"
+            by = timed(
+                f"published probe: {name}",
+                lambda protocol=protocol, fraction=fraction: published_probe(features, protocol, fraction, EPOCHS),
+            )
+            bias[name] = {f"selected on {split}": protocol.macro_auroc("test", by[split]["test"]) for split in by}
+            judged = sum(int(protocol.kept[split].sum()) for split in ("validation", "test"))
+            passes += EPOCHS * (len(train_rows(protocol, fraction)) + judged) / records
+    seconds["published probes from embeddings"] = round(
+        sum(value for name, value in seconds.items() if name.startswith("published probe: ")), 1
+    )
+    reckoned = passes * seconds["embedding all recordings once"] + seconds["published probes from embeddings"]
+    seconds["published probes from signals, reckoned"] = round(reckoned, 1)
+    for name in ("published probes from embeddings", "published probes from signals, reckoned"):
+        print(f"{name:<60} {seconds[name]:8.1f} s")
+    for name, figures in bias.items():
+        print(f"{name:<20}" + "".join(f"  {which}: {value:.4f}" for which, value in figures.items()))
+    if args.output:
+        content = {"results": len(fresh), "seconds": seconds, "published_selection": bias}
+        write_json(args.output, {**provenance(args.data), **content})
+
+
+if __name__ == "__main__":
+    main()
