@@ -827,8 +827,8 @@ class MeritForPreTraining(MeritModel):
             text = pooled(self.get_text_features(input_ids, attention_mask, return_dict=True))
             ecg_embeds = F.normalize(self.ecg_projection(features).float(), dim=-1)
             text_embeds = F.normalize(text.float(), dim=-1)
-            keys = report_keys(input_ids, attention_mask) if keys is None else keys
-            information_zt = self.alignment(ecg_embeds, text_embeds, keys)
+            same = report_keys(input_ids, attention_mask) if keys is None else keys
+            information_zt = self.alignment(ecg_embeds, text_embeds, same)
         if self.config.reconstruction_weight:
             x, x_hat, hidden = self.reconstruct(ecg_values, lead_mask, sample_mask, noise)
             information_zx = reconstruction_information(x, x_hat.float(), hidden, self.gather)

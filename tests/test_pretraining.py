@@ -1,7 +1,8 @@
 """Pretraining: recipes, what the model gets to see, and runs that end alike however they got there."""
 
 import json
-import os
+import random
+import re
 import signal
 import subprocess
 import sys
@@ -13,22 +14,38 @@ from datasets import DatasetDict
 from merit.training import pretraining
 from merit.training.pretraining import load_recipe, pretrain, recipe_names, training_arguments, with_text
 
+# Pretrains as far as the step of the first argument, and dies in the way that the second one names.
 DEADLY = """
-import os, signal, sys
+import multiprocessing, os, resource, signal, sys
 from merit.training import pretraining
 from merit.training.ptbxl import load_ptbxl
 import torch
 torch.set_num_threads(1)
-step = pretraining.MeritTrainer.training_step
+last, way, tree, cache, output, resume, *settings = sys.argv[1:]
+trainer = pretraining.MeritTrainer
+step, save_state = trainer.training_step, trainer._save_rng_state
 
 def deadly(self, *args, **kwargs):
-    if self.state.global_step == 8:
-        os.kill(os.getpid(), signal.SIGKILL)
+    if self.state.global_step == int(last):
+        if way == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif way == "full disk":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        elif way == "worker":
+            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
     return step(self, *args, **kwargs)
 
-pretraining.MeritTrainer.training_step = deadly
-tree, cache, output, *settings = sys.argv[1:]
-pretraining.pretrain(load_ptbxl(tree, cache_dir=cache), pretraining.load_recipe("demo", settings), output)
+def killed_while_saving(self, *args):
+    if way == "saving" and self.state.global_step >= int(last):
+        os.kill(os.getpid(), signal.SIGKILL)
+    save_state(self, *args)
+
+trainer.training_step, trainer._save_rng_state = deadly, killed_while_saving
+recipe = pretraining.load_recipe("demo", settings)
+try:
+    pretraining.pretrain(load_ptbxl(tree, cache_dir=cache), recipe, output, resume == "resume")
+except (OSError, ValueError) as error:
+    sys.exit(f"{type(error).__name__}: {error}")
 """
 
 
@@ -80,16 +97,106 @@ def test_the_same_seed_gives_the_same_weights(uninterrupted, dataset, settings, 
     assert not torch.equal(other.logit_scale, again.logit_scale)
 
 
-def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
-    uninterrupted, dataset, simulated, settings, fresh_environment, tmp_path
-):
-    arguments = [sys.executable, "-c", DEADLY, str(simulated), str(tmp_path / "arrow"), str(tmp_path), *settings]
-    killed = subprocess.run(arguments, env=fresh_environment, capture_output=True, text=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert os.listdir(tmp_path / "checkpoints") == ["checkpoint-6"]
-    resumed, processor = pretrain(dataset, load_recipe("demo", settings), tmp_path, resume=True)
-    assert_same_weights(resumed, uninterrupted[0])
-    assert processor.tokenizer.get_vocab() == uninterrupted[1].tokenizer.get_vocab()
+@pytest.fixture(scope="module")
+def arrow(tmp_path_factory):
+    """Where the data set of other processes is prepared, once."""
+    return tmp_path_factory.mktemp("arrow")
+
+
+@pytest.fixture
+def die(simulated, arrow, fresh_environment, tmp_path):
+    """Pretrain in another process, which dies at a step in some way; returns how it ended."""
+
+    def run(step, way, settings, resume=False):
+        arguments = [step, way, simulated, arrow, tmp_path, "resume" if resume else "", *settings]
+        command = [sys.executable, "-c", DEADLY, *map(str, arguments)]
+        return subprocess.run(command, env=fresh_environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def saved(output):
+    return sorted(int(path.name[11:]) for path in (output / "checkpoints").glob("checkpoint-*"))
+
+
+EVERY_FEW_STEPS = ["training.save_strategy=steps", "training.save_steps=2"]
+RANDOM = [
+    *("text=mixed", "augmentation.lead_dropout={probability: 0.5, strength: 0.5}", "training.dataloader_num_workers=1"),
+    *("augmentation.muscle={probability: 0.5, strength: 0.05}", "training.dataloader_persistent_workers=true"),
+]
+
+
+@pytest.mark.parametrize("more", [[], RANDOM], ids=["plain", "augmented, by workers"])
+def test_a_run_that_was_killed_ends_as_if_it_had_not_been(dataset, settings, die, tmp_path, more):
+    # Twelve steps in two epochs, killed three times: at two steps, and once while a checkpoint is saved.
+    settings = [*settings, *EVERY_FEW_STEPS, *more]
+    whole, processor = pretrain(dataset, load_recipe("demo", settings), tmp_path / "uninterrupted")
+    first, second = sorted(random.Random(len(more)).sample(range(3, 12), 2))
+    for step, way in ((first, "killed"), (second, "saving"), (second, "killed")):
+        killed = die(step, way, settings, resume=True)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert saved(tmp_path)[-1] <= step + 1
+    resumed, again = pretrain(dataset, load_recipe("demo", settings), tmp_path, resume=True)
+    assert_same_weights(resumed, whole)
+    assert again.tokenizer.get_vocab() == processor.tokenizer.get_vocab()
+
+
+def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over_and_removed(dataset, settings, die, tmp_path):
+    settings = [*settings, *EVERY_FEW_STEPS, "training.max_steps=6"]
+    assert die(4, "saving", settings).returncode == -signal.SIGKILL
+    assert saved(tmp_path) == [2, 4]
+    assert pretraining.last_checkpoint(tmp_path / "checkpoints").name == "checkpoint-2"
+    pretrain(dataset, load_recipe("demo", settings), tmp_path, resume=True)
+    assert all((path / "trainer_state.json").is_file() for path in (tmp_path / "checkpoints").glob("checkpoint-*"))
+
+
+def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_whole(dataset, settings, die, tmp_path):
+    settings = [*settings, *EVERY_FEW_STEPS, "training.max_steps=6"]
+    ended = die(2, "full disk", settings)
+    assert ended.returncode == 1
+    assert re.search(r"OSError: .*checkpoint-4 could not be written.*checkpoint-2\. Make room and resume", ended.stderr)
+    assert saved(tmp_path) == [2]
+    pretrain(dataset, load_recipe("demo", settings), tmp_path, resume=True)
+    assert saved(tmp_path)[-1] == 6
+
+
+def test_a_vanished_worker_ends_the_run(settings, die, tmp_path):
+    settings = [*settings, *EVERY_FEW_STEPS, "training.dataloader_num_workers=1"]
+    ended = die(3, "worker", settings)
+    assert ended.returncode == 1
+    assert re.search(r"ChildProcessError: Step \d+: a loader worker vanished.*checkpoint-\d", ended.stderr)
+    assert pretraining.last_checkpoint(tmp_path / "checkpoints")
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_names_step_and_records(dataset, settings, tmp_path, monkeypatch):
+    forward = pretraining.MeritForPreTraining.forward
+    calls = []
+
+    def broken(self, *args, **inputs):
+        output = forward(self, *args, **inputs)
+        calls.append(inputs)
+        output.loss = output.loss * (float("nan") if len(calls) == 3 else 1)
+        return output
+
+    monkeypatch.setattr(pretraining.MeritForPreTraining, "forward", broken)
+    with pytest.raises(ValueError, match=r"Step 3: the loss is nan. The batch held records100/.* and 8 more"):
+        pretrain(dataset, load_recipe("demo", settings), tmp_path)
+    assert len(calls) == 3
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run_before_a_weight_changes(dataset, settings, tmp_path, monkeypatch):
+    compute_loss = pretraining.MeritTrainer.compute_loss
+    models = []
+
+    def of_infinite_slope(self, model, inputs, **kwargs):
+        models.append(model)
+        loss = compute_loss(self, model, inputs, **kwargs)
+        return loss + (model.logit_scale - model.logit_scale.detach()).abs().sqrt() if len(models) == 2 else loss
+
+    monkeypatch.setattr(pretraining.MeritTrainer, "compute_loss", of_infinite_slope)
+    with pytest.raises(ValueError, match=r"Step 2: the norm of the gradient is (nan|inf)"):
+        pretrain(dataset, load_recipe("demo", settings), tmp_path)
+    assert all(weight.isfinite().all() for weight in models[-1].parameters())
 
 
 def test_a_finished_run_is_resumed_to_the_same_weights(uninterrupted, dataset, settings):
@@ -135,7 +242,7 @@ def test_recordings_without_a_report_are_left_out_and_labels_never_reach_the_mod
         pretrain(silent, load_recipe("demo", settings), tmp_path)
     for split in ("train", "validation"):
         assert seen[split] == sum(bool(report) for report in silent[split]["report"]) < len(dataset[split])
-    inputs = {"ecg_values", "lead_mask", "sample_mask", "input_ids", "attention_mask"}
+    inputs = {"ecg_values", "lead_mask", "sample_mask", "input_ids", "attention_mask", "noise", "rows"}
     assert all(set(batch) == inputs for batch in seen["batches"])
     assert all(batch["attention_mask"].sum(1).min() > 2 for batch in seen["batches"])
 

@@ -1,30 +1,41 @@
 """Pretraining MERIT with the Trainer: a recipe, a data set, a folder that others load."""
 
+import inspect
+import json
 import re
+import shutil
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
 import yaml
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, concatenate_datasets
 from huggingface_hub.errors import StrictDataclassError
-from transformers import Trainer, TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from ..modeling_merit.configuration_merit import MeritConfig, MeritEcgConfig
-from ..modeling_merit.modeling_merit import MeritForPreTraining
+from ..modeling_merit.modeling_merit import MeritForPreTraining, report_keys
 from ..processing.feature_extraction_merit import MeritFeatureExtractor
 from ..processing.processing_merit import MeritProcessor
-from .collator import MeritCollator
+from .augmentation import Augmentation
+from .collator import SIGNAL_COLUMNS, MeritCollator, SeededOrder, SeededRows, ecg_rows
+from .information import account, evaluation_account, gradient_norms
 from .tokenizer import train_tokenizer
 
 RECIPES = files("merit.training") / "recipes"
-RECIPE_FIELDS = {"model", "processor", "tokenizer", "crop_seconds", "training"}
-SIGNAL_COLUMNS = ["record_id", "signal", "gain", "baseline", "sampling_rate", "lead_names"]
+# Fields of a recipe: those that are groups of settings, and values.
+RECIPE_GROUPS = ("model", "processor", "tokenizer", "augmentation", "training")
+RECIPE_FIELDS = {*RECIPE_GROUPS, "extends", "text", "crop_seconds", "gradient_norms"}
+
+# Columns that the recipe's `text` stands for; "mixed" draws one for each recording anew in every epoch.
+TEXTS = {"original": ["report"], "english": ["report_en"], "mixed": ["report", "report_en"]}
 
 # What every recipe shares; a recipe or the command line overrides any of it.
 TRAINING_DEFAULTS = {
@@ -42,6 +53,10 @@ TRAINING_DEFAULTS = {
     # The negatives of a contrastive loss are the rest of the batch: a short last batch would weigh too much.
     "dataloader_drop_last": True,
     "remove_unused_columns": False,
+    # Every parameter that is trained gets a gradient in every step.
+    "ddp_find_unused_parameters": False,
+    # What is not finite stops the run, see MeritTrainer.
+    "logging_nan_inf_filter": False,
 }
 
 
@@ -66,39 +81,72 @@ def recipe_names() -> list[str]:
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """
-    Read a recipe.
+    Read a recipe, and the one that it extends.
 
     Args:
         name: one of [`recipe_names`], or the path of a YAML file.
-        overrides: settings such as "training.learning_rate=0.001" or "model.ecg_config.hidden_size=128".
+        overrides: settings such as "training.learning_rate=0.001", "model.ecg_config.hidden_size=128" or, for a recipe
+            that extends another one, "extends=ptbxl-cpu".
 
     Raises:
-        ValueError: for a recipe that does not exist, a field that recipes do not have, or a malformed override.
+        ValueError: for a recipe that does not exist or extends itself, a field that recipes do not have, a group of
+            settings that is none, or a malformed override.
 
     Example:
         >>> load_recipe("demo", ["training.seed=7"])["training"]["seed"]
         7
     """
+    settings: dict[str, Any] = {}
+    for override in overrides:
+        path, separator, value = override.partition("=")
+        if not separator or not path:
+            raise ValueError(f"{override!r} is no setting: write it as training.learning_rate=0.001.")
+        *parents, last = path.split(".")
+        node = settings
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ValueError(f"{override!r}: {parent} is a value, not a group of settings.")
+        node[last] = _read_yaml(value, repr(override))
+    return _merged(_extended(name, (), settings.pop("extends", None)), settings, "--set")
+
+
+def _extended(name: str, extending: tuple[str, ...], parent: str | None = None) -> dict[str, Any]:
+    """A recipe on top of the one that it extends, or of `parent`."""
+    if name in extending:
+        raise ValueError(f"Recipe {name!r} extends itself: {' extends '.join([*extending, name])}.")
     source = RECIPES / f"{name}.yaml" if name in recipe_names() else Path(name)
     if not source.is_file():
         raise ValueError(f"There is no recipe {name!r}: name one of {', '.join(recipe_names())}, or a YAML file.")
     recipe = _read_yaml(source.read_text(encoding="utf-8"), f"Recipe {name!r}") or {}
     if not isinstance(recipe, dict):
         raise ValueError(f"Recipe {name!r} has no fields; recipes have {', '.join(sorted(RECIPE_FIELDS))}.")
-    for override in overrides:
-        path, separator, value = override.partition("=")
-        if not separator or not path:
-            raise ValueError(f"{override!r} is no setting: write it as training.learning_rate=0.001.")
-        *parents, last = path.split(".")
-        node = recipe
-        for parent in parents:
-            node = node.setdefault(parent, {})
-            if not isinstance(node, dict):
-                raise ValueError(f"{override!r}: {parent} is a value, not a group of settings.")
-        node[last] = _read_yaml(value, repr(override))
-    if unknown := sorted(set(recipe) - RECIPE_FIELDS):
-        raise ValueError(f"Recipe {name!r} has {', '.join(unknown)}; recipes have {', '.join(sorted(RECIPE_FIELDS))}.")
-    return recipe
+    parent = parent or recipe.pop("extends", None)
+    recipe.pop("extends", None)
+    below = {} if parent is None else _extended(str(parent), (*extending, name))
+    return _merged(below, recipe, f"Recipe {name!r}")
+
+
+def _merged(below: dict[str, Any], above: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """One recipe on top of another, groups within groups."""
+    if unknown := sorted(set(above) - RECIPE_FIELDS):
+        raise ValueError(f"{name} has {', '.join(unknown)}; recipes have {', '.join(sorted(RECIPE_FIELDS))}.")
+    for field in RECIPE_GROUPS:
+        if not isinstance(above.get(field, {}), dict):
+            raise ValueError(f"{name}: {field} is a group of settings, not {above[field]!r}.")
+    return _overlaid(below, above, name)
+
+
+def _overlaid(below: dict[str, Any], above: Mapping[str, Any], name: str) -> dict[str, Any]:
+    merged = dict(below)
+    for field, value in above.items():
+        old = merged.get(field)
+        if isinstance(value, dict) and old is not None and not isinstance(old, dict):
+            raise ValueError(f"{name}: {field} is a value, not a group of settings.")
+        if isinstance(old, dict) and not isinstance(value, dict | NoneType):
+            raise ValueError(f"{name}: {field} is a group of settings, not {value!r}.")
+        merged[field] = _overlaid(old or {}, value, name) if isinstance(value, dict) else value
+    return merged
 
 
 def fast_precision() -> dict[str, bool]:
@@ -116,57 +164,249 @@ def fast_attention() -> str:
 
 def training_arguments(output_dir: str | Path, settings: Mapping[str, Any]) -> TrainingArguments:
     """TrainingArguments from a recipe's `training`, over the shared defaults and the hardware's best precision."""
+    types = get_type_hints(TrainingArguments)
+    for name, value in settings.items():
+        if name in types and not _fits(value, types[name]):
+            raise ValueError(f"training.{name} cannot be {value!r}: it is {_described(types[name])}.")
     try:
         return TrainingArguments(output_dir=str(output_dir), **{**TRAINING_DEFAULTS, **fast_precision(), **settings})
     except TypeError as error:
         raise ValueError(f"The recipe's training settings are not those of TrainingArguments: {error}") from None
 
 
-def with_text(dataset: Dataset) -> Dataset:
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value from YAML may stand for this type of a field; a whole number is a float too, true is neither."""
+    if get_origin(kind) in (Union, UnionType):
+        return any(_fits(value, option) for option in get_args(kind))
+    kind = get_origin(kind) or kind
+    if kind not in (bool, int, float, str, list, dict, NoneType):
+        return kind is Any
+    return isinstance(value, (int, float) if kind is float else kind) and isinstance(value, bool) <= (kind is bool)
+
+
+def _described(kind: Any) -> str:
+    options = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    return " or ".join("null" if one is NoneType else getattr(one, "__name__", str(one)) for one in options)
+
+
+def with_text(dataset: Dataset, column: str = "report") -> Dataset:
     """The recordings whose report says something."""
-    return dataset.select(np.flatnonzero([bool(report) for report in dataset["report"]]))
+    return dataset.select(np.flatnonzero([bool(report) for report in dataset[column]]))
+
+
+def combine(datasets: Sequence[DatasetDict]) -> DatasetDict:
+    """
+    Several data sets as one to pretrain on: their recordings and reports, without labels.
+
+    Args:
+        datasets: each as `load_data` returns it; not every one needs every split.
+    """
+    if len(datasets) == 1:
+        return datasets[0]
+    columns = [*SIGNAL_COLUMNS, "report", "report_en"]
+    parts = defaultdict(list)
+    for dataset in datasets:
+        for split, rows in dataset.items():
+            parts[split].append(rows.select_columns(columns))
+    return DatasetDict({split: concatenate_datasets(rows) for split, rows in parts.items()})
 
 
 class MeritTrainer(Trainer):
-    """The Trainer, logging both informations beside the loss."""
+    """
+    The Trainer, with the account of information in its logs, all of the validation split in its evaluation, and a clear
+    end where it cannot go on.
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    Args:
+        eval_collator: of validation batches, which nothing disturbs.
+        gradient_norms_every: steps after which the norms of both terms' gradients are logged; 0 for never.
+    """
+
+    def __init__(self, *args, eval_collator: MeritCollator, gradient_norms_every: int = 0, **kwargs):
+        super().__init__(*args, compute_metrics=self._account_of_split, **kwargs)
+        self.eval_collator, self.gradient_norms_every = eval_collator, gradient_norms_every
+        self.add_callback(_Steps(self))
         self._informations = defaultdict(list)
+        self._last_batch: dict[str, torch.Tensor] = {}
+        self._gradient_norms: dict[str, float] = {}
+        self._rows: list[torch.Tensor] = []
+
+    # What is seen
+
+    def _get_train_sampler(self, train_dataset=None):
+        return SeededOrder(self.train_dataset)  # type: ignore[arg-type]
+
+    def get_eval_dataloader(self, eval_dataset=None):
+        with _set(self.args, dataloader_drop_last=False), _set(self, data_collator=self.eval_collator):
+            return super().get_eval_dataloader(eval_dataset)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        inputs = dict(inputs)
+        self._rows.append(inputs.pop("rows"))
+        if self.gradient_norms_every and self.state.global_step % self.gradient_norms_every == 0:
+            plain = self.accelerator.unwrap_model(model, keep_torch_compile=False)
+            with self.accelerator.autocast():
+                self._gradient_norms = gradient_norms(plain, inputs)
         outputs = model(**inputs)
+        if not outputs.loss.isfinite():
+            self.stop(f"the loss is {outputs.loss.item()}")
         for name in ("alignment_information", "reconstruction_information"):
             if outputs.get(name) is not None:
                 self._informations[name].append(outputs[name].detach())
+        if outputs.ecg_embeds is not None:
+            self._last_batch = {name: outputs[name].detach() for name in ("ecg_embeds", "text_embeds")}
+            self._last_batch["keys"] = _keys(inputs)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
-    def _mean_informations(self) -> dict[str, float]:
-        means = {name: torch.stack(values).mean().item() for name, values in self._informations.items()}
-        self._informations.clear()
-        return means
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        inputs = self._prepare_inputs(inputs)
+        rows = inputs.pop("rows")
+        with torch.no_grad(), self.compute_loss_context_manager():
+            outputs = model(**inputs)
+        if not outputs.loss.isfinite():
+            self._rows = [rows]
+            self.stop(f"the loss is {outputs.loss.item()} in evaluation")
+        predictions = {"features": outputs.pooler_output.float()}
+        if outputs.ecg_embeds is not None:
+            predictions |= {"ecg_embeds": outputs.ecg_embeds, "text_embeds": outputs.text_embeds}
+        if outputs.hidden is not None:
+            squared_error = (outputs.reconstruction.float() - outputs.target).square().mean(-1) * outputs.hidden
+            predictions |= {"squared_error": squared_error.sum((1, 2)), "hidden": outputs.hidden.sum((1, 2))}
+        return None, predictions, _keys(inputs)
+
+    # What is logged
 
     def log(self, logs, *args, **kwargs):
         if "loss" in logs:
-            logs.update({name: round(value, 4) for name, value in self._mean_informations().items()})
-            logs["temperature"] = round(1 / self.accelerator.unwrap_model(self.model).scale().item(), 4)
+            found = {}
+            for name, values in self._informations.items():
+                found[name] = self.accelerator.reduce(torch.stack(values).mean(), "mean").item()
+            self._informations.clear()
+            if self._last_batch:
+                batch: Any = {name: self.accelerator.gather(value) for name, value in self._last_batch.items()}
+                found |= account(batch["ecg_embeds"].float(), batch["text_embeds"].float(), batch["keys"])
+            found |= {**self._gradient_norms, "temperature": 1 / self.scale()}
+            self._gradient_norms = {}
+            logs.update({name: round(value, 4) for name, value in found.items()})
         super().log(logs, *args, **kwargs)
 
-    def evaluate(self, *args, metric_key_prefix="eval", **kwargs):
-        training_so_far, self._informations = self._informations, defaultdict(list)
-        metrics = super().evaluate(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-        means = {f"{metric_key_prefix}_{name}": value for name, value in self._mean_informations().items()}
-        self._informations = training_so_far
-        self.log(dict(means))
-        return metrics | means
+    def scale(self) -> float:
+        """The inverse temperature, wherever its parameter lies."""
+        model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        return _whole(model.scale()).item()
+
+    def _account_of_split(self, prediction: EvalPrediction) -> dict[str, float]:
+        config = self.accelerator.unwrap_model(self.model, keep_torch_compile=False).config
+        return evaluation_account(
+            prediction.predictions,  # type: ignore[arg-type]
+            prediction.label_ids,  # type: ignore[arg-type]
+            self.scale(),
+            self.args.per_device_eval_batch_size,
+            config.alignment_weight,
+            config.reconstruction_weight,
+        )
+
+    # Where it ends
+
+    def stop(self, reason: str) -> NoReturn:
+        """End the run, naming the step and the recordings."""
+        dataset: Any = self.train_dataset if self.model.training else self.eval_dataset
+        records = dataset.record_ids(torch.cat(self._rows).tolist())
+        named = ", ".join(records[:8]) + (f" and {len(records) - 8} more" if len(records) > 8 else "")
+        raise ValueError(
+            f"Step {self.state.global_step + 1}: {reason}. The batch held {named}. "
+            f"The last checkpoint is whole: {last_checkpoint(str(self.args.output_dir)) or 'there is none yet'}."
+        )
+
+    def _save_checkpoint(self, model, trial):
+        try:
+            super()._save_checkpoint(model, trial)
+        except Exception as error:  # of the file system, torch and safetensors
+            folder = Path(str(self.args.output_dir))
+            name = f"checkpoint-{self.state.global_step}"
+            shutil.rmtree(folder / name, ignore_errors=True)
+            free = shutil.disk_usage(folder).free / 2**20
+            raise OSError(
+                f"{folder / name} could not be written, with {free:.0f} MiB free there: {error}. The last "
+                f"checkpoint is whole: {last_checkpoint(folder) or 'there is none yet'}. Make room and resume."
+            ) from error
+
+
+class _Steps(TrainerCallback):
+    """What is done as steps and epochs begin."""
+
+    def __init__(self, trainer: MeritTrainer):
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.trainer.train_dataset.epoch = int(state.epoch or 0)  # type: ignore[union-attr]
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+        trainer = self.trainer
+        # In float16 steps with infinite gradients are left out, and the loss is scaled less.
+        if model is not None and trainer.accelerator.scaler is None:
+            norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+            if not norm.isfinite():
+                trainer.stop(f"the norm of the gradient is {norm.item()}")
+        trainer._rows.clear()
+
+
+def _keys(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    return inputs["keys"] if "keys" in inputs else report_keys(inputs["input_ids"], inputs.get("attention_mask"))
+
+
+def _whole(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor of which each rank may hold a part."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # type: ignore[operator]
+
+
+@contextmanager
+def _set(thing: Any, **fields: Any) -> Iterator[None]:
+    """Fields of an object, for a while."""
+    before = {name: getattr(thing, name) for name in fields}
+    vars(thing).update(fields)
+    try:
+        yield
+    finally:
+        vars(thing).update(before)
+
+
+def last_checkpoint(folder: str | Path) -> Path | None:
+    """The last checkpoint in a folder that was written to its end; the Trainer writes its state last."""
+    checkpoints = [path for path in Path(folder).glob("checkpoint-*") if path.name[11:].isdigit()]
+    return next((path for path in sorted(checkpoints, key=_step, reverse=True) if _is_whole(path)), None)
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name[11:])
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def build(recipe: Mapping[str, Any], reports: Sequence[str]) -> tuple[MeritForPreTraining, MeritProcessor]:
     """A new model and its processor by a recipe, the tokenizer trained on `reports`."""
-    tokenizer = train_tokenizer(reports, **recipe.get("tokenizer", {}))
-    feature_extractor = MeritFeatureExtractor(**recipe.get("processor", {}))
+    settings = recipe.get("tokenizer", {})
+    known = [name for name in inspect.signature(train_tokenizer).parameters if name != "reports"]
+    for name, value in settings.items():
+        if name not in known:
+            raise ValueError(f"The recipe's tokenizer has {name}, which it does not have; it has {', '.join(known)}.")
+        if not _fits(value, int) or value < 1:
+            raise ValueError(f"tokenizer.{name} must be a whole number above 0, not {value!r}.")
+    tokenizer = train_tokenizer(reports, **settings)
+    try:
+        feature_extractor = MeritFeatureExtractor(**recipe.get("processor", {}))
+    except TypeError as error:
+        raise ValueError(f"The recipe's processor settings are not those of MeritFeatureExtractor: {error}") from None
     processor = MeritProcessor(feature_extractor=feature_extractor, tokenizer=tokenizer)
     model = recipe.get("model", {})
+    for name in ("ecg_config", "text_config"):
+        if not isinstance(model.get(name, {}), Mapping):
+            raise ValueError(f"The recipe's model.{name} is a group of settings, not {model[name]!r}.")
     text_config = {
         **model.get("text_config", {}),
         "vocab_size": len(tokenizer),
@@ -182,12 +422,39 @@ def build(recipe: Mapping[str, Any], reports: Sequence[str]) -> tuple[MeritForPr
         config = MeritConfig(**{**model, "text_config": text_config})
     except StrictDataclassError as error:
         raise ValueError(f"The recipe's model settings are not those of MeritConfig: {error}") from None
-    if config.ecg_config.sampling_rate != feature_extractor.sampling_rate:
-        raise ValueError(
-            f"The recipe's processor works at {feature_extractor.sampling_rate} Hz, "
-            f"its model at {config.ecg_config.sampling_rate} Hz: give both the same sampling_rate."
-        )
+    for name in ("sampling_rate", "lead_names"):
+        of_processor, of_model = getattr(feature_extractor, name), getattr(config.ecg_config, name)
+        if of_processor != of_model:
+            raise ValueError(
+                f"The recipe's processor has {name} {of_processor}, its model {of_model}: give both the same {name}."
+            )
     return MeritForPreTraining(config), processor
+
+
+def collators(recipe: Mapping[str, Any], processor: MeritProcessor, patch_length: int) -> dict[str, MeritCollator]:
+    """
+    Of "train" and "validation" batches; the latter are cropped and masked alike at each evaluation, and not disturbed.
+
+    Raises:
+        ValueError: for a `text`, `crop_seconds` or `augmentation` that cannot be.
+    """
+    extractor = processor.feature_extractor
+    crop, text = recipe.get("crop_seconds"), recipe.get("text", "original")
+    if text not in TEXTS:
+        raise ValueError(f"text must be one of {', '.join(TEXTS)}, not {text!r}.")
+    if crop is not None and not _fits(crop, float):
+        raise ValueError(f"crop_seconds must be a number or null, not {crop!r}.")
+    if crop is not None and not patch_length / extractor.sampling_rate <= crop <= extractor.duration:
+        raise ValueError(
+            f"crop_seconds is {crop}; it must be between a patch ({patch_length / extractor.sampling_rate:g} s) and "
+            f"the processor's window ({extractor.duration:g} s)."
+        )
+    augmentation = Augmentation(recipe.get("augmentation", {}), extractor)
+    columns = TEXTS[text]
+    plain = MeritCollator(
+        processor, columns if len(columns) > 1 else columns[0], crop_seconds=crop, patch_length=patch_length
+    )
+    return {"train": replace(plain, augmentation=augmentation if augmentation.effects else None), "validation": plain}
 
 
 def pretrain(
@@ -196,44 +463,96 @@ def pretrain(
     """
     Pretrain on the split "train", evaluate on "validation"; checkpoints go to `output_dir`/checkpoints.
 
-    Labels are not used: signals and cleaned reports only.
+    Labels are not used: signals and cleaned reports only. Started by `torchrun` or `accelerate launch`, every process
+    calls this and returns the same model.
 
     Args:
-        dataset: as `load_ptbxl` returns it.
+        dataset: as `load_data` or [`combine`] returns it.
         recipe: as [`load_recipe`] returns it.
         output_dir: folder of the run.
-        resume: go on from the last checkpoint in it.
+        resume: go on from the last checkpoint in it, to the weights that the run would have had without a break.
+
+    Returns:
+        the model at the end, or with `training.load_best_model_at_end` that of the best evaluation; and its processor.
 
     Raises:
-        ValueError: `output_dir` holds checkpoints and `resume` is false.
+        ValueError: `output_dir` holds checkpoints and `resume` is false, the recipe or the data set cannot be used, or
+            the loss is not finite.
+        OSError: a checkpoint cannot be written, or a loader worker vanished (`ChildProcessError`).
     """
     checkpoints = Path(output_dir) / "checkpoints"
-    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-    if last and not resume:
+    if not resume and any(checkpoints.glob("checkpoint-*")):
         raise ValueError(f"{checkpoints} holds checkpoints of an earlier run: resume it, or name another folder.")
     arguments = training_arguments(checkpoints, recipe.get("training", {}))
+    if arguments.n_gpu > 1:
+        raise ValueError(f"A process trains on one GPU: start it with torchrun --nproc-per-node {arguments.n_gpu}.")
     set_seed(arguments.seed)
     if missing := [name for name in ("train", "validation") if name not in dataset]:
         raise ValueError(f"The data set has no records in split {', '.join(missing)}: folds 1 to 8 train, 9 validates.")
-    splits = {name: with_text(dataset[name]) for name in ("train", "validation")}
-    if len(splits["train"]) < arguments.train_batch_size:
+    columns = TEXTS.get(recipe.get("text", "original"), ["report"])
+    if missing := [column for column in columns if column not in dataset["train"].column_names]:
+        raise ValueError(f"The data set has no column {', '.join(missing)}: prepare it anew, or choose another text.")
+    splits = {name: with_text(dataset[name], columns[-1]) for name in ("train", "validation")}
+    if len(splits["train"]) < arguments.train_batch_size * arguments.world_size:
         raise ValueError(
             f"There are {len(splits['train'])} recordings with a report to train on, fewer than a batch of "
-            f"{arguments.train_batch_size}: set training.per_device_train_batch_size lower."
+            f"{arguments.train_batch_size * arguments.world_size}: set training.per_device_train_batch_size lower."
         )
-    # Evaluation drops the last batch too, if it is not full: with few recordings that must not be all of them.
-    eval_batch_size = min(arguments.per_device_eval_batch_size, len(splits["validation"]))
-    arguments.per_device_eval_batch_size = max(1, eval_batch_size)
-    model, processor = build(recipe, splits["train"]["report"])
+    if not len(splits["validation"]):
+        raise ValueError("No recording of split validation has a report.")
+    model, processor = build(recipe, [text for column in columns for text in splits["train"][column]])
     model.set_attn_implementation(fast_attention())
-    columns = [*SIGNAL_COLUMNS, "report"]
+    collate = collators(recipe, processor, model.config.ecg_config.patch_length)
+    for collator in collate.values():
+        collator.pad_text = arguments.torch_compile
+    every = recipe.get("gradient_norms", 0)
+    if not _fits(every, int) or every < 0:
+        raise ValueError(f"gradient_norms is a number of steps, or 0 for never, not {every!r}.")
+    if every and arguments.fsdp:
+        raise ValueError("gradient_norms needs whole gradients, which fsdp does not have: set it to 0.")
+    if arguments.num_train_epochs <= 0 and arguments.max_steps <= 0:
+        return model, processor
     trainer = MeritTrainer(
         model=model,
         args=arguments,
-        train_dataset=splits["train"].with_format("numpy", columns=columns),
-        eval_dataset=splits["validation"].with_format("numpy", columns=columns),
-        data_collator=MeritCollator(processor, crop_seconds=recipe.get("crop_seconds")),
+        train_dataset=SeededRows(ecg_rows(splits["train"], *columns), arguments.seed),
+        eval_dataset=SeededRows(ecg_rows(splits["validation"], *columns), arguments.seed),
+        data_collator=collate["train"],
+        eval_collator=collate["validation"],
+        gradient_norms_every=every,
     )
-    trainer.train(resume_from_checkpoint=last)
+    last = last_checkpoint(checkpoints)
+    if arguments.should_save:
+        _remove_unfinished(checkpoints)
+        checkpoints.parent.mkdir(parents=True, exist_ok=True)
+        (checkpoints.parent / "recipe.yaml").write_text(yaml.safe_dump(dict(recipe)), encoding="utf-8")
+    try:
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise ChildProcessError(
+            f"Step {trainer.state.global_step + 1}: a loader worker vanished, as happens when memory runs out: {error} "
+            f"The last checkpoint is whole: {last_checkpoint(checkpoints) or 'there is none yet'}. Resume, perhaps "
+            "with a lower training.dataloader_num_workers."
+        ) from error
     trainer.save_state()
-    return model, processor
+    return whole_model(trainer, model), processor
+
+
+def whole_model(trainer: MeritTrainer, model: MeritForPreTraining) -> MeritForPreTraining:
+    """The trained model; where ranks hold parts of it, put together on the first."""
+    if not trainer.is_fsdp_enabled:
+        return model
+    weights = trainer.accelerator.get_state_dict(trainer.model)
+    whole = MeritForPreTraining(model.config)
+    if weights:
+        whole.load_state_dict(weights)
+    return whole
+
+
+def _remove_unfinished(folder: Path):
+    """Checkpoints that a killed run did not write to their end."""
+    for path in folder.glob("checkpoint-*"):
+        if not _is_whole(path):
+            shutil.rmtree(path)
