@@ -2,11 +2,12 @@
 
 import copy
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from datasets import ClassLabel, Dataset, DatasetDict, List
+from datasets import ClassLabel, Dataset, DatasetDict, List, concatenate_datasets
 from transformers import AutoModel, AutoProcessor
 
 from merit.command import main
@@ -14,6 +15,7 @@ from merit.processing.prompts_merit import CSN_LABELS
 from merit.processing.recordings_merit import STANDARD_LEADS
 from merit.processing.zero_shot_merit import embed_labels
 from merit.training import embeddings
+from merit.training.data import open_source
 from merit.training.embeddings import MeritEncoder, batches, embed, fingerprint, weights_sha256
 from merit.training.evaluation import (
     ALL_METHODS,
@@ -26,6 +28,7 @@ from merit.training.evaluation import (
     task_names,
 )
 from merit.training.finetuning import fine_tuned_scores
+from merit.training.preparation import load_prepared, prepare
 from merit.training.records import label_names
 from merit.training.robustness import Change, signal_in_millivolts
 
@@ -340,3 +343,40 @@ def test_a_result_file_names_the_records_and_labels_it_was_measured_on(encoder, 
     assert content["data"]["splits"]["test"] != other["data"]["splits"]["test"]
     assert content["data"]["sha256"] != other["data"]["sha256"]
     assert set(task_names(dataset)) >= {"super", "all"}
+
+
+@pytest.fixture(scope="module")
+def real_samples(tmp_path_factory):
+    """Every record of the real samples of CPSC2018 and CSN, in all splits: too few for figures, enough for the way."""
+    folder = Path(__file__).parents[2] / "shared" / "external"
+    if not (folder / "cpsc2018").is_dir():
+        pytest.skip("the real samples are not on this machine")
+    made = {}
+    for name, source in (("cpsc2018", "cpsc2018"), ("csn", "chapman_shaoxing_ningbo")):
+        output = tmp_path_factory.mktemp("prepared") / name
+        prepared = load_prepared(prepare(open_source(name, folder / source), output))
+        whole = concatenate_datasets(list(prepared.values()))
+        made[name] = DatasetDict(dict.fromkeys(("train", "validation", "test"), whole))
+    return made
+
+
+def test_real_samples_run_through_zero_shot_and_all_six_shifts(encoder, dataset, real_samples):
+    sets = {"super": dataset, "cpsc2018": real_samples["cpsc2018"], "csn-clean": real_samples["csn"]}
+    found, scored = {}, {}
+    for task, source in sets.items():
+        others = [other for name, other in sets.items() if name != task]
+        for result in evaluate(encoder, source, [task], ["zero-shot"], shift_to=others, resamples=20):
+            if "shift" in result["setting"]:
+                found.setdefault(result["setting"]["shift"], {})[result["method"]] = result
+            elif not result["setting"]:
+                scored[task] = result
+    pairs = {(a, b) for a in ("super", "cpsc2018", "csn") for b in ("super", "cpsc2018", "csn")} - {
+        (a, a) for a in ("super", "cpsc2018", "csn")
+    }
+    assert {tuple(name.partition("-")[0] for name in shift.split(" > ")) for shift in found} == pairs
+    for ways in found.values():
+        assert set(ways) == {"zero-shot", "linear-probe"}
+        assert ways["zero-shot"]["records"] == ways["linear-probe"]["records"]
+        assert ways["zero-shot"]["metrics"]["auroc"]["value"] is not None
+    assert scored["cpsc2018"]["records"] == 60
+    assert len(scored["cpsc2018"]["labels"]) == 9
