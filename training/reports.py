@@ -50,8 +50,9 @@ _WORDS = {
     for language, words in {
         "de": """
             abnorm abnormal abnormales abnormes abstand achse alt alter alters arrhythmie auf auszuschliessen bericht
-            beschleunigter biphasisch chronisch das der die es extrasystole flach fuer für grades grenzbefund hebung hemiblock
-            idioventrikulärrhythmus infarkt ist kein keine lagetyp leitungsstoerung leitungsstörung linksbelastung linkshypertrophie
+            beschleunigter biphasisch chronisch das der die es extrasystole flach fuer für grades grenzbefund hebung
+            hemiblock idioventrikulärrhythmus infarkt ist kein keine lagetyp leitungsstoerung leitungsstörung
+            linksbelastung linkshypertrophie
             linksschenkelblock linkstyp llt mit mlt myokardschaden mässige möglich möglicherweise nach nicht
             niederspannung normales oder periphere progression rechts rechtsschenkelblock rechtstyp rhythmus ruhe
             schenkelblock schlechte schrittmacher selten senkung sinusbradykardie sinusrhythmus sinustachykardie slt
