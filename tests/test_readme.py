@@ -1,6 +1,9 @@
 """What README.md says is true: its figures are those of the result files, its programs run."""
 
+import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
 TINY = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
 
 
@@ -24,7 +28,58 @@ def demo_folder(tmp_path_factory):
     write_simulated_ptbxl(folder / "demo" / "simulated", records=200, seed=0, progress=False)
     recipe = {"model": {"ecg_config": TINY, "text_config": TINY, "projection_dim": 32}}
     export(*build(recipe, ["sinus rhythm. normal ecg.", "vorhofflimmern"]), folder / "demo" / "model")
+    (folder / "ptbxl").symlink_to("demo/simulated")
     return folder
+
+
+@pytest.fixture(scope="module")
+def environment(fresh_environment):
+    """With the `merit` command of this environment."""
+    return {**fresh_environment, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.fixture(scope="module")
+def shell(demo_folder, environment):
+    """Run commands as they stand, where the demo's folders are; what was printed."""
+
+    def run(commands, **more):
+        done = subprocess.run(
+            ["bash", "-ec", commands],
+            cwd=demo_folder,
+            env={**environment, **more},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def prepared(shell, demo_folder):
+    """The data set that the commands of the section on data leave."""
+    download, prepare = block("merit download").splitlines()
+    assert download.startswith("merit download")  # from PhysioNet: tests/test_download.py
+    shell(prepare)
+    return demo_folder / "ptbxl-100hz"
+
+
+def block(beginning):
+    """The one block of commands that begins so."""
+    [found] = [commands for commands in COMMANDS if commands.startswith(beginning)]
+    return found
+
+
+def run_script(marker, *arguments):
+    """Run the one program that holds a piece of text, as it stands, with arguments; what it printed."""
+    [script] = [program for program in PROGRAMS if marker in program]
+    run = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
 
 
 def test_the_figures_are_those_of_the_result_files(monkeypatch):
@@ -51,8 +106,92 @@ def test_the_fine_tuning_script_is_short_and_runs(demo_folder, tmp_path):
     script = next(program for program in PROGRAMS if "Trainer(" in program)
     assert len(script.splitlines()) < 40
     model, data = demo_folder / "demo" / "model", demo_folder / "demo" / "simulated"
-    command = [sys.executable, "-c", script, str(model), str(data), str(tmp_path)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    assert "eval_macro_auc" in run.stdout
+    printed = run_script("def macro_auc", model, data, tmp_path)
+    assert "eval_macro_auc" in printed
     assert (tmp_path / "model" / "model.safetensors").is_file()
+
+
+def test_the_lora_script_trains_little_and_leaves_adapter_and_model(demo_folder, prepared, tmp_path):
+    from peft import PeftModel
+    from safetensors.torch import load_file
+    from transformers import AutoModelForSequenceClassification
+
+    printed = run_script("get_peft_model", demo_folder / "demo" / "model", prepared, tmp_path)
+    trained, total = re.search(r"trainable params: ([\d,]+) \|\| all params: ([\d,]+)", printed).groups()
+    assert int(trained.replace(",", "")) < 0.1 * int(total.replace(",", ""))
+    assert "eval_loss" in printed
+    weights = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    changes = [weight for name, weight in weights.items() if "lora_B" in name]
+    assert changes
+    assert all(weight.any() for weight in changes)
+    merged = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model").eval()
+    labels = merged.num_labels
+    base = AutoModelForSequenceClassification.from_pretrained(demo_folder / "demo" / "model", num_labels=labels)
+    adapted = PeftModel.from_pretrained(base, tmp_path / "adapter").merge_and_unload().state_dict()
+    for name, weight in merged.state_dict().items():
+        assert (weight - adapted[name]).abs().max() < 1e-6, name
+
+
+def test_the_scikit_learn_script_prints_the_auc_of_a_probe(demo_folder, prepared):
+    printed = run_script("sklearn.linear_model", demo_folder / "demo" / "model", prepared)
+    assert 0 < float(re.search(r"macro AUC ([\d.]+)", printed)[1]) <= 1
+
+
+def test_the_onnx_script_writes_an_encoder_that_answers_as_torch_does(demo_folder, tmp_path):
+    printed = run_script("onnxruntime", demo_folder / "demo" / "model", tmp_path / "tower.onnx")
+    assert "features (7, 32)" in printed
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(tmp_path / "tower.onnx")
+    assert {given.name: given.shape[0] for given in session.get_inputs()} == dict.fromkeys(
+        ("ecg_values", "lead_mask", "sample_mask"), "batch"
+    )
+
+
+def test_every_merit_command_is_one_that_there_is():
+    from merit.command import parser
+
+    commands = [line for commands in COMMANDS for line in commands.splitlines() if line.startswith("merit ")]
+    assert len(commands) > 10
+    for command in commands:
+        assert parser().parse_args(shlex.split(command)[1:]).run, command
+
+
+def test_the_command_line_classifies_and_draws(shell, demo_folder):
+    assert "left bundle branch block" in shell(block("merit classify"))
+    assert (demo_folder / "answer.png").is_file()
+
+
+def test_a_folder_of_ones_own_is_prepared_by_the_table_shown(shell, demo_folder):
+    from merit import label_names, load_data
+
+    [table] = re.findall(r"```csv\n(.*?)```", README, re.DOTALL)
+    source = demo_folder / "demo" / "simulated" / "records100" / "00000" / "00001_lr"
+    for row in table.splitlines()[1:]:
+        record = demo_folder / "recordings" / row.split(",")[0]
+        record.parent.mkdir(parents=True, exist_ok=True)
+        header = source.with_suffix(".hea").read_text().replace(source.name, record.name)
+        record.with_suffix(".hea").write_text(header)
+        shutil.copy(source.with_suffix(".dat"), record.with_suffix(".dat"))
+    (demo_folder / "recordings" / "records.csv").write_text(table)
+    shell(block("merit prepare folder"))
+    own = load_data(demo_folder / "own")
+    assert {name: len(rows) for name, rows in own.items()} == {"train": 2, "validation": 1, "test": 1}
+    assert label_names(own["train"], "own") == ["AFIB", "CLBBB", "NORM"]
+    assert own["train"][1]["labels_own"] == [1, 1, 0]
+    assert own["test"]["report"] == ["atrial fibrillation"]
+
+
+def test_models_are_measured_compared_exported_and_published_as_shown(shell, demo_folder, prepared, tmp_path):
+    from loopback_hub import LoopbackHub
+
+    compared = shell(block("merit evaluate"))
+    assert "| random initialisation |" in compared
+    assert list((demo_folder / "figures").iterdir())
+    with LoopbackHub() as hub:
+        published = shell(block("merit export"), **hub.environment(tmp_path))
+        assert hub.writes() == []
+    assert "+ README.md" in published
+    card = (demo_folder / "release" / "README.md").read_text(encoding="utf-8")
+    assert 'model="org/merit"' in card
+    assert "| random initialisation: linear probe |" in card
