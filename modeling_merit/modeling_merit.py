@@ -564,6 +564,9 @@ class MeritModel(MeritPreTrainedModel):
 
     ```"""
 
+    # Saving and pushing take the code along, so that it loads where this package is not installed.
+    _auto_class = "AutoModel"
+
     _keys_to_ignore_on_load_unexpected = [r"^decoder\."]
 
     def __init__(self, config: MeritConfig):
@@ -746,6 +749,8 @@ class MeritForPreTraining(MeritModel):
 
     ```"""
 
+    _auto_class = "AutoModelForPreTraining"
+
     def build(self, config: MeritConfig):
         super().build(config)
         if config.reconstruction_weight:
@@ -865,6 +870,8 @@ class MeritForEcgClassification(MeritPreTrainedModel):
     torch.Size([2, 5])
 
     ```"""
+
+    _auto_class = "AutoModelForSequenceClassification"
 
     base_model_prefix = "ecg_model"
     input_modalities = ["time"]

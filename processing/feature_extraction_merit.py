@@ -99,6 +99,8 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
     ```
     """
 
+    _auto_class = "AutoFeatureExtractor"  # saving takes the code along
+
     model_input_names = ["ecg_values", "lead_mask", "sample_mask"]
 
     def __init__(

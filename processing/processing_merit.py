@@ -24,6 +24,8 @@ class MeritProcessor(ProcessorMixin):
     ```
     """
 
+    _auto_class = "AutoProcessor"  # saving takes the code along
+
     def __init__(self, feature_extractor, tokenizer):
         super().__init__(feature_extractor, tokenizer)
 

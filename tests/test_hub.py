@@ -108,16 +108,21 @@ print(json.dumps([kinds, list(features.shape), logits.sigmoid()[0].tolist(), ans
     assert sorted(probabilities) == pytest.approx(sorted(scores(here).values()), abs=1e-5)
 
 
-def test_a_fine_tuned_model_is_pushed_and_loaded_again(hub, stranger, published, record):
-    """Fine-tuned by somebody without the package, with the code of org/merit, and loaded by somebody else."""
+@pytest.mark.parametrize("package", ["without the package", "with the package"])
+def test_a_fine_tuned_model_is_pushed_and_loaded_again(package, hub, stranger, published, record):
+    """Fine-tuned by somebody with the code of org/merit or of the package, and loaded by somebody without either."""
     fine_tune = """
 import torch
+if sys.argv[2] == "with the package":
+    del sys.modules["merit"]
+    import merit
 from transformers import AutoModelForSequenceClassification, AutoProcessor
 trust = {"trust_remote_code": True}
 processor = AutoProcessor.from_pretrained("org/merit", **trust)
 model = AutoModelForSequenceClassification.from_pretrained(
     "org/merit", num_labels=2, id2label={0: "yes", 1: "no"}, label2id={"yes": 0, "no": 1}, **trust
 )
+assert type(model).__module__.startswith("merit.") == (sys.argv[2] == "with the package")
 torch.nn.init.normal_(model.classifier.weight)
 batch = processor(ecg=sys.argv[1])
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
@@ -139,7 +144,7 @@ with torch.inference_mode():
     logits = model(**processor(ecg=sys.argv[1])).logits[0].tolist()
 print(json.dumps([logits, model.config.id2label]))
 """
-    tuned = stranger(fine_tune, record)
+    tuned = stranger(fine_tune, record, package)
     logits, names = stranger(load, record)
     assert logits == pytest.approx(tuned, abs=1e-5)
     assert names == {"0": "yes", "1": "no"}
