@@ -18,7 +18,7 @@ from datasets import DatasetDict, config
 
 from ..processing.feature_extraction_merit import standard_lead
 from ..processing.recordings_merit import STANDARD_LEADS, Recording, read_wfdb
-from .preparation import load_prepared, prepare
+from .preparation import VERSION, load_prepared, prepare
 from .records import Record
 from .reports import clean_report
 from .sources import check_records, fingerprint, read_table, safe_path, to_age, to_fold
@@ -49,7 +49,7 @@ def load_ptbxl(root: str | Path, sampling_rate: int = 100, cache_dir: str | Path
     """
     source = PtbXl(root, sampling_rate)
     cache = Path(cache_dir or Path(config.HF_DATASETS_CACHE) / "merit")
-    return load_prepared(prepare(source, cache / f"ptbxl-{sampling_rate}hz-{source.fingerprint()}"))
+    return load_prepared(prepare(source, cache / f"ptbxl-{sampling_rate}hz-{VERSION}-{source.fingerprint()}"))
 
 
 class PtbXl:
