@@ -50,7 +50,9 @@ def parser() -> argparse.ArgumentParser:
     prepare.set_defaults(run=run_prepare)
 
     pretrain = commands.add_parser("pretrain", help="pretrain a model on a data set")
-    pretrain.add_argument("--data", required=True, metavar="DIR", help="a prepared data set, or PTB-XL's folder")
+    pretrain.add_argument(
+        "--data", required=True, nargs="+", metavar="DIR", help="prepared data sets, or PTB-XL's folder"
+    )
     pretrain.add_argument("--recipe", required=True, metavar="NAME", help="demo, ptbxl-cpu, ..., or a YAML file")
     pretrain.add_argument("--output", required=True, metavar="DIR", help="gets checkpoints/ and, at the end, model/")
     pretrain.add_argument(
@@ -187,11 +189,14 @@ def run_pretrain(arguments: argparse.Namespace) -> None:
 
     from .hub_cards.export import export
     from .training.data import load_data
-    from .training.pretraining import load_recipe, pretrain
+    from .training.pretraining import combine, first_process, load_recipe, pretrain, taking_turns
 
     recipe = load_recipe(arguments.recipe, arguments.overrides)
-    model, processor = pretrain(load_data(arguments.data), recipe, arguments.output, arguments.resume)
-    print(f"Model in {export(model, processor, Path(arguments.output) / 'model')}")
+    with taking_turns():
+        dataset = combine([load_data(folder) for folder in arguments.data])
+    model, processor = pretrain(dataset, recipe, arguments.output, arguments.resume)
+    if first_process():
+        print(f"Model in {export(model, processor, Path(arguments.output) / 'model')}")
 
 
 def run_evaluate(arguments: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 import numpy as np
 import torch
 import yaml
+from accelerate import PartialState
 from datasets import Dataset, DatasetDict, concatenate_datasets
 from huggingface_hub.errors import StrictDataclassError
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
@@ -166,7 +167,7 @@ def training_arguments(output_dir: str | Path, settings: Mapping[str, Any]) -> T
     """TrainingArguments from a recipe's `training`, over the shared defaults and the hardware's best precision."""
     types = get_type_hints(TrainingArguments)
     for name, value in settings.items():
-        if name in types and not _fits(value, types[name]):
+        if name in types and not (str in get_args(types[name]) or _fits(value, types[name])):
             raise ValueError(f"training.{name} cannot be {value!r}: it is {_described(types[name])}.")
     try:
         return TrainingArguments(output_dir=str(output_dir), **{**TRAINING_DEFAULTS, **fast_precision(), **settings})
@@ -209,6 +210,18 @@ def combine(datasets: Sequence[DatasetDict]) -> DatasetDict:
         for split, rows in dataset.items():
             parts[split].append(rows.select_columns(columns))
     return DatasetDict({split: concatenate_datasets(rows) for split, rows in parts.items()})
+
+
+@contextmanager
+def taking_turns() -> Iterator[None]:
+    """What the first of several processes of `torchrun` prepares, the others find."""
+    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
+        yield
+
+
+def first_process() -> bool:
+    """Whether this process is the one that writes."""
+    return PartialState(cpu=not torch.cuda.is_available()).is_main_process
 
 
 class MeritTrainer(Trainer):
@@ -486,6 +499,8 @@ def pretrain(
     arguments = training_arguments(checkpoints, recipe.get("training", {}))
     if arguments.n_gpu > 1:
         raise ValueError(f"A process trains on one GPU: start it with torchrun --nproc-per-node {arguments.n_gpu}.")
+    if arguments.fsdp and arguments.use_cpu:
+        raise ValueError("accelerate shards models on GPUs only: leave training.fsdp out, or run where there are some.")
     set_seed(arguments.seed)
     if missing := [name for name in ("train", "validation") if name not in dataset]:
         raise ValueError(f"The data set has no records in split {', '.join(missing)}: folds 1 to 8 train, 9 validates.")
@@ -502,6 +517,8 @@ def pretrain(
         raise ValueError("No recording of split validation has a report.")
     model, processor = build(recipe, [text for column in columns for text in splits["train"][column]])
     model.set_attn_implementation(fast_attention())
+    if arguments.fsdp:
+        make_shardable(model)
     collate = collators(recipe, processor, model.config.ecg_config.patch_length)
     for collator in collate.values():
         collator.pad_text = arguments.torch_compile
@@ -540,14 +557,23 @@ def pretrain(
     return whole_model(trainer, model), processor
 
 
+def make_shardable(model: MeritForPreTraining):
+    """FSDP shards no scalars: until [`whole_model`], the scale is an array of one."""
+    model.logit_scale = torch.nn.Parameter(model.logit_scale.detach()[None])
+
+
 def whole_model(trainer: MeritTrainer, model: MeritForPreTraining) -> MeritForPreTraining:
     """The trained model; where ranks hold parts of it, put together on the first."""
     if not trainer.is_fsdp_enabled:
         return model
     weights = trainer.accelerator.get_state_dict(trainer.model)
-    whole = MeritForPreTraining(model.config)
-    if weights:
-        whole.load_state_dict(weights)
+    return unsharded(model.config, weights) if weights else model
+
+
+def unsharded(config: MeritConfig, weights: Mapping[str, torch.Tensor]) -> MeritForPreTraining:
+    """A model of the whole weights of one that [`make_shardable`] changed."""
+    whole = MeritForPreTraining(config)
+    whole.load_state_dict({**weights, "logit_scale": weights["logit_scale"].reshape(())})
     return whole
 
 
