@@ -106,6 +106,9 @@ def test_a_stopped_training_goes_on_to_the_same_end(waves, protocol, tmp_path, m
     assert load_file(tmp_path / "stopped" / "wave.safetensors")["progress"][0] == 2
     _, resumed = train(waves, protocol, tmp_path / "stopped", 3)
     np.testing.assert_allclose(resumed["test"], whole["test"], atol=1e-5)
+    ends = [load_file(tmp_path / name / "wave.safetensors") for name in ("whole", "stopped")]
+    for name, values in ends[0].items():
+        torch.testing.assert_close(ends[1][name], values, atol=1e-5, rtol=1e-4, msg=name)
     monkeypatch.setattr(baselines, "random_crops", None)  # nothing is left to train
     _, again = train(waves, protocol, tmp_path / "whole", 3)
     np.testing.assert_allclose(again["test"], whole["test"], atol=1e-6)
