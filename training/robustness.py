@@ -7,6 +7,7 @@ recording has noise of its own, drawn from its name and the seed: the same in ev
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,9 @@ NOISES = ("white", "wander", "mains")
 NOISE_DB = (12.0, 6.0, 0.0)
 DURATIONS = (5.0, 2.5)
 
-_MAINS = 50.0  # Hz
-_WANDER = (0.05, 0.5)  # Hz
+# Frequencies in Hz.
+_MAINS = (50.0,)
+_WANDER = tuple(np.linspace(0.05, 0.5, 20).tolist())
 _FLAT = 1e-4  # mV
 
 
@@ -35,7 +37,8 @@ class Change:
         leads: the only leads kept, by their standard names.
         sampling_rate: in Hz, resampled by a polyphase filter; recordings at lower rates stay as they are.
         noise: "white"; "wander", twenty sines from 0.05 to 0.5 Hz as of breathing and moving electrodes; or "mains",
-            one sine of 50 Hz. A different one on each lead, all leads of a recording having the same noise power.
+            one sine of 50 Hz. Weights and phases are random, others on each lead; all leads of a recording have the
+            same noise power.
         noise_db: signal-to-noise ratio in dB, by the variance of the recording's leads.
         seconds: the central part of this length.
         seed: of the noise.
@@ -95,18 +98,23 @@ class Change:
         """Noise for every lead that is not flat, `(leads, samples)` in millivolts."""
         digest = hashlib.sha256(f"{self.seed} {self.noise} {name}".encode()).digest()
         rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
-        leads, seconds = len(signal), np.arange(signal.shape[1]) / rate
         if self.noise == "white":
             noise = rng.normal(size=signal.shape)
         else:
-            frequency = rng.uniform(*_WANDER, (leads, 20, 1)) if self.noise == "wander" else np.full((1, 1, 1), _MAINS)
-            phase = rng.uniform(0, 2 * np.pi, (leads, frequency.shape[1], 1))
-            noise = np.sin(2 * np.pi * frequency * seconds + phase).sum(1)
+            waves = _waves(_WANDER if self.noise == "wander" else _MAINS, rate, signal.shape[1])
+            noise = rng.normal(size=(len(signal), len(waves))) @ waves
         variance = np.nanvar(signal, axis=-1)
         recorded = variance > _FLAT**2
         power = variance[recorded].mean() / 10 ** (self.noise_db / 10) if recorded.any() else 0.0  # type: ignore[operator]
         scale = np.sqrt(power / np.maximum(np.square(noise).mean(-1), 1e-12))
         return np.where(recorded, scale, 0)[:, None] * noise
+
+
+@lru_cache(maxsize=64)
+def _waves(frequencies: tuple[float, ...], rate: float, samples: int) -> np.ndarray:
+    """Sine and cosine of each frequency, `(2 * frequencies, samples)`: weighed, sines of any phase."""
+    angle = 2 * np.pi * np.outer(frequencies, np.arange(samples) / rate)
+    return np.concatenate([np.sin(angle), np.cos(angle)])
 
 
 def changes(sampling_rate: float, seed: int = 0) -> list[Change]:
