@@ -165,6 +165,10 @@ def fast_attention() -> str:
 
 def training_arguments(output_dir: str | Path, settings: Mapping[str, Any]) -> TrainingArguments:
     """TrainingArguments from a recipe's `training`, over the shared defaults and the hardware's best precision."""
+    # YAML 1.1 reads no as false.
+    settings = {
+        name: "no" if value is False and name.endswith("_strategy") else value for name, value in settings.items()
+    }
     types = get_type_hints(TrainingArguments)
     for name, value in settings.items():
         if name in types and not (str in get_args(types[name]) or _fits(value, types[name])):
@@ -566,7 +570,7 @@ def whole_model(trainer: MeritTrainer, model: MeritForPreTraining) -> MeritForPr
     """The trained model; where ranks hold parts of it, put together on the first."""
     if not trainer.is_fsdp_enabled:
         return model
-    weights = trainer.accelerator.get_state_dict(trainer.model)
+    weights: Any = trainer.accelerator.get_state_dict(trainer.model)
     return unsharded(model.config, weights) if weights else model
 
 
