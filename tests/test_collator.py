@@ -6,7 +6,8 @@ import torch
 
 from merit.processing.feature_extraction_merit import MeritFeatureExtractor
 from merit.processing.processing_merit import MeritProcessor
-from merit.training.collator import MeritCollator
+from merit.training.augmentation import Augmentation
+from merit.training.collator import MeritCollator, SeededOrder, SeededRows, ecg_rows
 from merit.training.tokenizer import train_tokenizer
 
 RATE = 100
@@ -111,3 +112,90 @@ def test_rows_of_a_data_set_come_in_their_order(processor, dataset):
         assert torch.equal(alone["labels"][0], together["labels"][i])
         words = alone["attention_mask"].sum()
         assert torch.equal(alone["input_ids"][0], together["input_ids"][i, :words])
+
+
+# Whatever is random, as a function of seed, epoch and row
+
+
+@pytest.fixture
+def rows(dataset):
+    return SeededRows(ecg_rows(dataset["train"], "report", "report_en"), seed=3)
+
+
+def everything_random(processor):
+    effects = {"lead_dropout": {"probability": 0.5, "strength": 0.5}, "muscle": {"probability": 0.5, "strength": 0.1}}
+    augmentation = Augmentation(effects, processor.feature_extractor)
+    return MeritCollator(
+        processor, ["report", "report_en"], crop_seconds=5.0, augmentation=augmentation, patch_length=25, pad_text=True
+    )
+
+
+def test_a_recording_is_drawn_alike_in_any_batch_and_state_of_the_generator(processor, rows):
+    collate = everything_random(processor)
+    torch.manual_seed(0)
+    together = collate(rows.__getitems__([4, 5, 6, 7]))
+    assert together["rows"].tolist() == [4, 5, 6, 7]
+    assert together["noise"].shape == (4, 12, 20)
+    torch.manual_seed(1)
+    alone = collate([rows[6]])
+    for name, tensor in alone.items():
+        assert torch.equal(tensor[0], together[name][2]), name
+
+
+def test_another_epoch_seed_or_row_is_drawn_anew(processor, dataset, rows):
+    collate = everything_random(processor)
+    first = collate([rows[6]])
+    other_seed = SeededRows(ecg_rows(dataset["train"], "report", "report_en"), seed=4)
+    changed = [collate([other_seed[6]])]
+    rows.epoch = 1
+    changed.append(collate([rows[6]]))
+    for batch in changed:
+        assert not torch.equal(batch["noise"], first["noise"])
+        assert not torch.equal(batch["ecg_values"], first["ecg_values"])
+    rows.epoch = 0
+    assert torch.equal(collate([rows[6]])["ecg_values"], first["ecg_values"])
+
+
+def test_a_worker_that_outlives_an_epoch_sees_the_next_one(processor, rows):
+    loader = torch.utils.data.DataLoader(
+        rows, 8, num_workers=1, persistent_workers=True, collate_fn=MeritCollator(processor, patch_length=25)
+    )
+    for epoch in (0, 1):
+        rows.epoch = epoch
+        found = next(iter(loader))["noise"]
+        assert torch.equal(found, MeritCollator(processor, patch_length=25)(rows.__getitems__([*range(8)]))["noise"])
+
+
+def test_the_order_is_a_permutation_that_seed_and_epoch_decide(dataset, rows):
+    order = SeededOrder(rows)
+    first = list(order)
+    assert sorted(first) == list(range(len(rows)))
+    assert list(order) == first
+    rows.epoch = 1
+    assert list(order) != first
+    assert list(SeededOrder(SeededRows(ecg_rows(dataset["train"]), seed=4))) != first
+
+
+def test_of_two_texts_one_is_drawn_and_the_last_says_which_are_the_same(processor):
+    rows = [{**row(500, report=f"a{i % 3}"), "report_en": f"b{i % 2}", "draw": (0, 0, i)} for i in range(60)]
+    batch = MeritCollator(processor, ["report", "report_en"])(rows)
+    texts = processor.tokenizer.batch_decode(batch["input_ids"], skip_special_tokens=True)
+    english = [text.replace(" ", "").startswith("b") for text in texts]
+    assert 15 < sum(english) < 45
+    keys = batch["keys"].tolist()
+    assert len(set(keys)) == 2
+    assert keys[0] == keys[2] != keys[1]
+
+
+def test_a_signal_that_is_not_finite_is_refused_by_name(processor, monkeypatch):
+    collate = MeritCollator(processor)
+    extract = type(processor.feature_extractor).__call__
+
+    def broken(self, *args, **kwargs):
+        features = extract(self, *args, **kwargs)
+        features["ecg_values"][1, 6, 3] = float("nan")
+        return features
+
+    monkeypatch.setattr(type(processor.feature_extractor), "__call__", broken)
+    with pytest.raises(ValueError, match=r"^ramp of 700: the signal has values that are NaN"):
+        collate([row(1000), row(700)])

@@ -77,9 +77,9 @@ def distance(one, other):
 def test_two_processes_reach_the_weights_of_one_with_twice_the_batch(weights, objective):
     together = distance(weights["one"][objective], weights["two"][objective])
     apart = distance(weights["one"][objective], weights["apart"][objective])
-    # Measured: 2e-7 or less, and 2e-3 (the learning rate) where each has only its own batch.
-    assert together < 2e-6
-    assert apart > 1e-4
+    # Measured: 2e-6 or less, and 5e-3 or more where each has only its own batch.
+    assert together < 2e-5
+    assert apart > 1e-3
 
 
 def test_the_command_runs_in_two_processes_and_writes_one_model(tiny_settings, simulated, fresh_environment, tmp_path):

@@ -1,5 +1,6 @@
 """Pretraining: recipes, what the model gets to see, and runs that end alike however they got there."""
 
+import functools
 import json
 import random
 import re
@@ -10,6 +11,7 @@ import sys
 import pytest
 import torch
 from datasets import DatasetDict
+from safetensors.torch import load_file
 
 from merit.training import pretraining
 from merit.training.pretraining import load_recipe, pretrain, recipe_names, training_arguments, with_text
@@ -279,6 +281,31 @@ class TestRecipes:
         assert read == value
         assert type(read) is type(value)
 
+    def test_a_recipe_stands_on_another_one(self, tmp_path):
+        (tmp_path / "mine.yaml").write_text("extends: demo\nmodel: {ecg_config: {num_hidden_layers: 2}}\n")
+        (tmp_path / "yours.yaml").write_text(f"extends: {tmp_path}/mine.yaml\ntraining: {{seed: 3}}\n")
+        recipe, demo = load_recipe(str(tmp_path / "yours.yaml"), ["training.seed=4"]), load_recipe("demo")
+        assert recipe["model"]["ecg_config"] == {**demo["model"]["ecg_config"], "num_hidden_layers": 2}
+        assert recipe["training"] == {**demo["training"], "seed": 4}
+        assert "extends" not in recipe
+        other = load_recipe("alignment-only", ["extends=demo"])
+        assert other == {**demo, "model": {**demo["model"], "reconstruction_weight": 0}}
+
+    def test_a_recipe_that_extends_itself_is_refused(self, tmp_path):
+        one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+        one.write_text(f"extends: {two}")
+        two.write_text(f"extends: {one}")
+        with pytest.raises(ValueError, match=r"extends itself: .*one.yaml extends .*two.yaml extends .*one.yaml"):
+            load_recipe(str(one))
+
+    def test_the_ablations_are_ptbxl_but_for_what_they_leave_out(self):
+        ptbxl = load_recipe("ptbxl")
+        for name, off in (("alignment-only", "reconstruction"), ("reconstruction-only", "alignment")):
+            recipe = load_recipe(name)
+            assert recipe["model"] == {**ptbxl["model"], f"{off}_weight": 0}
+            assert recipe["training"] | {"metric_for_best_model": 0} == ptbxl["training"] | {"metric_for_best_model": 0}
+        assert load_recipe("from-scratch") == {**ptbxl, "training": {**ptbxl["training"], "num_train_epochs": 0}}
+
     def test_a_recipe_may_be_a_file(self, tmp_path):
         (tmp_path / "mine.yaml").write_text("crop_seconds: 3.0\ntraining: {learning_rate: 1e-3}\n")
         recipe = load_recipe(str(tmp_path / "mine.yaml"), ["model.projection_dim=64", "crop_seconds=4.0"])
@@ -287,12 +314,16 @@ class TestRecipes:
     @pytest.mark.parametrize(
         ("name", "overrides", "message"),
         [
-            ("nothing", [], "no recipe 'nothing': name one of demo"),
+            ("nothing", [], "no recipe 'nothing': name one of alignment-only, demo"),
             ("demo", ["training.seed"], "no setting"),
             ("demo", ["=3"], "no setting"),
             ("demo", ["training.seed=[1"], "is not YAML"),
             ("demo", ["training.seed.deeper=1"], "seed is a value"),
             ("demo", ["trainer.seed=1"], "has trainer; recipes have"),
+            ("demo", ["model=3"], "model is a group of settings, not 3"),
+            ("demo", ["model.ecg_config=3"], "ecg_config is a group of settings, not 3"),
+            ("demo", ["training.seed={a: 1}"], "seed is a value"),
+            ("demo", ["extends=nothing"], "no recipe 'nothing'"),
         ],
     )
     def test_a_recipe_that_cannot_be_is_refused(self, name, overrides, message):
@@ -314,6 +345,10 @@ class TestRecipes:
             ("model.ecg_config.hiden_size=32", "hiden_size"),
             ("processor.rate=3", "no field rate"),
             ("processor.sampling_rate=200", "same sampling_rate"),
+            ("processor.lead_names=[I, II]", "same lead_names"),
+            ("processor.duration=long", "duration"),
+            ("tokenizer.foo=1", "tokenizer has foo"),
+            ("tokenizer.vocab_size=many", "tokenizer.vocab_size must be a whole number"),
         ],
     )
     def test_a_model_that_cannot_be_is_refused(self, override, message):
@@ -324,7 +359,113 @@ class TestRecipes:
         with pytest.raises(ValueError, match="learning_rat"):
             training_arguments(tmp_path, {"learning_rat": 1e-3})
 
+    @pytest.mark.parametrize(
+        ("name", "value"), [("learning_rate", "fast"), ("seed", 1.5), ("torch_compile", 1), ("logging_steps", True)]
+    )
+    def test_a_training_setting_of_the_wrong_kind_is_refused(self, tmp_path, name, value):
+        with pytest.raises(ValueError, match=f"training.{name} cannot be"):
+            training_arguments(tmp_path, {name: value})
+
+    def test_settings_may_be_whole_numbers_and_no(self, tmp_path):
+        arguments = training_arguments(tmp_path, {"learning_rate": 1, "eval_strategy": False})
+        assert arguments.learning_rate == 1
+        assert arguments.eval_strategy == "no"
+
+    @pytest.mark.parametrize(
+        ("override", "message"),
+        [
+            ("text=french", "text must be one of original, english, mixed"),
+            ("crop_seconds=long", "crop_seconds must be a number"),
+            ("crop_seconds=0.1", "between a patch"),
+            ("crop_seconds=20", "window"),
+            ("gradient_norms=-1", "gradient_norms is a number of steps"),
+            ("augmentation.mirror=1", "no augmentation 'mirror'"),
+            ("training.fsdp=true", "on GPUs only"),
+        ],
+    )
+    def test_a_run_that_cannot_be_is_refused_before_anything_is_written(
+        self, dataset, settings, tmp_path, override, message
+    ):
+        with pytest.raises(ValueError, match=message):
+            pretrain(dataset, load_recipe("demo", [*settings, override]), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
 
 def test_a_data_set_without_the_validation_fold_is_refused(dataset, tiny_settings, tmp_path):
     with pytest.raises(ValueError, match="no records in split validation"):
         pretrain(DatasetDict({"train": dataset["train"]}), load_recipe("demo", tiny_settings), tmp_path)
+
+
+def test_all_of_the_validation_split_is_evaluated_alike_each_time(dataset, settings, tmp_path, monkeypatch):
+    seen = []
+    judge = pretraining.evaluation_account
+    monkeypatch.setattr(pretraining, "evaluation_account", lambda *args: seen.append(args) or judge(*args))
+    more = ["training.per_device_eval_batch_size=5", "augmentation.amplitude={probability: 1, strength: 0.5}"]
+    frozen = ["training.learning_rate=0", "training.weight_decay=0"]
+    pretrain(dataset, load_recipe("demo", [*settings, *more, *frozen]), tmp_path)
+    assert len(dataset["validation"]) % 5
+    assert [len(args[1]) for args in seen] == [len(with_text(dataset["validation"]))] * 2
+    first, second = ([entry for entry in history(tmp_path) if "eval_loss" in entry][i] for i in (0, 1))
+    for name in ("eval_loss", "eval_alignment_information", "eval_reconstruction_information", "eval_feature_rank"):
+        assert first[name] == second[name]
+
+
+def test_the_model_of_the_best_evaluation_is_returned(dataset, settings, tmp_path):
+    best = ["training.load_best_model_at_end=true", "training.metric_for_best_model=alignment_information"]
+    # Of an untrained model, the lowest information is as good as any, and not always the last.
+    more = ["training.greater_is_better=false", "training.num_train_epochs=3", "training.save_total_limit=1"]
+    model, _ = pretrain(dataset, load_recipe("demo", [*settings, *best, *more]), tmp_path)
+    found = {entry["step"]: entry["eval_alignment_information"] for entry in history(tmp_path) if "eval_loss" in entry}
+    step = min(found, key=found.__getitem__)
+    assert len(set(found.values())) == 3
+    saved_weights = load_file(tmp_path / "checkpoints" / f"checkpoint-{step}" / "model.safetensors")
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, saved_weights[name]), name
+
+
+def test_the_account_and_gradient_norms_are_logged_and_change_nothing(uninterrupted, dataset, settings, tmp_path):
+    more = ["gradient_norms=2", "training.report_to=tensorboard"]
+    model, _ = pretrain(dataset, load_recipe("demo", [*settings, *more]), tmp_path)
+    assert_same_weights(model, uninterrupted[0])
+    entry = next(entry for entry in history(tmp_path) if "loss" in entry)
+    account = {"alignment_ceiling", "duplicate_share", "alignment_distance", "ecg_uniformity", "text_rank"}
+    assert account | {"alignment_gradient", "reconstruction_gradient", "gradient_cosine"} <= set(entry)
+    assert not any("gradient_cosine" in entry for entry in history(uninterrupted[2]))
+    evaluation = next(entry for entry in history(tmp_path) if "eval_loss" in entry)
+    assert {f"eval_{name}" for name in account} | {"eval_feature_rank"} <= set(evaluation)
+    assert list((tmp_path / "checkpoints").rglob("events.out.tfevents.*"))
+
+
+def test_from_scratch_is_the_model_as_it_starts(dataset, settings, tmp_path):
+    tiny = [setting for setting in settings if "epochs" not in setting]
+    model, _ = pretrain(dataset, load_recipe("from-scratch", ["extends=demo", *tiny]), tmp_path)
+    trained = load_recipe("demo", settings)
+    torch.manual_seed(0)
+    start, _ = pretraining.build(trained, with_text(dataset["train"])["report"])
+    assert_same_weights(model, start)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_data_sets_are_trained_on_as_one(dataset, settings, tmp_path, monkeypatch):
+    other = DatasetDict({"train": dataset["test"]})
+    both = pretraining.combine([dataset, other])
+    assert len(both["train"]) == len(dataset["train"]) + len(dataset["test"])
+    assert len(both["validation"]) == len(dataset["validation"])
+    assert both["train"][-1]["record_id"] == dataset["test"][-1]["record_id"]
+    model, _ = pretrain(both, load_recipe("demo", [*settings, "training.max_steps=2"]), tmp_path)
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+
+
+@pytest.mark.parametrize("text", ["english", "mixed"])
+def test_the_text_may_be_english_or_mixed(dataset, settings, tmp_path, text, monkeypatch):
+    seen = []
+
+    @functools.wraps(pretraining.train_tokenizer)
+    def look(reports, **more):
+        seen.extend(reports)
+        return look.__wrapped__(reports, **more)
+
+    monkeypatch.setattr(pretraining, "train_tokenizer", look)
+    pretrain(dataset, load_recipe("demo", [*settings, f"text={text}", "training.max_steps=2"]), tmp_path)
+    train = with_text(dataset["train"])
+    assert seen == [*([*train["report"]] if text == "mixed" else []), *train["report_en"]]
