@@ -149,7 +149,8 @@ def run_simulate(arguments: argparse.Namespace) -> None:
 
 
 def run_download(arguments: argparse.Namespace) -> None:
-    from .training.download import OPEN_DATASETS, PHYSIONET, download
+    from .training.download import PHYSIONET, download
+    from .training.open_datasets import OPEN_DATASETS
 
     if arguments.name in OPEN_DATASETS:
         print(OPEN_DATASETS[arguments.name].notice(), flush=True)

@@ -10,7 +10,7 @@ from huggingface_hub import DatasetCard
 from loopback_hub import LoopbackHub
 
 from merit.hub_cards.dataset_card import write_dataset_card
-from merit.training.download import OPEN_DATASETS
+from merit.training.open_datasets import OPEN_DATASETS
 from merit.training.preparation import load_prepared, prepare
 from merit.training.ptbxl import PtbXl
 

@@ -19,7 +19,8 @@ import pytest
 
 from merit.command import main
 from merit.training import download as downloading
-from merit.training.download import OPEN_DATASETS, DownloadError, download
+from merit.training.download import DownloadError, download
+from merit.training.open_datasets import OPEN_DATASETS
 
 PTBXL = "/ptb-xl/1.0.3/"
 LIST = "SHA256SUMS.txt"

@@ -581,7 +581,8 @@ def test_every_field_survives_saving(tmp_path):
     MeritFeatureExtractor(**fields).save_pretrained(tmp_path)
     assert json.loads((tmp_path / "preprocessor_config.json").read_text()).items() >= fields.items()
     loaded = MeritFeatureExtractor.from_pretrained(tmp_path)
-    assert loaded.to_dict() == MeritFeatureExtractor(**fields).to_dict()
+    loaded_fields = {name: value for name, value in loaded.to_dict().items() if name != "auto_map"}
+    assert loaded_fields == MeritFeatureExtractor(**fields).to_dict()
     assert MeritFeatureExtractor.from_pretrained(tmp_path, clip=3.0).clip == 3.0
 
 

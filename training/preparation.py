@@ -31,7 +31,7 @@ from datasets.utils import tqdm
 from filelock import FileLock
 
 from ..processing.recordings_merit import Recording
-from .download import OPEN_DATASETS
+from .open_datasets import OPEN_DATASETS
 from .records import FOLDS, Record, digital, features, resample, split_of, table
 from .results import write_json
 from .sources import Source
