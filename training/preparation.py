@@ -273,11 +273,13 @@ def _read(
 def _batches(records: Iterable[tuple[Record, Recording]]) -> Iterator[tuple[str, list[tuple[Record, Recording]]]]:
     """Batches of one split each, in the order of the source within a split."""
     waiting: dict[str, list[tuple[Record, Recording]]] = {}
+    samples: Counter[str] = Counter()
     for record, recording in records:
         split = split_of(record.fold)
-        batch = waiting.setdefault(split, [])
-        batch.append((record, recording))
-        if len(batch) == RECORDS_PER_BATCH or sum(each.signal.size for _, each in batch) >= SAMPLES_PER_BATCH:
+        waiting.setdefault(split, []).append((record, recording))
+        samples[split] += recording.signal.size
+        if len(waiting[split]) == RECORDS_PER_BATCH or samples[split] >= SAMPLES_PER_BATCH:
+            del samples[split]
             yield split, waiting.pop(split)
     yield from waiting.items()
 
