@@ -21,8 +21,32 @@ def with_results(readme: str) -> str:
 
 
 def sections() -> str:
-    parts = [auc_section("demo-ptbxl.json"), auc_section("demo-simulated.json"), scores(), processing(), pipeline()]
+    parts = [auc_section("demo-ptbxl.json"), auc_section("demo-simulated.json"), scores()]
+    parts += [preparation(), processing(), pipeline()]
     return "\n".join(parts)
+
+
+def preparation() -> str:
+    content = load("preparation.json")
+    results = content["results"]
+    seconds, rates, peaks = (results[name] for name in ("seconds", "training_records_per_second", "peak_megabytes"))
+    quarter, whole = peaks.values()
+    cores = content["machine"]["cores"]
+    rows = [
+        [f"preparing all {results['records']:,} records, {cores} processes", f"{seconds['all_cores']:.1f} s"],
+        ["the same, one process", f"{seconds['one_process']:.1f} s"],
+        ["reading the records and nothing else, one process", f"{seconds['read_wfdb_alone']:.1f} s"],
+        ["a loop of `wfdb.rdrecord`", f"{seconds['wfdb_loop']:.1f} s"],
+        ["which takes so many times as long", f"{results['times_as_fast_as_wfdb']:.1f}"],
+        ["signals equal to wfdb's to the last bit", f"{results['signals_equal_to_the_last_bit']:,}"],
+        ["peak memory, a quarter of the records and all", f"{quarter['peak']:.0f} MB, {whole['peak']:.0f} MB"],
+        ["of which before the first record", f"{whole['before']:.0f} MB"],
+        ["batches for training, one process", f"{rates['collated_by_0_workers']:,} records/s"],
+        ["of which fetching the rows alone", f"{rates['fetching_rows']:,} records/s"],
+        ["floor: copying the same bytes", f"{rates['copying_the_bytes']:,} records/s"],
+    ]
+    text = "**`merit prepare ptbxl`** at 100 Hz, and reading what it wrote "
+    return text + "([file](benchmarks/results/preparation.json)).\n\n" + table(["", ""], rows)
 
 
 def load(name: str) -> dict:
