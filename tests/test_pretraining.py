@@ -406,8 +406,33 @@ def test_all_of_the_validation_split_is_evaluated_alike_each_time(dataset, setti
     assert len(dataset["validation"]) % 5
     assert [len(args[1]) for args in seen] == [len(with_text(dataset["validation"]))] * 2
     first, second = ([entry for entry in history(tmp_path) if "eval_loss" in entry][i] for i in (0, 1))
+    # Nothing disturbs the recordings that are evaluated.
+    pretrain(dataset, load_recipe("demo", [*settings, more[0], *frozen]), tmp_path / "undisturbed")
+    undisturbed = next(entry for entry in history(tmp_path / "undisturbed") if "eval_loss" in entry)
     for name in ("eval_loss", "eval_alignment_information", "eval_reconstruction_information", "eval_feature_rank"):
-        assert first[name] == second[name]
+        assert first[name] == second[name] == undisturbed[name]
+
+
+def test_each_epoch_sees_recordings_in_another_order_and_drawn_anew(dataset, settings, tmp_path, monkeypatch):
+    batches = []
+    compute_loss = pretraining.MeritTrainer.compute_loss
+
+    def look(self, model, inputs, **kwargs):
+        batches.append((self.train_dataset.epoch, inputs["rows"].tolist(), inputs["noise"]))
+        return compute_loss(self, model, inputs, **kwargs)
+
+    monkeypatch.setattr(pretraining.MeritTrainer, "compute_loss", look)
+    pretrain(dataset, load_recipe("demo", settings), tmp_path)
+    half = len(batches) // 2
+    assert [epoch for epoch, _, _ in batches] == [0] * half + [1] * half
+    first, second = (
+        {row: noise[i] for _, rows, noise in part for i, row in enumerate(rows)}
+        for part in (batches[:half], batches[half:])
+    )
+    assert list(first) != list(second)
+    both = set(first) & set(second)
+    assert both
+    assert not any(torch.equal(first[row], second[row]) for row in both)
 
 
 def test_the_model_of_the_best_evaluation_is_returned(dataset, settings, tmp_path):
