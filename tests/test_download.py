@@ -418,6 +418,8 @@ def command(mirror, fresh_environment, tmp_path):
         env=fresh_environment,
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        # Tests that run in the background inherit that SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert mirror.stalled.wait(60)
     whole = [tmp_path / "tree" / path for path in mirror.files if path not in (LIST, "ptbxl_database.csv")]
