@@ -17,7 +17,7 @@ from .training.records import label_names
 from .training.results import provenance, write_json
 from .training.simulated_ptbxl import write_simulated_ptbxl
 
-SIMULATED_RECORDS = 6000
+SIMULATED_RECORDS = 7500
 SIMULATED_TASKS = ("all", "super")
 PTBXL_TASKS = ("super", "all")
 METHODS = ("zero-shot", "linear-probe")
