@@ -162,6 +162,15 @@ def test_the_command_line_classifies_and_draws(shell, demo_folder):
     assert (demo_folder / "answer.png").is_file()
 
 
+def test_pretraining_goes_on_as_shown(shell, demo_folder):
+    from merit import MeritForPreTraining
+
+    shell(block("merit simulate"))
+    assert MeritForPreTraining.from_pretrained(demo_folder / "run" / "model").config.projection_dim == 128
+    checkpoints = sorted(path.name for path in (demo_folder / "run" / "checkpoints").glob("checkpoint-*"))
+    assert checkpoints == ["checkpoint-12", "checkpoint-16"]
+
+
 def test_a_folder_of_ones_own_is_prepared_by_the_table_shown(shell, demo_folder):
     from merit import label_names, load_data
 
