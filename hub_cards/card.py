@@ -5,7 +5,6 @@ as those before training, stands in the tables by its name, and not among the mo
 """
 
 import csv
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,8 @@ from typing import Any
 import torch
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors.torch import load_file
+
+from ..modeling_merit.weights import weights_sha256
 
 __all__ = ["CardError", "check_card", "name_card", "write_card"]
 
@@ -148,7 +149,7 @@ def _card(folder: Path, repo_id: str) -> ModelCard:
     weights = _weights(folder)
     read = _read_results(folder)
     measured = {name: file for name, file in read.items() if "results" in file}
-    own_sha256 = _sha256(weights)
+    own_sha256 = weights_sha256(weights)
     own = {name: file for name, file in measured.items() if file["model"]["weights_sha256"] == own_sha256}
     training = [file["training"] | {"file": name} for name, file in read.items() if "training" in file]
     task = next(iter(config["custom_pipelines"]))
@@ -196,15 +197,6 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
     for path in sorted(folder.glob("*.safetensors")):
         tensors |= {name: tensor for name, tensor in load_file(path).items() if not name.startswith("decoder.")}
     return tensors
-
-
-def _sha256(weights: Mapping[str, torch.Tensor]) -> str:
-    """The hash by which result files name weights."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(weights.items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _figures(own: Mapping[str, File]) -> Iterator[EvalResult]:

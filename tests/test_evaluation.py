@@ -11,12 +11,14 @@ from datasets import ClassLabel, Dataset, DatasetDict, List, concatenate_dataset
 from transformers import AutoModel, AutoProcessor
 
 from merit.command import main
+from merit.modeling_merit.weights import weights_sha256
+from merit.processing.feature_extraction_merit import recording_of_row
 from merit.processing.prompts_merit import CSN_LABELS
 from merit.processing.recordings_merit import STANDARD_LEADS
 from merit.processing.zero_shot_merit import embed_labels
 from merit.training import embeddings
 from merit.training.data import open_source
-from merit.training.embeddings import MeritEncoder, batches, embed, fingerprint, weights_sha256
+from merit.training.embeddings import MeritEncoder, batches, embed, fingerprint
 from merit.training.evaluation import (
     ALL_METHODS,
     evaluate,
@@ -30,7 +32,7 @@ from merit.training.evaluation import (
 from merit.training.finetuning import fine_tuned_scores
 from merit.training.preparation import load_prepared, prepare
 from merit.training.records import label_names
-from merit.training.robustness import Change, signal_in_millivolts
+from merit.training.robustness import Change
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,7 @@ class TorchEncoder:
     def embed(self, rows):
         ecg = torch.zeros(len(rows), 12, 1000)  # what was not recorded is zero
         for i, row in enumerate(rows):
-            signal = torch.from_numpy(signal_in_millivolts(row))
+            signal = torch.from_numpy(recording_of_row(row).physical()).float()
             ecg[i, [STANDARD_LEADS.index(name) for name in row["lead_names"]], : signal.shape[1]] = signal
         return self.network(ecg).numpy()
 
@@ -264,9 +266,9 @@ def test_an_interrupted_embedding_leaves_nothing(encoder, dataset, tmp_path):
 def test_weights_are_told_apart_by_one_value():
     one, other = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
     other.load_state_dict(one.state_dict())
-    assert weights_sha256(one) == weights_sha256(other)
+    assert weights_sha256(one.state_dict()) == weights_sha256(other.state_dict())
     other.bias.data[0] += 1
-    assert weights_sha256(one) != weights_sha256(other)
+    assert weights_sha256(one.state_dict()) != weights_sha256(other.state_dict())
 
 
 def test_a_data_version_is_what_its_columns_hold(dataset):
@@ -279,13 +281,13 @@ def test_a_data_version_is_what_its_columns_hold(dataset):
 
 
 def test_fine_tuning_learns_and_leaves_the_model_as_it_was(encoder, dataset):
-    before = weights_sha256(encoder.model)
+    before = weights_sha256(encoder.model.state_dict())
     protocol = protocol_of(dataset, "super", 5)
     scores = fine_tuned_scores(encoder, dataset, "super", protocol, num_train_epochs=2, bf16=False, disable_tqdm=True)
     assert scores["test"].shape == (len(dataset["test"]), len(protocol.labels))
     assert scores["validation"].shape == (len(dataset["validation"]), len(protocol.labels))
     assert np.isfinite(scores["test"]).all()
-    assert weights_sha256(encoder.model) == before
+    assert weights_sha256(encoder.model.state_dict()) == before
 
 
 @pytest.mark.parametrize(

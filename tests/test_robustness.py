@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 
+from merit.processing.feature_extraction_merit import recording_of_row
 from merit.processing.recordings_merit import EcgError
-from merit.training.robustness import NOISES, Change, changes, signal_in_millivolts
+from merit.training.robustness import NOISES, Change, changes
 
 RATE, SECONDS = 100.0, 10
+
+
+def millivolts(row):
+    return recording_of_row(row).physical()
 
 
 def a_row(name="a"):
@@ -33,7 +38,7 @@ def test_nothing_changes_without_a_change():
 def test_only_the_leads_asked_for_remain():
     [changed] = Change(leads=("II", "V1", "V6"))([a_row()])
     assert changed["lead_names"] == ["II", "V1"]
-    np.testing.assert_array_equal(signal_in_millivolts(changed), signal_in_millivolts(a_row())[1:])
+    np.testing.assert_array_equal(millivolts(changed), millivolts(a_row())[1:])
 
 
 def test_a_recording_without_the_leads_asked_for_is_named():
@@ -44,9 +49,9 @@ def test_a_recording_without_the_leads_asked_for_is_named():
 @pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("db", [0.0, 6.0, 20.0])
 def test_noise_has_the_power_asked_for(noise, db):
-    clean = signal_in_millivolts(a_row())
+    clean = millivolts(a_row())
     [changed] = Change(noise=noise, noise_db=db)([a_row()])
-    added = signal_in_millivolts(changed) - clean
+    added = millivolts(changed) - clean
     power = clean[:2].var(-1).mean()
     for lead in added[:2]:
         assert 10 * np.log10(power / np.square(lead).mean()) == pytest.approx(db, abs=0.1)
@@ -59,7 +64,7 @@ def test_noise_is_where_it_should_be_in_the_spectrum():
     spectra = {}
     for noise in NOISES:
         [changed] = Change(noise=noise, noise_db=0.0)([row])
-        spectra[noise] = np.abs(np.fft.rfft((signal_in_millivolts(changed) - signal_in_millivolts(row))[0])) ** 2
+        spectra[noise] = np.abs(np.fft.rfft((millivolts(changed) - millivolts(row))[0])) ** 2
     frequency = np.fft.rfftfreq(1000, 1 / 500)
     assert frequency[spectra["mains"].argmax()] == pytest.approx(50)
     assert spectra["wander"][frequency <= 1].sum() > 0.95 * spectra["wander"].sum()
@@ -77,7 +82,7 @@ def test_noise_depends_on_record_and_seed_and_on_no_other_record():
 def test_a_lower_rate_keeps_what_it_can_hold():
     [changed] = Change(sampling_rate=50.0)([a_row()])
     assert changed["sampling_rate"] == 50.0
-    found, expected = signal_in_millivolts(changed), signal_in_millivolts(a_row())[:, ::2]
+    found, expected = millivolts(changed), millivolts(a_row())[:, ::2]
     assert found.shape == expected.shape
     np.testing.assert_allclose(found[:, 50:-50], expected[:, 50:-50], atol=0.02)
 
@@ -90,14 +95,14 @@ def test_a_higher_rate_invents_nothing():
 
 def test_a_shorter_recording_is_the_middle_of_the_whole():
     [changed] = Change(seconds=2.5)([a_row()])
-    np.testing.assert_array_equal(signal_in_millivolts(changed), signal_in_millivolts(a_row())[:, 375:625])
+    np.testing.assert_array_equal(millivolts(changed), millivolts(a_row())[:, 375:625])
 
 
 def test_invalid_samples_stay_invalid():
     row = a_row()
     row["signal"][3] = -32768
     [changed] = Change(noise="white", noise_db=6.0)([row])
-    assert np.flatnonzero(np.isnan(signal_in_millivolts(changed)).ravel()).tolist() == [3]
+    assert np.flatnonzero(np.isnan(millivolts(changed)).ravel()).tolist() == [3]
 
 
 def test_every_change_says_what_it_does():

@@ -23,11 +23,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm.auto import tqdm
 
-from .embeddings import batches, weights_sha256
+from ..modeling_merit.weights import weights_sha256
+from ..processing.feature_extraction_merit import recording_of_row
+from .embeddings import batches
 from .evaluation import judged, protocol_of, result_file
 from .pretraining import fast_precision
 from .protocol import Protocol
-from .robustness import signal_in_millivolts
 
 XRESNET1D101 = (3, 4, 23, 3)
 SAMPLING_RATE = 100
@@ -126,7 +127,7 @@ def supervised_baseline(
     for task in tasks:
         protocol = protocol_of(dataset, task)
         model, scores = train_supervised(dataset, task, protocol, output, epochs, seed=seed)
-        digest.update(weights_sha256(model).encode())
+        digest.update(weights_sha256(model.state_dict()).encode())
         baseline.parameters = sum(weight.numel() for weight in model.parameters())
         results.append(judged(protocol, scores, task, "supervised", {}))
     baseline.weights_sha256 = digest.hexdigest()
@@ -215,7 +216,7 @@ def load_signals(dataset: Dataset) -> torch.Tensor:
                     f"{row['record_id']} has {row['sampling_rate']:g} Hz, the baseline takes {SAMPLING_RATE} Hz: "
                     "prepare the data set at that rate."
                 )
-            parts.append(np.nan_to_num(signal_in_millivolts(row)).astype(np.float32))
+            parts.append(np.nan_to_num(recording_of_row(row).physical()).astype(np.float32))
             if parts[-1].shape != parts[0].shape:
                 raise ValueError(f"{row['record_id']} has the shape {parts[-1].shape}, others {parts[0].shape}.")
     return torch.from_numpy(np.stack(parts))

@@ -6,7 +6,7 @@ Any encoder can be evaluated. What has to be written is `embed`, from rows of a 
     ...     name = "mine"
     ...     fingerprint = None  # or what identifies weights and processing, to keep the embeddings
     ...     def embed(self, rows):
-    ...         ecg = torch.from_numpy(np.stack([signal_in_millivolts(row) for row in rows]))
+    ...         ecg = torch.from_numpy(np.stack([recording_of_row(row).physical() for row in rows])).float()
     ...         return torch_model(ecg).numpy()
     >>> evaluate(MyEncoder(), load_ptbxl("path/to/ptbxl"), ["super"])  # doctest: +SKIP
 
@@ -28,6 +28,7 @@ from datasets import Dataset
 from safetensors.numpy import load_file, save_file
 from tqdm.auto import tqdm
 
+from ..modeling_merit.weights import weights_sha256
 from .collator import SIGNAL_COLUMNS, ecg_rows
 from .pretraining import fast_precision
 
@@ -60,7 +61,7 @@ class MeritEncoder:
 
     def __init__(self, model, processor, name: str = "MERIT"):
         self.model, self.processor, self.name = model.eval(), processor, name
-        self.weights_sha256 = weights_sha256(model)
+        self.weights_sha256 = weights_sha256(model.state_dict())
         self.parameters = model.num_parameters()
         processing = json.dumps(processor.feature_extractor.to_dict(), sort_keys=True, default=str)
         # What is computed in bfloat16 on one machine is not on another.
@@ -138,15 +139,6 @@ def batches(dataset: Dataset, batch_size: int = 256) -> Iterator[Rows]:
     for batch in numpy.iter(batch_size):
         columns: Mapping[str, Any] = batch  # type: ignore[assignment]
         yield [dict(zip(columns, values)) for values in zip(*columns.values())]
-
-
-def weights_sha256(model: torch.nn.Module) -> str:
-    """Hash of names, shapes and values of all weights."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def fingerprint(dataset: Dataset, columns: Sequence[str]) -> str:

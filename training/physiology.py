@@ -24,7 +24,7 @@ from ..processing.feature_extraction_merit import recording_of_row
 from .collator import ecg_rows
 from .metrics import interval, resample_counts
 from .records import resample
-from .simulator import LEAD_NAMES, EcgParameters, _qrs_in_leads, sample_parameters
+from .simulator import LEAD_NAMES, EcgParameters, qrs_in_leads, sample_parameters
 
 # Each quantity and its unit.
 QUANTITIES = {
@@ -132,7 +132,7 @@ def simulated_truths(record_ids: Iterable[str], seed: int) -> pd.DataFrame:
 
 def truth_of(parameters: EcgParameters) -> dict[str, float]:
     """The quantities of a simulated heart; nan for the PR interval of a beat without P wave."""
-    qrs = _qrs_in_leads(parameters.qrs_waves, parameters.electrode_field)
+    qrs = qrs_in_leads(parameters.qrs_waves, parameters.electrode_field)
     return {
         "heart_rate": parameters.heart_rate,
         "pr": 1000 * parameters.pr,

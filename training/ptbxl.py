@@ -75,10 +75,12 @@ class PtbXl:
         self.rows = {row["record_id"]: row for row in database.to_dict("records")}
         self.count = len(database)
         self.tasks = ptbxl_tasks(self.root)
+        # Asked for twice, to find the prepared rows and to check them, and it looks at every file.
+        folders = {self.root / Path(record_id).parent for record_id in self.rows}
+        self._fingerprint = fingerprint([self.file, self.root / "scp_statements.csv"], folders, sampling_rate)
 
     def fingerprint(self) -> str:
-        folders = {self.root / Path(record_id).parent for record_id in self.rows}
-        return fingerprint([self.file, self.root / "scp_statements.csv"], folders, self.sampling_rate)
+        return self._fingerprint
 
     def records(self) -> Iterator[Record]:
         for record_id, row in self.rows.items():

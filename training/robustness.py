@@ -11,10 +11,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import scipy.signal
 
-from ..processing.feature_extraction_merit import standard_lead
-from ..processing.recordings_merit import INVALID_SAMPLE, STANDARD_LEADS, EcgError
+from ..processing.feature_extraction_merit import recording_of_row, standard_lead
+from ..processing.recordings_merit import INVALID_SAMPLE, STANDARD_LEADS, EcgError, Recording
+from .records import resample
 
 LEAD_SETS = (STANDARD_LEADS[:6], ("I", "II", "V2"), ("I", "II"), ("I",))
 SAMPLING_RATES = (250.0, 100.0, 50.0)
@@ -74,7 +74,7 @@ class Change:
 
     def _changed(self, row: dict[str, Any]) -> dict[str, Any]:
         names, gain, baseline = list(row["lead_names"]), np.asarray(row["gain"]), np.asarray(row["baseline"])
-        rate, signal = float(row["sampling_rate"]), signal_in_millivolts(row)
+        rate, signal = float(row["sampling_rate"]), recording_of_row(row).physical()
         if self.leads is not None:
             kept = [i for i, name in enumerate(names) if standard_lead(name) in self.leads]
             if not kept:
@@ -86,9 +86,8 @@ class Change:
         if self.noise is not None:
             signal = signal + self._noise(signal, rate, str(row["record_id"]))
         if self.sampling_rate is not None and self.sampling_rate < rate:
-            up, down = round(self.sampling_rate * 100), round(rate * 100)
-            signal = scipy.signal.resample_poly(np.nan_to_num(signal), up, down, axis=-1, padtype="line")
-            rate = self.sampling_rate
+            recording = Recording(str(row["record_id"]), signal, rate, tuple(names), ("mV",) * len(names))
+            rate, signal = self.sampling_rate, resample(recording, self.sampling_rate).signal
         digital = np.clip(np.round(signal * gain[:, None] + baseline[:, None]), -32767, 32767)
         digital = np.where(np.isnan(digital), INVALID_SAMPLE, digital).astype(np.int16).ravel()
         changed = {"signal": digital, "gain": gain, "baseline": baseline, "lead_names": names, "sampling_rate": rate}
@@ -125,11 +124,3 @@ def changes(sampling_rate: float, seed: int = 0) -> list[Change]:
         *(Change(noise=noise, noise_db=db, seed=seed) for noise in NOISES for db in NOISE_DB),
         *(Change(seconds=seconds) for seconds in DURATIONS),
     ]
-
-
-def signal_in_millivolts(row: dict[str, Any]) -> np.ndarray:
-    """The signal of a row of a data set, `(leads, samples)` float32, NaN where a sample is invalid."""
-    gain = np.asarray(row["gain"], np.float32)[:, None]
-    baseline = np.asarray(row["baseline"], np.float32)[:, None]
-    signal = np.asarray(row["signal"]).reshape(len(gain), -1)
-    return (np.where(signal == INVALID_SAMPLE, np.nan, signal.astype(np.float32)) - baseline) / gain

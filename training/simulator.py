@@ -440,13 +440,13 @@ def simulate_ecg(
 
 def sokolow_lyon(parameters: EcgParameters) -> float:
     """The index of Sokolow and Lyon (1949) of the noiseless beat in mV: S in V1 plus the greater R of V5 and V6."""
-    leads = _qrs_in_leads(parameters.qrs_waves, parameters.electrode_field)
+    leads = qrs_in_leads(parameters.qrs_waves, parameters.electrode_field)
     return _sokolow_lyon(leads)
 
 
 def limb_voltage(parameters: EcgParameters) -> float:
     """The greatest peak-to-peak height in mV of the noiseless QRS in a limb lead; below 0.5 is low voltage."""
-    return _limb_voltage(_qrs_in_leads(parameters.qrs_waves, parameters.electrode_field))
+    return _limb_voltage(qrs_in_leads(parameters.qrs_waves, parameters.electrode_field))
 
 
 # Statements
@@ -586,7 +586,7 @@ def _scale_voltage(
     rng: np.random.Generator, found: tuple[str, ...], waves: np.ndarray, electrode_field: np.ndarray
 ) -> np.ndarray:
     """Low voltage, left hypertrophy, and what is neither, by the criteria a reader would measure."""
-    leads = _qrs_in_leads(waves, electrode_field)
+    leads = qrs_in_leads(waves, electrode_field)
     index, height = _sokolow_lyon(leads), _limb_voltage(leads)
     if "LVOLT" in found:
         scale = rng.uniform(0.30, 0.45) / height
@@ -712,7 +712,7 @@ def _bumps(waves: np.ndarray, time: np.ndarray) -> np.ndarray:
     return waves[:, 4:].T @ np.exp(-0.5 * (distance * distance) ** waves[:, 3:4])
 
 
-def _qrs_in_leads(qrs_waves: np.ndarray, electrode_field: np.ndarray) -> np.ndarray:
+def qrs_in_leads(qrs_waves: np.ndarray, electrode_field: np.ndarray) -> np.ndarray:
     """The noiseless QRS complex (12, samples) at 1000 Hz."""
     return leads_from_electrodes(electrode_field @ _bumps(qrs_waves, np.arange(-0.02, 0.22, 0.001)))
 

@@ -1,0 +1,15 @@
+"""Weights by name: how result files say which model they measured, and a card finds those of its own."""
+
+import hashlib
+from collections.abc import Mapping
+
+import torch
+
+
+def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:
+    """Hash of names, shapes, types and values of weights such as a state dict."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
