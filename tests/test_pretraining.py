@@ -18,7 +18,7 @@ from merit.training.pretraining import load_recipe, pretrain, recipe_names, trai
 
 # Pretrains as far as the step of the first argument, and dies in the way that the second one names.
 DEADLY = """
-import multiprocessing, os, resource, signal, sys
+import multiprocessing, os, resource, signal, sys, time
 from merit.training import pretraining
 from merit.training.ptbxl import load_ptbxl
 import torch
@@ -37,12 +37,16 @@ def deadly(self, *args, **kwargs):
             os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
     return step(self, *args, **kwargs)
 
-def killed_while_saving(self, *args):
-    if way == "saving" and self.state.global_step >= int(last):
-        os.kill(os.getpid(), signal.SIGKILL)
+def deadly_while_saving(self, *args):
+    if self.state.global_step >= int(last):
+        if way == "saving":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif way == "worker while saving":
+            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+            time.sleep(60)  # the loader's signal ends it
     save_state(self, *args)
 
-trainer.training_step, trainer._save_rng_state = deadly, killed_while_saving
+trainer.training_step, trainer._save_rng_state = deadly, deadly_while_saving
 recipe = pretraining.load_recipe("demo", settings)
 try:
     pretraining.pretrain(load_ptbxl(tree, cache_dir=cache), recipe, output, resume == "resume")
@@ -162,9 +166,10 @@ def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_whole(dataset, sett
     assert saved(tmp_path)[-1] == 6
 
 
-def test_a_vanished_worker_ends_the_run(settings, die, tmp_path):
+@pytest.mark.parametrize("way", ["worker", "worker while saving"])
+def test_a_vanished_worker_ends_the_run(settings, die, tmp_path, way):
     settings = [*settings, *EVERY_FEW_STEPS, "training.dataloader_num_workers=1"]
-    ended = die(3, "worker", settings)
+    ended = die(3, way, settings)
     assert ended.returncode == 1
     assert re.search(r"ChildProcessError: Step \d+: a loader worker vanished.*checkpoint-\d", ended.stderr)
     assert pretraining.last_checkpoint(tmp_path / "checkpoints")

@@ -341,6 +341,8 @@ class MeritTrainer(Trainer):
             folder = Path(str(self.args.output_dir))
             name = f"checkpoint-{self.state.global_step}"
             shutil.rmtree(folder / name, ignore_errors=True)
+            if _of_a_vanished_worker(error):  # raised by a signal, wherever the process stands
+                raise
             free = shutil.disk_usage(folder).free / 2**20
             raise OSError(
                 f"{folder / name} could not be written, with {free:.0f} MiB free there: {error}. The last "
@@ -549,8 +551,8 @@ def pretrain(
         (checkpoints.parent / "recipe.yaml").write_text(yaml.safe_dump(dict(recipe)), encoding="utf-8")
     try:
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except Exception as error:
+        if not _of_a_vanished_worker(error):
             raise
         raise ChildProcessError(
             f"Step {trainer.state.global_step + 1}: a loader worker vanished, as happens when memory runs out: {error} "
@@ -579,6 +581,13 @@ def unsharded(config: MeritConfig, weights: Mapping[str, torch.Tensor]) -> Merit
     whole = MeritForPreTraining(config)
     whole.load_state_dict({**weights, "logit_scale": weights["logit_scale"].reshape(())})
     return whole
+
+
+def _of_a_vanished_worker(error: BaseException | None) -> bool:
+    """Whether torch's loader raised it, or what it raised broke something else off."""
+    while error is not None and "DataLoader worker" not in str(error):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _remove_unfinished(folder: Path):
