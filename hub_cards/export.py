@@ -133,12 +133,6 @@ def _write_folder(
         ecg_config=stored,
         text_config=stored,
     )
-    _add(
-        folder / "processor_config.json",
-        auto_map={"AutoProcessor": "processing_merit.MeritProcessor"},
-        # transformers 5 keeps the feature extractor's configuration here and looks for its class beside it.
-        feature_extractor={"auto_map": {"AutoFeatureExtractor": "feature_extraction_merit.MeritFeatureExtractor"}},
-    )
     _remove(folder / "tokenizer_config.json", "is_local", "local_files_only")  # how it was loaded here
     (folder / "LICENSE").write_text(_licence(), encoding="utf-8")
     _copy_results(results, folder / "results")

@@ -33,13 +33,13 @@ def folder(complete, tmp_path):
 
 
 @pytest.fixture
-def merit(hub, fresh_environment, tmp_path_factory):
-    """Run the command in a fresh process; its output holds no token, nor does any address that it asked for."""
+def python(hub, fresh_environment, tmp_path_factory):
+    """Run Python in a fresh process; neither its output nor any address that it asked for holds the token."""
     home = tmp_path_factory.mktemp("home")
 
-    def run(*arguments, status=0, token=TOKEN):
+    def run(*arguments, status, token):
         done = subprocess.run(
-            [sys.executable, "-m", "merit.command", *map(str, arguments)],
+            [sys.executable, *map(str, arguments)],
             cwd=home,
             env={**fresh_environment, **hub.environment(home, token)},
             capture_output=True,
@@ -49,6 +49,17 @@ def merit(hub, fresh_environment, tmp_path_factory):
         assert done.returncode == status, done.stdout + done.stderr
         assert TOKEN not in done.stdout + done.stderr
         assert not [request.path for request in hub.requests if TOKEN in request.path]
+        return done
+
+    return run
+
+
+@pytest.fixture
+def merit(python):
+    """Run the command: the output, or with `status=1` the error."""
+
+    def run(*arguments, status=0, token=TOKEN):
+        done = python("-m", "merit.command", *arguments, status=status, token=token)
         assert "Traceback" not in done.stderr
         # Progress bars of the client stand before the last word.
         return done.stdout if not status else re.split(r"^merit: ", done.stderr, flags=re.MULTILINE)[-1]
@@ -57,9 +68,8 @@ def merit(hub, fresh_environment, tmp_path_factory):
 
 
 @pytest.fixture
-def send(hub, fresh_environment, tmp_path_factory):
-    """What `merit publish` does after the check, in a fresh process: the output, or with `status=1` the error."""
-    home = tmp_path_factory.mktemp("home")
+def send(python):
+    """What `merit publish` does after the check: the output, or with `status=1` the error."""
     code = """
 import json, sys
 from merit.hub_cards.publish import PublishError, send
@@ -70,17 +80,7 @@ except PublishError as error:
 """
 
     def run(folder, status=0, token=TOKEN, **options):
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(folder), json.dumps(options)],
-            cwd=home,
-            env={**fresh_environment, **hub.environment(home, token)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == status, done.stdout + done.stderr
-        assert TOKEN not in done.stdout + done.stderr
-        assert not [request.path for request in hub.requests if TOKEN in request.path]
+        done = python("-c", code, folder, json.dumps(options), status=status, token=token)
         return done.stdout if not status else done.stderr.partition("PublishError: ")[2]
 
     return run
