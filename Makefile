@@ -4,18 +4,22 @@ VENV := .venv
 READY := $(VENV)/.ready
 DATA ?=
 # A run on real data has a folder of its own.
-OUTPUT ?= $(if $(DATA),demo-ptbxl,demo)
+OUTPUT ?= demo$(if $(DATA),-ptbxl)
 
-.PHONY: demo test lint clean
+.PHONY: demo demo-train test lint clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# Simulated recordings, or with DATA=folder the real PTB-XL.
+# The checkpoint that ships, on simulated recordings, or with DATA=folder on the real PTB-XL.
 demo: $(READY)
 	$(VENV)/bin/merit demo --output $(OUTPUT) $(if $(DATA),--data $(DATA))
+
+# From the beginning: pretrain on them.
+demo-train: $(READY)
+	$(VENV)/bin/merit demo --train --output $(OUTPUT)-train $(if $(DATA),--data $(DATA))
 
 # Two processes for two cores; a file's tests share its fixtures.
 test: $(READY)
@@ -27,4 +31,4 @@ lint: $(READY)
 	$(VENV)/bin/pyright
 
 clean:
-	rm -rf $(VENV) demo demo-ptbxl
+	rm -rf $(VENV) demo demo-train demo-ptbxl demo-ptbxl-train

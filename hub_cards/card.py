@@ -152,6 +152,7 @@ def _card(folder: Path, repo_id: str) -> ModelCard:
     own_sha256 = weights_sha256(weights)
     own = {name: file for name, file in measured.items() if file["model"]["weights_sha256"] == own_sha256}
     training = [file["training"] | {"file": name} for name, file in read.items() if "training" in file]
+    trained_on = _unique(data["name"] for run in training for data in run["data"])
     task = next(iter(config["custom_pipelines"]))
     card_data = ModelCardData(
         license="apache-2.0",
@@ -172,7 +173,7 @@ def _card(folder: Path, repo_id: str) -> ModelCard:
         parameters=f"{sum(tensor.numel() for tensor in weights.values()):,}",
         training=training,
         tables=list(_tables(own, measured)),
-        compared=list(_compared(own, ", ".join(_unique(run["data"]["name"] for run in training)) or "not recorded")),
+        compared=list(_compared(own, ", ".join(trained_on) or "not recorded")),
         files=sorted(measured),
         plots=sorted(path.relative_to(folder).as_posix() for path in folder.glob("results/*.png")),
     )

@@ -87,6 +87,16 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--seed", type=int, default=0, help="of noise and fine-tuning (default: 0)")
     evaluate.set_defaults(run=run_evaluate)
 
+    finetune = commands.add_parser("finetune", help="train a model and a head on the labels of a task")
+    finetune.add_argument("model", metavar="MODEL", help="folder or Hub id")
+    finetune.add_argument("--data", required=True, metavar="DIR", help="a prepared data set, or PTB-XL's folder")
+    finetune.add_argument("--task", required=True, metavar="TASK", help="such as super")
+    finetune.add_argument("--output", required=True, metavar="DIR", help="gets the classifier")
+    finetune.add_argument("--fraction", type=float, default=1.0, help="of the training labels (default: 1)")
+    finetune.add_argument("--epochs", type=float, help="default: 8, and more of a part of the labels")
+    finetune.add_argument("--seed", type=int, default=0, help="default: 0")
+    finetune.set_defaults(run=run_finetune)
+
     baseline = commands.add_parser("baseline", help="train and measure the supervised baseline, xresnet1d101")
     baseline.add_argument("--data", required=True, metavar="DIR", help="a prepared data set, or PTB-XL's folder")
     baseline.add_argument("--output", required=True, metavar="DIR", help="gets checkpoints and results.json")
@@ -132,7 +142,8 @@ def parser() -> argparse.ArgumentParser:
     publish.add_argument("--force", action="store_true", help="replace a commit that the folder does not come from")
     publish.set_defaults(run=run_publish)
 
-    demo = commands.add_parser("demo", help="simulate, pretrain, evaluate and classify: everything once")
+    demo = commands.add_parser("demo", help="classify, draw and fine-tune with the checkpoint that ships")
+    demo.add_argument("--train", action="store_true", help="pretrain a model instead, and evaluate it")
     demo.add_argument("--data", metavar="DIR", help="a PTB-XL tree instead of simulated recordings")
     demo.add_argument("--output", default="demo", metavar="DIR", help="folder for all of it (default: demo)")
     demo.set_defaults(run=run_demo)
@@ -190,34 +201,48 @@ def run_pretrain(arguments: argparse.Namespace) -> None:
 
     from .hub_cards.export import export
     from .training.data import load_data
-    from .training.pretraining import combine, first_process, load_recipe, pretrain, taking_turns
+    from .training.pretraining import TRAINING_RECORD, combine, first_process, load_recipe, pretrain, taking_turns
 
     recipe = load_recipe(arguments.recipe, arguments.overrides)
     with taking_turns():
         dataset = combine([load_data(folder) for folder in arguments.data])
     model, processor = pretrain(dataset, recipe, arguments.output, arguments.resume)
     if first_process():
-        print(f"Model in {export(model, processor, Path(arguments.output) / 'model')}")
+        folder = Path(arguments.output)
+        print(f"Model in {export(model, processor, folder / 'model', results=[folder / TRAINING_RECORD])}")
 
 
 def run_evaluate(arguments: argparse.Namespace) -> None:
     import time
     from pathlib import Path
 
-    from transformers import AutoModel, AutoProcessor, set_seed
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoProcessor, set_seed
 
     from .training.data import load_data
-    from .training.embeddings import MeritEncoder
-    from .training.evaluation import METHODS, evaluate, result_file
+    from .training.embeddings import MeritClassifier, MeritEncoder
+    from .training.evaluation import METHODS, evaluate, evaluate_classifier, result_file
     from .training.results import write_json
 
     started = time.monotonic()
-    model, processor = AutoModel.from_pretrained(arguments.model), AutoProcessor.from_pretrained(arguments.model)
-    name = arguments.name or Path(arguments.model).name
+    name, dataset = arguments.name or Path(arguments.model).name, load_data(arguments.data)
+    processor = AutoProcessor.from_pretrained(arguments.model)
+    if "MeritForEcgClassification" in (AutoConfig.from_pretrained(arguments.model).architectures or ()):
+        if arguments.tasks or arguments.only or arguments.random_initialisation or arguments.published_protocol:
+            raise ValueError(f"{arguments.model} is a classifier: it is judged on its own labels, without options.")
+        classifier = MeritClassifier(
+            AutoModelForSequenceClassification.from_pretrained(arguments.model), processor, name
+        )
+        results = evaluate_classifier(classifier, dataset)
+        write_json(
+            arguments.output, result_file(classifier, dataset, Path(arguments.data).name, arguments.seed, results)
+        )
+        print(f"{results[0]['task']}: {results[0]['metrics']['auroc']}, in {arguments.output}")
+        return
+    model = AutoModel.from_pretrained(arguments.model)
     if arguments.random_initialisation:
         set_seed(arguments.seed)
         model, name = AutoModel.from_config(model.config), arguments.name or "random initialisation"
-    encoder, dataset = MeritEncoder(model, processor, name), load_data(arguments.data)
+    encoder = MeritEncoder(model, processor, name)
 
     def log(result: dict[str, Any]) -> None:
         what = ", ".join(f"{key} {value}" for key, value in result["setting"].items())
@@ -242,6 +267,35 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     )
     write_json(arguments.output, result_file(encoder, dataset, Path(arguments.data).name, arguments.seed, results))
     print(f"{len(results)} results in {arguments.output}")
+
+
+def run_finetune(arguments: argparse.Namespace) -> None:
+    from transformers import AutoModel, AutoProcessor
+
+    from .hub_cards.export import export
+    from .training.data import load_data
+    from .training.evaluation import protocol_of, task_names
+    from .training.finetuning import fine_tune
+
+    if not 0 < arguments.fraction <= 1:
+        raise ValueError(f"--fraction must be above 0 and at most 1, not {arguments.fraction:g}.")
+    dataset = load_data(arguments.data)
+    if missing := [split for split in ("train", "validation", "test") if split not in dataset]:
+        raise ValueError(f"{arguments.data} has no split {', '.join(missing)}.")
+    if arguments.task not in task_names(dataset):
+        raise ValueError(f"{arguments.data} has no task {arguments.task}; it has {', '.join(task_names(dataset))}.")
+    processor = AutoProcessor.from_pretrained(arguments.model)
+    classifier, _ = fine_tune(
+        AutoModel.from_pretrained(arguments.model),
+        processor,
+        dataset,
+        arguments.task,
+        protocol_of(dataset, arguments.task, resamples=0),
+        arguments.fraction,
+        arguments.seed,
+        **({"num_train_epochs": arguments.epochs} if arguments.epochs else {}),
+    )
+    print(f"Model in {export(classifier, processor, arguments.output)}")
 
 
 def run_baseline(arguments: argparse.Namespace) -> None:
@@ -378,9 +432,9 @@ def run_publish(arguments: argparse.Namespace) -> None:
 
 
 def run_demo(arguments: argparse.Namespace) -> None:
-    from .demo import run
+    from . import demo
 
-    run(arguments.data, arguments.output)
+    (demo.train if arguments.train else demo.run)(arguments.data, arguments.output)
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 TOKENIZATIONS = ("time", "lead_time")
+POOLINGS = ("mean", "mean_max")
 # Of the names, shapes and meaning of weights and inputs: raised when older checkpoints would no longer answer alike.
 LAYOUT_VERSION = 1
 _SIZES = ("hidden_size", "num_attention_heads", "intermediate_size")
@@ -23,8 +24,13 @@ class MeritEcgConfig(PreTrainedConfig):
         patch_length (`int`): samples of one lead in a patch; 25 at 100 Hz is a quarter of a second.
         tokenization (`str`): `"time"` makes one token of a time patch, the sum of lead-wise projections of the leads
             that are present; `"lead_time"` makes one token of every lead and time patch, about twelve times as costly.
-        pooled_layer (`int`): index into the hidden states (0 is the embedding, -1 the last) whose tokens are averaged
+        stem_channels (`int`): channels of the convolutions between signal and tokens; 0 projects patches as they are.
+        stem_num_layers (`int`): residual pairs of convolutions, with `stem_channels`.
+        stem_stride (`int`): samples from one step of the convolutions to the next; divides `patch_length`.
+        pooled_layer (`int`): index into the hidden states (0 is the embedding, -1 the last) whose tokens are pooled
             into `pooler_output`.
+        pooling (`str`): `"mean"` of the tokens, or `"mean_max"`, mean and maximum side by side: one early beat among
+            many hardly moves a mean.
         sampling_rate (`int`): samples per second that the model expects.
         lead_names (`list[str]`): the leads along the lead axis of `ecg_values`, in order.
         max_duration (`float`): longest input in seconds.
@@ -55,7 +61,11 @@ class MeritEcgConfig(PreTrainedConfig):
     initializer_range: float = 0.02
     patch_length: int = 25
     tokenization: str = "time"
+    stem_channels: int = 0
+    stem_num_layers: int = 2
+    stem_stride: int = 5
     pooled_layer: int = -1
+    pooling: str = "mean"
     sampling_rate: int = 100
     lead_names: list[str] | tuple[str, ...] = STANDARD_LEADS
     max_duration: float | int = 60.0
@@ -65,11 +75,22 @@ class MeritEcgConfig(PreTrainedConfig):
         self.lead_names = list(self.lead_names)
         super().__post_init__(**kwargs)
 
+    @property
+    def pooled_size(self) -> int:
+        """Length of `pooler_output`."""
+        return self.hidden_size * (2 if self.pooling == "mean_max" else 1)
+
     def validate_ecg(self):
         """Called by `@strict` after construction."""
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling must be one of {POOLINGS}, not {self.pooling!r}.")
         if self.tokenization not in TOKENIZATIONS:
             raise ValueError(f"tokenization must be one of {TOKENIZATIONS}, not {self.tokenization!r}.")
-        _require_positive(self, *_SIZES, "patch_length", "sampling_rate", "max_duration")
+        _require_positive(self, *_SIZES, "patch_length", "sampling_rate", "max_duration", "stem_stride")
+        if min(self.stem_channels, self.stem_num_layers) < 0:
+            raise ValueError("stem_channels and stem_num_layers must not be negative.")
+        if self.stem_channels and self.patch_length % self.stem_stride:
+            raise ValueError(f"stem_stride ({self.stem_stride}) must divide patch_length ({self.patch_length}).")
         if self.hidden_size % (2 * self.num_attention_heads):
             raise ValueError(
                 f"hidden_size ({self.hidden_size}) must be a multiple of twice num_attention_heads "

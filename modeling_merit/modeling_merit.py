@@ -71,7 +71,7 @@ class MeritForPreTrainingOutput(ModelOutput):
         reconstruction_information (`torch.FloatTensor` of shape `(1,)`): bound on I(Z;X) per hidden sample.
         ecg_embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`): of unit length.
         text_embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`): of unit length.
-        pooler_output (`torch.FloatTensor` of shape `(batch, hidden_size)`): what the ECG encoder makes of the whole
+        pooler_output (`torch.FloatTensor` of shape `(batch, pooled_size)`): what the ECG encoder makes of the whole
             signal; in training only where it meets the text.
         reconstruction (`torch.FloatTensor` of shape `(batch, leads, patches, patch_length)`): predicted signal, each
             lead in units of its standard deviation from its mean.
@@ -244,25 +244,61 @@ def masked_mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
+def masked_max(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Highest over the tokens where `mask` is true, 0 where it never is; shapes as in [`masked_mean`]."""
+    highest = states.masked_fill(~mask[..., None], torch.finfo(states.dtype).min).amax(1)
+    return highest.masked_fill(~mask.any(1, keepdim=True), 0.0)
+
+
 def pooled(output: BaseModelOutputWithPooling) -> torch.Tensor:
     """`pooler_output`, which transformers declares optional and both our encoders always give."""
     assert output.pooler_output is not None
     return output.pooler_output
 
 
+class MeritConvolution(nn.Module):
+    """A residual pair of convolutions over time; what stands outside the mask contributes nothing."""
+
+    def __init__(self, channels: int, kernel_size: int, hidden_act: str, layer_norm_eps: float):
+        super().__init__()
+        self.norm = nn.LayerNorm(channels, eps=layer_norm_eps)
+        self.conv1 = nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2)
+        self.activation = ACT2FN[hidden_act]
+        self.conv2 = nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2)
+
+    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`states` of shape `(batch, steps, channels)`, `mask` of shape `(batch, steps, 1)`."""
+        changed = (self.norm(states) * mask).transpose(1, 2)
+        changed = self.activation(self.conv1(changed)) * mask.transpose(1, 2)
+        return states + self.conv2(changed).transpose(1, 2)
+
+
 class MeritEcgEmbeddings(nn.Module):
     """
     From signal to tokens: lead-wise linear projections of patches, summed over the visible leads of a time patch
     (`tokenization="time"`) or kept apart (`"lead_time"`).
+
+    With `stem_channels` the projections are those of overlapping windows, `stem_stride` samples apart, convolutions
+    over time follow, and a patch's steps together make its token (Xiao et al., arXiv 2106.14881).
     """
 
     def __init__(self, config: MeritEcgConfig):
         super().__init__()
         self.tokenization = config.tokenization
-        num_leads, patch_length = len(config.lead_names), config.patch_length
-        inputs = num_leads * patch_length if self.tokenization == "time" else patch_length
-        self.projection = nn.Linear(inputs, config.hidden_size, bias=False)
-        self.lead_embedding = nn.Embedding(num_leads, config.hidden_size)
+        num_leads = len(config.lead_names)
+        inputs = num_leads if self.tokenization == "time" else 1
+        self.stride, self.window = config.patch_length, config.patch_length
+        width, layers = config.hidden_size, 0
+        if config.stem_channels:
+            self.stride, self.window = config.stem_stride, 3 * config.stem_stride
+            width, layers = config.stem_channels, config.stem_num_layers
+        self.projection = nn.Linear(inputs * self.window, width, bias=False)
+        self.lead_embedding = nn.Embedding(num_leads, width)
+        self.convolutions = nn.ModuleList(
+            [MeritConvolution(width, 5, config.hidden_act, config.layer_norm_eps) for _ in range(layers)]
+        )
+        steps = config.patch_length // self.stride
+        self.joining = nn.Linear(steps * width, config.hidden_size) if config.stem_channels else None
 
     def forward(self, patches: torch.Tensor, visible: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """
@@ -279,13 +315,29 @@ class MeritEcgEmbeddings(nn.Module):
         positions = torch.arange(num_patches, device=patches.device).expand(batch, -1)
         leads = self.lead_embedding(torch.arange(num_leads, device=patches.device))
         if self.tokenization == "lead_time":
-            tokens = self.projection(patches) + leads[:, None]
-            return tokens.flatten(1, 2), positions.repeat(1, num_leads), visible.flatten(1)
+            # Each lead by itself, as if it were a recording.
+            apart = (patches.flatten(0, 1), visible.flatten(0, 1), leads.repeat(batch, 1))
+            tokens = self.tokens(*(tensor[:, None] for tensor in apart))
+            return tokens.view(batch, -1, tokens.shape[-1]), positions.repeat(1, num_leads), visible.flatten(1)
+        return self.tokens(patches, visible, leads.expand(batch, -1, -1)), positions, visible.any(1)
+
+    def tokens(self, patches: torch.Tensor, visible: torch.Tensor, leads: torch.Tensor) -> torch.Tensor:
+        """One token of each time patch, `(batch, patches, hidden_size)`; `leads` has shape `(batch, leads, width)`."""
+        batch, num_leads, num_patches, _ = patches.shape
         per_patch = visible.transpose(1, 2).to(patches.dtype)
-        tokens = self.projection(patches.transpose(1, 2).flatten(2)) + per_patch @ leads
         # Keeps the variance of the sum the same however many leads are visible.
-        tokens = tokens * (num_leads / per_patch.sum(-1, keepdim=True).clamp(min=1)).sqrt()
-        return tokens, positions, visible.any(1)
+        scale = (num_leads / per_patch.sum(-1, keepdim=True).clamp(min=1)).sqrt()
+        if self.joining is None:
+            return (self.projection(patches.transpose(1, 2).flatten(2)) + per_patch @ leads) * scale
+        steps = patches.shape[-1] // self.stride
+        per_step, scale = per_patch.repeat_interleave(steps, 1), scale.repeat_interleave(steps, 1)
+        mask = per_step.any(-1, keepdim=True).to(patches.dtype)
+        windows = F.pad(patches.flatten(2), (self.stride, self.stride)).unfold(-1, self.window, self.stride)
+        states = self.projection(windows.transpose(1, 2).flatten(2)) + per_step @ leads
+        states = states * scale * mask
+        for convolution in self.convolutions:
+            states = convolution(states, mask)
+        return self.joining((states * mask).view(batch, num_patches, -1))
 
 
 def eager_attention_forward(
@@ -531,7 +583,7 @@ class MeritEcgModel(MeritPreTrainedModel):
 
         Returns:
             `last_hidden_state` of shape `(batch, tokens, hidden_size)`; `pooler_output` of shape
-            `(batch, hidden_size)`, the mean over tokens that saw a signal.
+            `(batch, config.pooled_size)`, the mean over tokens that saw a signal, or mean and maximum side by side.
 
         Raises:
             ValueError: for a wrong number of leads, or a duration outside the model's limits.
@@ -541,9 +593,10 @@ class MeritEcgModel(MeritPreTrainedModel):
         patches, recorded = self.patchify(ecg_values, lead_mask, sample_mask)
         tokens, positions, token_mask = self.embeddings(patches, recorded)
         last, of_pooled_layer = self.encoder(tokens, positions, token_mask, **kwargs)
-        return BaseModelOutputWithPooling(
-            last_hidden_state=last, pooler_output=masked_mean(of_pooled_layer, token_mask)
-        )
+        pooler_output = masked_mean(of_pooled_layer, token_mask)
+        if self.config.pooling == "mean_max":
+            pooler_output = torch.cat([pooler_output, masked_max(of_pooled_layer, token_mask)], dim=-1)
+        return BaseModelOutputWithPooling(last_hidden_state=last, pooler_output=pooler_output)
 
 
 class MeritModel(MeritPreTrainedModel):
@@ -583,7 +636,7 @@ class MeritModel(MeritPreTrainedModel):
         self.text_model = AutoModel.from_config(
             config.text_config, **({"add_pooling_layer": False} if has_pooler else {})
         )
-        self.ecg_projection = nn.Linear(config.ecg_config.hidden_size, config.projection_dim, bias=False)
+        self.ecg_projection = nn.Linear(config.ecg_config.pooled_size, config.projection_dim, bias=False)
         self.text_projection = nn.Linear(config.text_config.hidden_size, config.projection_dim, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
 
@@ -882,8 +935,8 @@ class MeritForEcgClassification(MeritPreTrainedModel):
         self.loss_type = "ForSequenceClassification"
         self.num_labels: int = config.num_labels  # type: ignore[assignment]
         self.ecg_model = MeritEcgModel._from_config(config.ecg_config)
-        self.norm = nn.LayerNorm(config.ecg_config.hidden_size, eps=config.ecg_config.layer_norm_eps)
-        self.classifier = nn.Linear(config.ecg_config.hidden_size, self.num_labels)
+        self.norm = nn.LayerNorm(config.ecg_config.pooled_size, eps=config.ecg_config.layer_norm_eps)
+        self.classifier = nn.Linear(config.ecg_config.pooled_size, self.num_labels)
         self.post_init()
 
     def freeze(self):

@@ -21,12 +21,14 @@ from merit.training.results import write_json
 
 FIGURE = re.compile(r"-?\d+(?:\.\d)? \(-?\d+(?:\.\d)? to -?\d+(?:\.\d)?\)")
 TRAINING = {
-    "data": {
-        "name": "ptbxl",
-        "splits": {"train": {"records": 17418}},
-        "published": {"title": "PTB-XL", "licence": "Creative Commons", "citation": "Wagner et al."},
-    },
-    "seed": 0,
+    "data": [
+        {
+            "name": "ptbxl",
+            "splits": {"train": {"records": 17418}},
+            "published": {"title": "PTB-XL", "licence": "Creative Commons", "citation": "Wagner et al."},
+        },
+        {"name": "own", "splits": {"train": {"records": 3}}, "published": None},
+    ],
 }
 
 
@@ -252,6 +254,7 @@ def test_the_training_data_stand_with_their_licence(folder):
     write_card(folder)
     assert "PTB-XL, train: 17418 records ([file](results/training.json))." in text(folder)
     assert "Licence of the recordings: Creative Commons. Please cite: Wagner et al." in text(folder)
+    assert "own, train: 3 records ([file](results/training.json))." in text(folder)
 
 
 def test_plots_are_shown(folder):

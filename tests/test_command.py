@@ -290,3 +290,9 @@ def test_pretrain_says_that_there_are_too_few_recordings_for_a_batch(here, tree,
 def test_a_command_is_required(here):
     with pytest.raises(SystemExit, match="2"):
         here()
+
+
+def test_the_card_of_a_pretrained_model_says_what_it_saw(run_folder):
+    card = (run_folder / "model" / "README.md").read_text()
+    assert "simulated, train: " in card
+    assert "([file](results/training.json))" in card

@@ -113,6 +113,10 @@ def test_every_field_is_documented(config_class):
         ({"lead_names": []}, "lead_names must name each lead once"),
         ({"lead_names": ["I", "II", "I"]}, "lead_names must name each lead once"),
         ({"lead_names": [1, 2]}, "lead_names"),
+        ({"pooling": "sum"}, "pooling must be one of"),
+        ({"stem_channels": -1}, "stem_channels and stem_num_layers must not be negative"),
+        ({"stem_stride": 0}, "stem_stride must be positive"),
+        ({"stem_channels": 8, "patch_length": 24}, r"stem_stride \(5\) must divide patch_length \(24\)"),
     ],
 )
 def test_an_ecg_configuration_that_cannot_be_is_refused(fields, message):

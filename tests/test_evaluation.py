@@ -10,6 +10,7 @@ import torch
 from datasets import ClassLabel, Dataset, DatasetDict, List, concatenate_datasets
 from transformers import AutoModel, AutoProcessor
 
+from merit import MeritConfig, MeritForEcgClassification
 from merit.command import main
 from merit.modeling_merit.weights import weights_sha256
 from merit.processing.feature_extraction_merit import recording_of_row
@@ -18,10 +19,11 @@ from merit.processing.recordings_merit import STANDARD_LEADS
 from merit.processing.zero_shot_merit import embed_labels
 from merit.training import embeddings
 from merit.training.data import open_source
-from merit.training.embeddings import MeritEncoder, batches, embed, fingerprint
+from merit.training.embeddings import MeritClassifier, MeritEncoder, batches, embed, fingerprint
 from merit.training.evaluation import (
     ALL_METHODS,
     evaluate,
+    evaluate_classifier,
     label_directions,
     protocol_of,
     result_file,
@@ -29,7 +31,7 @@ from merit.training.evaluation import (
     shift,
     task_names,
 )
-from merit.training.finetuning import fine_tuned_scores
+from merit.training.finetuning import fine_tune
 from merit.training.preparation import load_prepared, prepare
 from merit.training.records import label_names
 from merit.training.robustness import Change
@@ -283,11 +285,22 @@ def test_a_data_version_is_what_its_columns_hold(dataset):
 def test_fine_tuning_learns_and_leaves_the_model_as_it_was(encoder, dataset):
     before = weights_sha256(encoder.model.state_dict())
     protocol = protocol_of(dataset, "super", 5)
-    scores = fine_tuned_scores(encoder, dataset, "super", protocol, num_train_epochs=2, bf16=False, disable_tqdm=True)
+    settings = {"num_train_epochs": 2, "bf16": False, "disable_tqdm": True}
+    model, scores = fine_tune(encoder.model, encoder.processor, dataset, "super", protocol, **settings)
+    assert list(model.config.id2label.values()) == protocol.labels
     assert scores["test"].shape == (len(dataset["test"]), len(protocol.labels))
     assert scores["validation"].shape == (len(dataset["validation"]), len(protocol.labels))
     assert np.isfinite(scores["test"]).all()
     assert weights_sha256(encoder.model.state_dict()) == before
+    [result] = evaluate_classifier(MeritClassifier(model, encoder.processor), dataset, resamples=5)
+    assert (result["task"], result["method"], result["setting"]) == ("super", "fine-tuned", {})
+    assert result["metrics"]["auroc"]["value"] == pytest.approx(protocol.macro_auroc("test", scores["test"]), abs=0.01)
+
+
+def test_a_classifier_of_other_labels_is_refused(encoder, dataset):
+    model = MeritForEcgClassification(MeritConfig(**{**encoder.model.config.to_dict(), "num_labels": 2}))
+    with pytest.raises(ValueError, match="knows LABEL_0, LABEL_1, which are not the labels of"):
+        evaluate_classifier(MeritClassifier(model, encoder.processor), dataset)
 
 
 @pytest.mark.parametrize(
@@ -305,6 +318,29 @@ def test_what_there_is_not_is_named(encoder, dataset, arguments, message):
 def test_a_missing_split_is_named(encoder, dataset):
     with pytest.raises(ValueError, match="train"):
         evaluate(encoder, DatasetDict({"test": dataset["test"]}), ["super"], ["linear-probe"])
+
+
+def test_a_model_is_fine_tuned_and_measured_by_commands(model_folder, simulated, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "datasets")
+    classifier, output = tmp_path / "classifier", tmp_path / "results.json"
+
+    def run(*command):
+        monkeypatch.setattr("sys.argv", ["merit", *map(str, command)])
+        return main(), capsys.readouterr()
+
+    data = ("--data", simulated)
+    status, said = run("finetune", model_folder, *data, "--task", "supper", "--output", classifier)
+    assert status == 1
+    assert "has no task supper; it has all" in said.err
+    assert run("finetune", model_folder, *data, "--task", "super", "--output", classifier, "--epochs", "1")[0] == 0
+    status, said = run("evaluate", classifier, *data, "--output", output, "--only", "knn")
+    assert status == 1
+    assert "is a classifier: it is judged on its own labels" in said.err
+    assert run("evaluate", classifier, *data, "--output", output)[0] == 0
+    content = json.loads(output.read_text())
+    assert [(result["task"], result["method"]) for result in content["results"]] == [("super", "fine-tuned")]
+    assert run("export", classifier, tmp_path / "release", "--results", output)[0] == 0
+    assert "| fine-tuned |" in (tmp_path / "release" / "README.md").read_text()
 
 
 def test_the_command_writes_the_same_file_twice(model_folder, simulated, tmp_path, monkeypatch, capsys):

@@ -95,6 +95,17 @@ def test_training_changes_all_weights_and_logs_both_informations(uninterrupted, 
     assert same == []
 
 
+def test_a_run_leaves_a_record_of_data_recipe_and_log(uninterrupted, dataset, settings):
+    output = uninterrupted[2]
+    record = json.loads((output / "training.json").read_text())["training"]
+    [data] = record["data"]
+    assert data["name"] == "simulated"
+    records = {split: len(with_text(dataset[split])) for split in ("train", "validation")}
+    assert data["splits"] == {split: {"records": number} for split, number in records.items()}
+    assert record["recipe"] == load_recipe("demo", settings)
+    assert record["log"] == history(output)
+
+
 def test_the_same_seed_gives_the_same_weights(uninterrupted, dataset, settings, tmp_path):
     again, processor = pretrain(dataset, load_recipe("demo", settings), tmp_path)
     assert_same_weights(again, uninterrupted[0])

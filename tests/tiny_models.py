@@ -5,14 +5,17 @@ import torch
 from merit import MeritConfig, MeritEcgModel, MeritForEcgClassification, MeritForPreTraining, MeritModel
 
 MODELS = (MeritEcgModel, MeritModel, MeritForPreTraining, MeritForEcgClassification)
-TOKENIZATIONS = ("time", "lead_time")
+# How signals become tokens and tokens a feature: as patches that are averaged, or by a stem, with maxima too.
+TOKENIZATIONS = ("time", "lead_time", "time, stem", "lead_time, stem")
+STEM = {"stem_channels": 8, "stem_num_layers": 1, "pooling": "mean_max"}
 ECG = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
 TEXT = {**ECG, "vocab_size": 99, "max_position_embeddings": 16}
 
 
 def tiny_config(tokenization: str = "time", ecg: dict | None = None, **fields) -> MeritConfig:
+    tokenization, _, stem = tokenization.partition(", ")
     fields = {
-        "ecg_config": {**ECG, "tokenization": tokenization, **(ecg or {})},
+        "ecg_config": {**ECG, "tokenization": tokenization, **(STEM if stem else {}), **(ecg or {})},
         "text_config": TEXT,
         "projection_dim": 16,
         "decoder_hidden_size": 16,

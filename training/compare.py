@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .evaluation import FORMAT
 from .protocol import decode_replicates
+from .results import FORMAT
 
 METRICS = {"auroc": "macro AUROC", "f1": "macro F1", "recall_at_10": "recall at 10", "median_rank": "median rank"}
 

@@ -96,6 +96,32 @@ class MeritEncoder:
         return torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=fast_precision()["bf16"])
 
 
+class MeritClassifier:
+    """
+    A fine-tuned checkpoint as evaluation sees it: its features are the log-odds of its labels.
+
+    Args:
+        model: a `MeritForEcgClassification`.
+        processor: its `MeritProcessor`.
+        name: what tables call it.
+    """
+
+    fingerprint = None  # what it says is not kept
+
+    def __init__(self, model, processor, name: str = "MERIT"):
+        self.model, self.processor, self.name = model.eval(), processor, name
+        self.weights_sha256 = weights_sha256(model.state_dict())
+        self.parameters = model.num_parameters()
+        self.labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
+
+    @torch.inference_mode()
+    def embed(self, rows: Rows) -> np.ndarray:
+        """Scores `(rows, labels)`."""
+        batch = self.processor(ecg=rows, return_tensors="pt").to(self.model.device)
+        with torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=fast_precision()["bf16"]):
+            return self.model(**batch).logits.float().cpu().numpy()
+
+
 def embed(
     encoder: Encoder,
     dataset: Dataset,

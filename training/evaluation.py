@@ -19,16 +19,15 @@ from datasets import Dataset, DatasetDict
 from ..processing.prompts_merit import CPSC2018_LABELS, CSN_LABELS, find, opposites, prompts
 from . import metrics
 from .collator import SIGNAL_COLUMNS
-from .embeddings import Encoder, embed, fingerprint
-from .finetuning import fine_tuned_scores
+from .embeddings import Encoder, MeritClassifier, embed, fingerprint
+from .finetuning import fine_tune
 from .probes import FRACTIONS, LinearProbe, linear_probe, nearest_neighbours, published_probe
 from .protocol import Protocol
 from .records import label_names
-from .results import provenance
+from .results import FORMAT, provenance
 from .robustness import changes
 from .tasks import SHIFTS
 
-FORMAT = 1
 # Measured unless one asks for others; "fine-tuned" takes hours and has to be asked for.
 METHODS = ("zero-shot", "linear-probe", "knn", "retrieval", "robustness")
 ALL_METHODS = (*METHODS, "fine-tuned")
@@ -95,6 +94,28 @@ def evaluate(
     return results
 
 
+def evaluate_classifier(classifier: MeritClassifier, dataset: DatasetDict, resamples: int = 1000) -> list[Result]:
+    """
+    Judge a fine-tuned classifier on the test split, its thresholds chosen on "validation".
+
+    Returns:
+        one result, of the task whose labels the classifier knows.
+
+    Raises:
+        ValueError: there is none, or a missing split.
+    """
+    if missing := [split for split in ("validation", "test") if split not in dataset]:
+        raise ValueError(f"The data set has no split {', '.join(missing)}, which a classifier needs.")
+    tasks = [task for task in task_names(dataset) if label_names(dataset["test"], task) == classifier.labels]
+    if not tasks:
+        raise ValueError(
+            f"{classifier.name} knows {', '.join(classifier.labels)}, which are not the labels of "
+            f"{', '.join(task_names(dataset))}: evaluate it on the data set that it was fine-tuned on."
+        )
+    scores = {split: embed(classifier, dataset[split], name=split) for split in ("validation", "test")}
+    return [judged(protocol_of(dataset, tasks[0], resamples), scores, tasks[0], "fine-tuned", {})]
+
+
 def _results(
     encoder, dataset, tasks, methods, cache, published_protocol, shift_to, seed, resamples, probed
 ) -> Iterator[Result]:
@@ -137,7 +158,7 @@ def _results(
             yield judged(protocol, scores, task, "knn", {}) | {"chosen": {"neighbours": number}}
         if "fine-tuned" in methods and hasattr(encoder, "model"):
             for fraction in fractions(protocol):
-                scores = fine_tuned_scores(encoder, dataset, task, protocol, fraction, seed)
+                _, scores = fine_tune(encoder.model, encoder.processor, dataset, task, protocol, fraction, seed)
                 setting = {"train_fraction": fraction} if fraction < 1 else {}
                 yield judged(protocol, scores, task, "fine-tuned", setting)
     if speaks and "retrieval" in methods:

@@ -9,7 +9,8 @@ from datasets import DatasetDict
 from transformers import Trainer, TrainingArguments, set_seed
 
 from ..modeling_merit.configuration_merit import MeritConfig
-from ..modeling_merit.modeling_merit import MeritForEcgClassification
+from ..modeling_merit.modeling_merit import MeritForEcgClassification, MeritModel
+from ..processing.processing_merit import MeritProcessor
 from .collator import MeritCollator, ecg_rows
 from .pretraining import fast_attention, fast_precision
 from .probes import train_rows
@@ -20,33 +21,37 @@ SETTINGS = {"learning_rate": 3e-4, "weight_decay": 0.05, "warmup_steps": 0.1, "l
 EPOCHS = {0.01: 60, 0.1: 20, 1.0: 8}
 
 
-def fine_tuned_scores(
-    encoder: Any,
+def fine_tune(
+    pretrained: MeritModel,
+    processor: MeritProcessor,
     dataset: DatasetDict,
     task: str,
     protocol: Protocol,
     fraction: float = 1.0,
     seed: int = 0,
     **settings: Any,
-) -> dict[str, np.ndarray]:
+) -> tuple[MeritForEcgClassification, dict[str, np.ndarray]]:
     """
     Train all weights of the ECG encoder and a linear head on one task.
 
     Args:
-        encoder: a [`MeritEncoder`]; its model is not changed.
+        pretrained: whose ECG encoder is the start; it is not changed.
+        processor: its own.
+        dataset: with "train", "validation" and "test".
         task: with its column labels_TASK.
         protocol: of the task.
         fraction: of the training labels, drawn as for probes.
         settings: of `TrainingArguments`, over those above.
 
     Returns:
-        scores `(records, labels)` of "validation" and "test" after the epoch that was best on "validation".
+        the classifier after the epoch that was best on "validation", and its scores `(records, labels)` of
+        "validation" and "test".
     """
     set_seed(seed)
-    config = MeritConfig(**{**encoder.model.config.to_dict(), "id2label": dict(enumerate(protocol.labels))})
+    config = MeritConfig(**{**pretrained.config.to_dict(), "id2label": dict(enumerate(protocol.labels))})
     config.problem_type = "multi_label_classification"
     model = MeritForEcgClassification(config)
-    model.ecg_model.load_state_dict(encoder.model.ecg_model.state_dict())
+    model.ecg_model.load_state_dict(pretrained.ecg_model.state_dict())
     model.ecg_model.set_attn_implementation(fast_attention())
     column = f"labels_{task}"
     train = dataset["train"].select(train_rows(protocol, fraction))
@@ -76,13 +81,14 @@ def fine_tuned_scores(
             TrainingArguments(checkpoints, **arguments),
             train_dataset=ecg_rows(train, column),
             eval_dataset=ecg_rows(dataset["validation"], column),
-            data_collator=MeritCollator(encoder.processor, text_column=None, label_column=column),
+            data_collator=MeritCollator(processor, text_column=None, label_column=column),
             compute_metrics=macro_auroc,
         )
         trainer.train()
         trainer.compute_metrics = None  # what follows is judged elsewhere
         with torch.inference_mode():
-            return {
+            scores = {
                 split: trainer.predict(ecg_rows(dataset[split], column)).predictions  # type: ignore[arg-type]
                 for split in ("validation", "test")
             }
+    return model, scores

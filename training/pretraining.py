@@ -4,10 +4,10 @@ import inspect
 import json
 import re
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
 from types import NoneType, UnionType
@@ -28,9 +28,12 @@ from ..processing.processing_merit import MeritProcessor
 from .augmentation import Augmentation
 from .collator import SIGNAL_COLUMNS, MeritCollator, SeededOrder, SeededRows, ecg_rows
 from .information import account, evaluation_account, gradient_norms
+from .open_datasets import OPEN_DATASETS
+from .results import FORMAT, provenance, write_json
 from .tokenizer import train_tokenizer
 
 RECIPES = files("merit.training") / "recipes"
+TRAINING_RECORD = "training.json"
 # Fields of a recipe: those that are groups of settings, and values.
 RECIPE_GROUPS = ("model", "processor", "tokenizer", "augmentation", "training")
 RECIPE_FIELDS = {*RECIPE_GROUPS, "extends", "text", "crop_seconds", "gradient_norms"}
@@ -208,7 +211,7 @@ def combine(datasets: Sequence[DatasetDict]) -> DatasetDict:
     """
     if len(datasets) == 1:
         return datasets[0]
-    columns = [*SIGNAL_COLUMNS, "report", "report_en"]
+    columns = [*SIGNAL_COLUMNS, "source", "report", "report_en"]
     parts = defaultdict(list)
     for dataset in datasets:
         for split, rows in dataset.items():
@@ -480,7 +483,8 @@ def pretrain(
     dataset: DatasetDict, recipe: Mapping[str, Any], output_dir: str | Path, resume: bool = False
 ) -> tuple[MeritForPreTraining, MeritProcessor]:
     """
-    Pretrain on the split "train", evaluate on "validation"; checkpoints go to `output_dir`/checkpoints.
+    Pretrain on the split "train", evaluate on "validation"; checkpoints go to `output_dir`/checkpoints, what was done
+    to `output_dir`/training.json.
 
     Labels are not used: signals and cleaned reports only. Started by `torchrun` or `accelerate launch`, every process
     calls this and returns the same model.
@@ -533,7 +537,9 @@ def pretrain(
         raise ValueError(f"gradient_norms is a number of steps, or 0 for never, not {every!r}.")
     if every and arguments.fsdp:
         raise ValueError("gradient_norms needs whole gradients, which fsdp does not have: set it to 0.")
+    record = TrainingRecord(splits, recipe, Path(output_dir))
     if arguments.num_train_epochs <= 0 and arguments.max_steps <= 0:
+        record.write([])
         return model, processor
     trainer = MeritTrainer(
         model=model,
@@ -560,7 +566,39 @@ def pretrain(
             "with a lower training.dataloader_num_workers."
         ) from error
     trainer.save_state()
+    if arguments.should_save:
+        record.write(trainer.state.log_history)
     return whole_model(trainer, model), processor
+
+
+class TrainingRecord:
+    """
+    The file training.json of a run: the data it saw and their terms, recipe, command, commit, versions, and the log.
+
+    It goes along with the model into results/, where the card finds it.
+
+    Args:
+        splits: what was trained and evaluated on, with the column "source".
+        recipe: of the run.
+        folder: of the run.
+    """
+
+    def __init__(self, splits: Mapping[str, Dataset], recipe: Mapping[str, Any], folder: Path):
+        counts = {split: Counter(rows["source"]) for split, rows in splits.items()}
+        self.data = [
+            {
+                "name": source,
+                "published": asdict(OPEN_DATASETS[source]) if source in OPEN_DATASETS else None,
+                "splits": {split: {"records": count[source]} for split, count in counts.items() if count[source]},
+            }
+            for source in sorted(set().union(*counts.values()))
+        ]
+        self.recipe, self.path = recipe, folder / TRAINING_RECORD
+
+    def write(self, log: Sequence[Mapping[str, Any]]) -> None:
+        """Write the file, with the Trainer's log of the whole run."""
+        facts = {"data": self.data, "recipe": dict(self.recipe), **provenance(), "log": list(log)}
+        write_json(self.path, {"format": FORMAT, "training": facts})
 
 
 def make_shardable(model: MeritForPreTraining):

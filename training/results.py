@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+# Of files that `merit compare` and the cards read; raised when earlier ones would be misread.
+FORMAT = 1
 LIBRARIES = ("torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn", "wfdb")
 
 

@@ -1,0 +1,89 @@
+"""Variants of a recipe, compared on fold 9 of PTB-XL: what the choices of the recipes rest on.
+
+    python benchmarks/search_recipes.py --data PTBXL [--variants benchmarks/search.yaml] [--only NAME ...]
+
+The file of variants names settings over one recipe, each with as many epochs as take about the same time. Folds 1 to 7
+train, fold 8 chooses the penalty of the linear probe, fold 9 judges; fold 10 is not read. Each variant is written to a
+file of its own in benchmarks/results/search, and one whose file is there is not run again.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import yaml
+from datasets import DatasetDict
+
+from merit.training.data import load_data
+from merit.training.embeddings import MeritEncoder, embed
+from merit.training.evaluation import label_directions, protocol_of
+from merit.training.pretraining import load_recipe, pretrain
+from merit.training.probes import linear_probe
+from merit.training.results import provenance, write_json
+
+HERE = Path(__file__).parent
+TASKS = ("super", "sub", "form", "rhythm", "all")
+# Folds of each split of the search.
+SPLITS = {"train": range(1, 8), "validation": (8,), "test": (9,)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="prepared data set or PTB-XL's folder")
+    parser.add_argument("--variants", type=Path, default=HERE / "search.yaml")
+    parser.add_argument("--only", nargs="+", help="names of variants (default: all)")
+    parser.add_argument("--output", type=Path, default=HERE / "results" / "search", help="folder for the results")
+    args = parser.parse_args()
+    if args.data is None:
+        parser.error("name PTB-XL with --data or in PTBXL_ROOT")
+    search = yaml.safe_load(args.variants.read_text(encoding="utf-8"))
+    names = args.only or list(search["variants"])
+    if unknown := sorted(set(names) - set(search["variants"])):
+        parser.error(f"there is no variant {', '.join(unknown)} in {args.variants}")
+    dataset = folds_of_search(load_data(args.data))
+    for name in names:
+        path = args.output / f"{name}.json"
+        if path.is_file():
+            print(f"{name}: {path} is there")
+            continue
+        settings = [*search["always"], *search["variants"][name]]
+        content = run(dataset, search["recipe"], settings)
+        write_json(path, {**provenance(), "recipe": search["recipe"], "settings": settings, **content})
+        for how, figures in content["macro_auc"].items():
+            print(f"{name:>24} {how:>12}  " + "  ".join(f"{task} {value:.3f}" for task, value in figures.items()))
+
+
+def folds_of_search(dataset: DatasetDict) -> DatasetDict:
+    """The folds 1 to 9 as splits of the search."""
+    known = {"train": dataset["train"], "validation": dataset["train"], "test": dataset["validation"]}
+    return DatasetDict({s: known[s].select(np.flatnonzero(np.isin(known[s]["fold"], SPLITS[s]))) for s in SPLITS})
+
+
+def run(dataset: DatasetDict, recipe: str, settings: list[str]) -> dict:
+    """Pretrain a variant and judge it: macro AUC by method and task, and the seconds that training took."""
+    settings = [*settings, "training.save_strategy=no", "training.eval_strategy=no"]
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        model, processor = pretrain(dataset, load_recipe(recipe, settings), folder)
+    seconds = time.perf_counter() - started
+    return {"seconds": round(seconds, 1), "macro_auc": judge(MeritEncoder(model, processor), dataset)}
+
+
+def judge(encoder: MeritEncoder, dataset: DatasetDict) -> dict[str, dict[str, float]]:
+    """Macro AUC on the split "test" by method and task."""
+    features = {str(split): embed(encoder, rows, name=split) for split, rows in dataset.items()}
+    figures: dict[str, dict[str, float]] = {"zero-shot": {}, "linear-probe": {}}
+    for task in TASKS:
+        protocol = protocol_of(dataset, task, resamples=0)
+        said = label_directions(encoder, task, protocol.labels)
+        probe = linear_probe(features, protocol)
+        figures["zero-shot"][task] = protocol.macro_auroc("test", encoder.project(features["test"]) @ said.T)
+        figures["linear-probe"][task] = protocol.macro_auroc("test", probe(features["test"]))
+    return figures
+
+
+if __name__ == "__main__":
+    main()
