@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from huggingface_hub import ModelCard
+from loopback_hub import validates
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoProcessor
 
 from merit.hub_cards import card as cards
@@ -301,6 +302,7 @@ for path in sys.argv[1:]:
 """
 
 
+@validates
 def test_the_hub_takes_the_cards(folder, model_folder, classifier_folder, hub, fresh_python, tmp_path):
     paths = [each / "README.md" for each in (folder, model_folder, classifier_folder)]
     fresh_python(VALIDATE, *paths, **hub.environment(tmp_path))

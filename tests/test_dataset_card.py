@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from datasets import load_dataset
 from huggingface_hub import DatasetCard
-from loopback_hub import LoopbackHub
+from loopback_hub import LoopbackHub, validates
 
 from merit.hub_cards.dataset_card import write_dataset_card
 from merit.training.open_datasets import OPEN_DATASETS
@@ -88,8 +88,6 @@ def test_a_prepared_folder_is_uploaded_and_streamed_as_it_is(folder, fresh_envir
     code = """
 import json, sys
 from datasets import load_dataset
-from huggingface_hub import DatasetCard
-DatasetCard.load("org/ecgs").validate(repo_type="dataset")
 data = load_dataset("org/ecgs", streaming=True)
 def of(row):
     return [row["record_id"], sum(row["signal"]), row["labels_super"]]
@@ -103,3 +101,15 @@ print(json.dumps({name: list(map(of, rows)) for name, rows in data.items()}))
     for split, rows in load_prepared(folder).items():
         expected = [[row["record_id"], sum(row["signal"]), row["labels_super"]] for row in rows]
         assert streamed[split] == expected
+
+
+@validates
+def test_the_hub_takes_the_card(folder, hub, fresh_python, tmp_path):
+    path = write_dataset_card(folder)
+    code = """
+import sys
+from huggingface_hub import DatasetCard
+DatasetCard.load(sys.argv[1]).validate(repo_type="dataset")
+"""
+    fresh_python(code, path, **hub.environment(tmp_path))
+    assert [request.path for request in hub.requests] == ["/api/validate-yaml"]

@@ -4,12 +4,10 @@ import json
 import shutil
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from loopback_hub import TOKEN, LoopbackHub
-from packaging.version import Version
+from loopback_hub import TOKEN, LoopbackHub, validates
 from transformers import pipeline
 
 LABELS = ["normal ECG", "atrial fibrillation", "Osborn waves"]
@@ -214,10 +212,7 @@ good, bad = card({"type": "ptb-xl", "name": "PTB-XL"}), card({"type": "", "name"
 """
 
 
-@pytest.mark.skipif(
-    Version(version("huggingface_hub")) < Version("2"),
-    reason="before 2, validate() asks huggingface.co alone",
-)
+@validates
 def test_a_card_is_validated(stranger):
     code = """
 from huggingface_hub import ModelCard
