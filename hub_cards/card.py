@@ -171,6 +171,7 @@ def _card(folder: Path, repo_id: str) -> ModelCard:
         processor=processor,
         labels=list(config["id2label"].values()) if task == "ecg-classification" else [],
         parameters=f"{sum(tensor.numel() for tensor in weights.values()):,}",
+        stored=", ".join(_unique(str(tensor.dtype).removeprefix("torch.") for tensor in weights.values())),
         training=training,
         tables=list(_tables(own, measured)),
         compared=list(_compared(own, ", ".join(trained_on) or "not recorded")),

@@ -78,7 +78,9 @@ def export(
         model: a `MeritModel`, `MeritForPreTraining` or `MeritForEcgClassification`.
         processor: its `MeritProcessor`.
         directory: where to.
-        dtype: of the weights, such as "bfloat16"; the model's own by default. The model itself stays as it is.
+        dtype: that weights are stored in, such as "float16"; by default one that holds all of them exactly, half
+            precision if it does. The model stays as it is, and is loaded in the type that it has here: half precision
+            is slow to compute with on most CPUs.
         max_shard_size: largest size of a file of weights, in bytes or such as "2GB".
         example: path of a WFDB record that goes along, with the folder's answer to it; `merit publish` asks for one.
         results: result files, JSON, that go along in results/.
@@ -89,12 +91,11 @@ def export(
     directory = Path(directory)
     if directory.exists() and any(directory.iterdir()) and not (directory / "config.json").is_file():
         raise ValueError(f"{directory} is not empty and holds no model: name another folder.")
-    if dtype is not None:
-        model = _cast(model, dtype)
+    stored = _exact_dtype(model) if dtype is None else _named_dtype(dtype)
     unfinished = directory.with_name(f"{directory.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        _write_folder(unfinished, model, processor, max_shard_size, example, results)
+        _write_folder(unfinished, model, processor, stored, max_shard_size, example, results)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
@@ -115,24 +116,21 @@ def _write_folder(
     folder: Path,
     model: PreTrainedModel,
     processor: ProcessorMixin,
+    stored: torch.dtype,
     max_shard_size: int | str,
     example: str | Path | None,
     results: Iterable[str | Path],
 ) -> None:
-    model.save_pretrained(folder, max_shard_size=max_shard_size)
+    half: Any = model if stored == model.dtype else deepcopy(model).to(stored)  # type: ignore[arg-type]
+    half.save_pretrained(folder, max_shard_size=max_shard_size)
     processor.save_pretrained(folder)
     for package, names in CODE.items():
         for name in names:
             shutil.copyfile(Path(package.__path__[0]) / name, folder / name)
     pipelines = CLASSIFICATION if hasattr(model, "classifier") else ZERO_SHOT
-    stored = {"dtype": str(model.dtype).removeprefix("torch.")}
-    _add(
-        folder / "config.json",
-        auto_map=MODEL_CLASSES,
-        custom_pipelines=pipelines,
-        ecg_config=stored,
-        text_config=stored,
-    )
+    loaded = {"dtype": str(model.dtype).removeprefix("torch.")}
+    added = {"auto_map": MODEL_CLASSES, "custom_pipelines": pipelines, "ecg_config": loaded, "text_config": loaded}
+    _add(folder / "config.json", **loaded, **added)
     _remove(folder / "tokenizer_config.json", "is_local", "local_files_only")  # how it was loaded here
     (folder / "LICENSE").write_text(_licence(), encoding="utf-8")
     _copy_results(results, folder / "results")
@@ -156,13 +154,20 @@ def load(folder: str | Path) -> tuple[PreTrainedModel, ProcessorMixin]:
     raise ValueError(f"{folder} holds no model of MERIT: its config.json names {architectures} as architectures.")
 
 
-def _cast(model: PreTrainedModel, dtype: str) -> PreTrainedModel:
-    """A copy of the model in another floating-point type."""
-    kind = getattr(torch, dtype, None)
+def _named_dtype(name: str) -> torch.dtype:
+    kind = getattr(torch, name, None)
     if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
-        raise ValueError(f"{dtype!r} is no type of weights: name float32, bfloat16 or float16.")
-    copy: Any = deepcopy(model)
-    return copy.to(kind)
+        raise ValueError(f"{name!r} is no type of weights: name float32, bfloat16 or float16.")
+    return kind
+
+
+def _exact_dtype(model: PreTrainedModel) -> torch.dtype:
+    """Half precision where it holds all weights exactly, as those that were loaded from it; else the model's own."""
+    weights = [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
+    for kind in (torch.float16, torch.bfloat16):
+        if all(torch.equal(tensor, tensor.to(kind).to(tensor.dtype)) for tensor in weights):
+            return kind
+    return model.dtype
 
 
 def _licence() -> str:
@@ -209,7 +214,7 @@ def _add(path: Path, **fields) -> None:
     """Add fields to a JSON file, groups of them to groups that are there."""
     content = json.loads(path.read_text(encoding="utf-8"))
     for name, value in fields.items():
-        content[name] = content.get(name, {}) | value
+        content[name] = content.get(name, {}) | value if isinstance(value, dict) else value
     _write(path, content)
 
 

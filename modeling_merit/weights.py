@@ -7,9 +7,9 @@ import torch
 
 
 def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:
-    """Hash of names, shapes, types and values of weights such as a state dict."""
+    """Hash of names, shapes and values of weights such as a state dict: the same in any type that holds them."""
     digest = hashlib.sha256()
     for name, tensor in sorted(weights.items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().to(torch.float64).contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

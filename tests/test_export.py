@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from transformers import pipeline
 
@@ -113,13 +114,24 @@ def test_a_folder_of_another_model_is_not_loaded(tmp_path):
         load(tmp_path)
 
 
-def test_weights_are_stored_in_the_asked_type_and_the_model_stays_as_it_is(untrained, tmp_path):
-    folder = export(*untrained, tmp_path / "half", dtype="float16")
-    assert {str(value.dtype) for value in load_file(folder / "model.safetensors").values()} == {"torch.float16"}
+def stored_types(folder):
+    return {str(value.dtype) for value in load_file(folder / "model.safetensors").values()}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_weights_are_stored_in_the_asked_type_and_loaded_in_that_of_the_model(dtype, untrained, tmp_path):
+    folder = export(*untrained, tmp_path / "half", dtype=dtype)
+    assert stored_types(folder) == {f"torch.{dtype}"}
     config = json.loads((folder / "config.json").read_text())
-    assert {config["dtype"], config["ecg_config"]["dtype"], config["text_config"]["dtype"]} == {"float16"}
-    assert str(untrained[0].dtype) == "torch.float32"
-    assert str(load(folder)[0].dtype) == "torch.float16"
+    assert {config["dtype"], config["ecg_config"]["dtype"], config["text_config"]["dtype"]} == {"float32"}
+    assert f"stored as {dtype}." in (folder / "README.md").read_text()
+    loaded, processor = load(folder)
+    assert {value.dtype for value in (*loaded.parameters(), *untrained[0].parameters())} == {torch.float32}
+    # Half precision holds these weights, and no longer when they have been trained.
+    assert stored_types(export(loaded, processor, tmp_path / "again")) == {f"torch.{dtype}"}
+    with torch.no_grad():
+        loaded.ecg_projection.weight[0, 0] += 1e-7
+    assert stored_types(export(loaded, processor, tmp_path / "trained")) == {"torch.float32"}
 
 
 def test_the_stored_answer_is_that_of_the_folder(model_folder, classifier_folder, extras, tmp_path):

@@ -65,7 +65,8 @@ class MeritEncoder:
         self.parameters = model.num_parameters()
         processing = json.dumps(processor.feature_extractor.to_dict(), sort_keys=True, default=str)
         # What is computed in bfloat16 on one machine is not on another.
-        facts = f"{self.weights_sha256} {processing} {model.config.ecg_config.to_json_string()} {fast_precision()}"
+        precision = f"{model.dtype} {fast_precision()}"
+        facts = f"{self.weights_sha256} {processing} {model.config.ecg_config.to_json_string()} {precision}"
         self.fingerprint = hashlib.sha256(facts.encode()).hexdigest()
 
     @torch.inference_mode()
