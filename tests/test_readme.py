@@ -14,20 +14,17 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-TINY = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+TINY = ROOT / "hub_cards" / "merit-ptbxl-tiny"
 
 
 @pytest.fixture(scope="module")
-def demo_folder(tmp_path_factory):
-    """The folders that `make demo` leaves, their model untrained."""
-    from merit import export
-    from merit.training.pretraining import build
+def here(tmp_path_factory):
+    """A clone in which `make demo` was run, as far as its commands need it."""
     from merit.training.simulated_ptbxl import write_simulated_ptbxl
 
     folder = tmp_path_factory.mktemp("readme")
+    (folder / "hub_cards").symlink_to(ROOT / "hub_cards")
     write_simulated_ptbxl(folder / "demo" / "simulated", records=200, seed=0, progress=False)
-    recipe = {"model": {"ecg_config": TINY, "text_config": TINY, "projection_dim": 32}}
-    export(*build(recipe, ["sinus rhythm. normal ecg.", "vorhofflimmern"]), folder / "demo" / "model")
     (folder / "ptbxl").symlink_to("demo/simulated")
     return folder
 
@@ -39,13 +36,13 @@ def environment(fresh_environment):
 
 
 @pytest.fixture(scope="module")
-def shell(demo_folder, environment):
+def shell(here, environment):
     """Run commands as they stand, where the demo's folders are; what was printed."""
 
     def run(commands, **more):
         done = subprocess.run(
             ["bash", "-ec", commands],
-            cwd=demo_folder,
+            cwd=here,
             env={**environment, **more},
             capture_output=True,
             text=True,
@@ -58,12 +55,12 @@ def shell(demo_folder, environment):
 
 
 @pytest.fixture(scope="module")
-def prepared(shell, demo_folder):
+def prepared(shell, here):
     """The data set that the commands of the section on data leave."""
     download, prepare = block("merit download").splitlines()
     assert download.startswith("merit download")  # from PhysioNet: tests/test_download.py
     shell(prepare)
-    return demo_folder / "ptbxl-100hz"
+    return here / "ptbxl-100hz"
 
 
 def block(beginning):
@@ -94,29 +91,35 @@ def test_the_first_program_classifies_a_recording_in_three_lines():
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_the_programs_run_as_they_stand(number, demo_folder):
+def test_the_programs_run_as_they_stand(number, here):
     run = subprocess.run(
-        [sys.executable, "-c", PROGRAMS[number]], cwd=demo_folder, capture_output=True, text=True, check=False
+        [sys.executable, "-c", PROGRAMS[number]], cwd=here, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
     assert "score" in run.stdout or number == 1
 
 
-def test_the_fine_tuning_script_is_short_and_runs(demo_folder, tmp_path):
+def test_the_fine_tuning_script_is_short_and_runs(here, tmp_path):
     script = next(program for program in PROGRAMS if "Trainer(" in program)
     assert len(script.splitlines()) < 40
-    model, data = demo_folder / "demo" / "model", demo_folder / "demo" / "simulated"
+    model, data = TINY, here / "demo" / "simulated"
     printed = run_script("def macro_auc", model, data, tmp_path)
     assert "eval_macro_auc" in printed
     assert (tmp_path / "model" / "model.safetensors").is_file()
 
 
-def test_the_lora_script_trains_little_and_leaves_adapter_and_model(demo_folder, prepared, tmp_path):
+def test_a_model_is_fine_tuned_and_measured_as_shown(shell, here, prepared):
+    printed = shell(block("merit finetune"))
+    assert "super: " in printed
+    assert (here / "super" / "model.safetensors").is_file()
+
+
+def test_the_lora_script_trains_little_and_leaves_adapter_and_model(here, prepared, tmp_path):
     from peft import PeftModel
     from safetensors.torch import load_file
     from transformers import AutoModelForSequenceClassification
 
-    printed = run_script("get_peft_model", demo_folder / "demo" / "model", prepared, tmp_path)
+    printed = run_script("get_peft_model", TINY, prepared, tmp_path)
     trained, total = re.search(r"trainable params: ([\d,]+) \|\| all params: ([\d,]+)", printed).groups()
     assert int(trained.replace(",", "")) < 0.1 * int(total.replace(",", ""))
     assert "eval_loss" in printed
@@ -126,20 +129,20 @@ def test_the_lora_script_trains_little_and_leaves_adapter_and_model(demo_folder,
     assert all(weight.any() for weight in changes)
     merged = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model").eval()
     labels = merged.num_labels
-    base = AutoModelForSequenceClassification.from_pretrained(demo_folder / "demo" / "model", num_labels=labels)
+    base = AutoModelForSequenceClassification.from_pretrained(TINY, num_labels=labels)
     adapted = PeftModel.from_pretrained(base, tmp_path / "adapter").merge_and_unload().state_dict()
     for name, weight in merged.state_dict().items():
         assert (weight - adapted[name]).abs().max() < 1e-6, name
 
 
-def test_the_scikit_learn_script_prints_the_auc_of_a_probe(demo_folder, prepared):
-    printed = run_script("sklearn.linear_model", demo_folder / "demo" / "model", prepared)
+def test_the_scikit_learn_script_prints_the_auc_of_a_probe(here, prepared):
+    printed = run_script("sklearn.linear_model", TINY, prepared)
     assert 0 < float(re.search(r"macro AUC ([\d.]+)", printed)[1]) <= 1
 
 
-def test_the_onnx_script_writes_an_encoder_that_answers_as_torch_does(demo_folder, tmp_path):
-    printed = run_script("onnxruntime", demo_folder / "demo" / "model", tmp_path / "tower.onnx")
-    assert "features (7, 32)" in printed
+def test_the_onnx_script_writes_an_encoder_that_answers_as_torch_does(here, tmp_path):
+    printed = run_script("onnxruntime", TINY, tmp_path / "tower.onnx")
+    assert "features (7, 256)" in printed
     import onnxruntime
 
     session = onnxruntime.InferenceSession(tmp_path / "tower.onnx")
@@ -157,50 +160,50 @@ def test_every_merit_command_is_one_that_there_is():
         assert parser().parse_args(shlex.split(command)[1:]).run, command
 
 
-def test_the_command_line_classifies_and_draws(shell, demo_folder):
+def test_the_command_line_classifies_and_draws(shell, here):
     assert "left bundle branch block" in shell(block("merit classify"))
-    assert (demo_folder / "answer.png").is_file()
+    assert (here / "answer.png").is_file()
 
 
-def test_pretraining_goes_on_as_shown(shell, demo_folder):
+def test_pretraining_goes_on_as_shown(shell, here):
     from merit import MeritForPreTraining
 
     shell(block("merit simulate"))
-    assert MeritForPreTraining.from_pretrained(demo_folder / "run" / "model").config.projection_dim == 128
-    checkpoints = sorted(path.name for path in (demo_folder / "run" / "checkpoints").glob("checkpoint-*"))
+    assert MeritForPreTraining.from_pretrained(here / "run" / "model").config.projection_dim == 128
+    checkpoints = sorted(path.name for path in (here / "run" / "checkpoints").glob("checkpoint-*"))
     assert checkpoints == ["checkpoint-12", "checkpoint-16"]
 
 
-def test_a_folder_of_ones_own_is_prepared_by_the_table_shown(shell, demo_folder):
+def test_a_folder_of_ones_own_is_prepared_by_the_table_shown(shell, here):
     from merit import label_names, load_data
 
     [table] = re.findall(r"```csv\n(.*?)```", README, re.DOTALL)
-    source = demo_folder / "demo" / "simulated" / "records100" / "00000" / "00001_lr"
+    source = here / "demo" / "simulated" / "records100" / "00000" / "00001_lr"
     for row in table.splitlines()[1:]:
-        record = demo_folder / "recordings" / row.split(",")[0]
+        record = here / "recordings" / row.split(",")[0]
         record.parent.mkdir(parents=True, exist_ok=True)
         header = source.with_suffix(".hea").read_text().replace(source.name, record.name)
         record.with_suffix(".hea").write_text(header)
         shutil.copy(source.with_suffix(".dat"), record.with_suffix(".dat"))
-    (demo_folder / "recordings" / "records.csv").write_text(table)
+    (here / "recordings" / "records.csv").write_text(table)
     shell(block("merit prepare folder"))
-    own = load_data(demo_folder / "own")
+    own = load_data(here / "own")
     assert {name: len(rows) for name, rows in own.items()} == {"train": 2, "validation": 1, "test": 1}
     assert label_names(own["train"], "own") == ["AFIB", "CLBBB", "NORM"]
     assert own["train"][1]["labels_own"] == [1, 1, 0]
     assert own["test"]["report"] == ["atrial fibrillation"]
 
 
-def test_models_are_measured_compared_exported_and_published_as_shown(shell, demo_folder, prepared, tmp_path):
+def test_models_are_measured_compared_exported_and_published_as_shown(shell, here, prepared, tmp_path):
     from loopback_hub import LoopbackHub
 
     compared = shell(block("merit evaluate"))
     assert "| random initialisation |" in compared
-    assert list((demo_folder / "figures").iterdir())
+    assert list((here / "figures").iterdir())
     with LoopbackHub() as hub:
         published = shell(block("merit export"), **hub.environment(tmp_path))
         assert hub.writes() == []
     assert "+ README.md" in published
-    card = (demo_folder / "release" / "README.md").read_text(encoding="utf-8")
+    card = (here / "release" / "README.md").read_text(encoding="utf-8")
     assert 'model="org/merit"' in card
     assert "| random initialisation: linear probe |" in card

@@ -593,11 +593,13 @@ class TrainingRecord:
             }
             for source in sorted(set().union(*counts.values()))
         ]
+        # As they are when the run begins: it may outlast the commit.
+        self.provenance = provenance()
         self.recipe, self.path = recipe, folder / TRAINING_RECORD
 
     def write(self, log: Sequence[Mapping[str, Any]]) -> None:
         """Write the file, with the Trainer's log of the whole run."""
-        facts = {"data": self.data, "recipe": dict(self.recipe), **provenance(), "log": list(log)}
+        facts = {"data": self.data, "recipe": dict(self.recipe), **self.provenance, "log": list(log)}
         write_json(self.path, {"format": FORMAT, "training": facts})
 
 

@@ -1,0 +1,75 @@
+"""The checkpoints that ship: whole, small, true to their result files, and of the code that stands in the repository."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from transformers import AutoModel, AutoProcessor
+
+from merit.hub_cards.card import check_card
+from merit.hub_cards.export import export, load
+from merit.hub_cards.folder import example_record
+from merit.hub_cards.publish import check
+from merit.training.data import load_data
+from merit.training.embeddings import MeritEncoder
+from merit.training.evaluation import evaluate
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = sorted(path.parent for path in ROOT.glob("hub_cards/*/config.json"))
+MEGABYTE = 10**6
+
+every_checkpoint = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_there_are_a_small_and_a_tiny_one_within_their_sizes():
+    sizes = {folder.name: sum(map(len, contents(folder).values())) for folder in FOLDERS}
+    assert {"merit-ptbxl-small", "merit-ptbxl-tiny"} <= set(sizes)
+    assert sizes["merit-ptbxl-tiny"] < 8 * MEGABYTE
+    assert sum(sizes.values()) < 60 * MEGABYTE
+
+
+@every_checkpoint
+def test_a_checkpoint_is_what_its_export_would_be_now(folder, tmp_path):
+    """Code, configuration, processor, weights and card: after a change, `merit export DIR DIR` writes it anew."""
+    results = sorted(folder.glob("results/*.json"))
+    again = contents(export(*load(folder), tmp_path / "again", example=example_record(folder), results=results))
+    stored = contents(folder)
+    # Another processor may round the example's scores otherwise; they are compared below.
+    assert again.keys() == stored.keys()
+    assert [name for name in stored if again[name] != stored[name] and name != "example/answer.json"] == []
+
+
+@every_checkpoint
+def test_a_checkpoint_answers_without_the_package_and_its_card_is_true(folder):
+    check(folder)
+    check_card(folder)
+
+
+@every_checkpoint
+def test_a_checkpoint_was_trained_on_reports_alone_and_says_so(folder):
+    record = json.loads((folder / "results" / "training.json").read_text())["training"]
+    assert [data["name"] for data in record["data"]] == ["ptbxl"]
+    assert record["recipe"]["text"] in ("original", "english", "mixed")
+    assert "dirty" not in record["commit"]
+    assert len(record["log"]) > 100
+
+
+@pytest.mark.skipif("PTBXL_ROOT" not in os.environ, reason="PTBXL_ROOT names no PTB-XL")
+def test_the_figures_of_the_tiny_checkpoint_come_out_again():
+    folder = ROOT / "hub_cards" / "merit-ptbxl-tiny"
+    dataset = load_data(os.environ["PTBXL_ROOT"])
+    encoder = MeritEncoder(AutoModel.from_pretrained(folder), AutoProcessor.from_pretrained(folder))
+    splits = {split: dataset[split] for split in ("validation", "test")}
+    found = evaluate(encoder, type(dataset)(splits), ["super", "rhythm"], ["zero-shot"], resamples=10)
+    stored = json.loads((folder / "results" / "evaluation.json").read_text())
+    assert stored["model"]["weights_sha256"] == encoder.weights_sha256
+    stored = {(r["task"], r["method"], str(r["setting"])): r["metrics"]["auroc"]["value"] for r in stored["results"]}
+    for result in found:
+        expected = stored[result["task"], result["method"], str(result["setting"])]
+        # Another processor computes in another precision.
+        assert result["metrics"]["auroc"]["value"] == pytest.approx(expected, abs=0.003), result["setting"]
