@@ -3,10 +3,30 @@
 import json
 from pathlib import Path
 
-from merit.training.compare import table
+from merit.training.compare import cell, find_result, published_rows, table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+CHECKPOINTS = ("merit-ptbxl-small", "merit-ptbxl-tiny")
+TASKS = ("all", "diagnostic", "sub", "super", "form", "rhythm")
+# What is shown of a checkpoint, and the published systems beside it.
+SHOWN = {
+    "zero-shot": ("zero-shot", {}),
+    "zero-shot, English prompts": ("zero-shot", {"language": "en"}),
+    "zero-shot, German prompts": ("zero-shot", {"language": "de"}),
+    "linear probe, 1 % of the labels": ("linear-probe", {"train_fraction": 0.01}),
+    "linear probe, 10 % of the labels": ("linear-probe", {"train_fraction": 0.1}),
+    "linear probe": ("linear-probe", {}),
+    "fine-tuned": ("fine-tuned", {}),
+}
+BESIDE = {
+    "zero-shot": [("D-BETA", "zero-shot"), ("MERL", "zero-shot")],
+    "linear probe": [
+        ("D-BETA", "linear-probe"),
+        ("MERL", "linear-probe"),
+        ("xresnet1d101 (Strodthoff et al.)", "supervised"),
+    ],
+}
 BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
 
 
@@ -23,9 +43,78 @@ def with_results(readme: str) -> str:
 
 
 def sections() -> str:
-    parts = [auc_section("demo-ptbxl.json"), auc_section("demo-simulated.json"), scores()]
+    parts = [
+        *map(checkpoint, CHECKPOINTS),
+        search(),
+        auc_section("demo-ptbxl.json"),
+        auc_section("demo-simulated.json"),
+        scores(),
+    ]
     parts += [preparation(), processing(), pipeline()]
     return "\n".join(parts)
+
+
+def checkpoint(name: str) -> str:
+    """A checkpoint that ships: macro AUROC and F1 on fold 10, beside the same model before training and others."""
+    folder = ROOT / "hub_cards" / name / "results"
+    own = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    training = next(file["training"] for file in own if "training" in file)
+    measured = {file["model"]["name"]: file for file in own if "results" in file}
+    seconds = next(entry["train_runtime"] for entry in training["log"] if "train_runtime" in entry)
+    trained = [file for model, file in measured.items() if model != "random initialisation"]
+    published = {(row["model"], row["method"], row["train_fraction"], row["task"]): row for row in published_rows()}
+    text = (
+        f"**{name}**: {trained[0]['model']['parameters'] / 1e6:.1f} M parameters, pretrained in {seconds / 60:.0f} "
+        f"minutes on {training['machine']['cores']} cores by the recipe of its name "
+        f"([files](hub_cards/{name}/results)). Fold 10 of PTB-XL, macro AUROC in percent with 95 % intervals."
+    )
+    rows = []
+    for title, (method, setting) in SHOWN.items():
+        cells = of_tasks(trained, method, setting, "auroc")
+        if set(cells) == {"-"}:
+            continue
+        rows.append([f"**{title}**", *cells])
+        if method in ("zero-shot", "linear-probe") and not setting:
+            rows.append([f"{title}, F1", *of_tasks(trained, method, setting, "f1")])
+            before = of_tasks([measured["random initialisation"]], method, setting, "auroc")
+            rows.append([f"{title}, before training", *before])
+        for model, how in BESIDE.get(title, ()):
+            found = [published.get((model, how, 1.0, task)) for task in TASKS]
+            rows.append(
+                [
+                    f"{model}, {how.replace('-', ' ')}, as published",
+                    *(f"{100 * row['auroc']:.1f}" if row else "-" for row in found),
+                ]
+            )
+    return text + "\n\n" + table(["", *TASKS], rows)
+
+
+def of_tasks(files: list[dict], method: str, setting: dict, metric: str) -> list[str]:
+    """The figure of each task, from whichever file has it."""
+    cells = []
+    for task in TASKS:
+        results = [result for file in files if (result := find_result(file, task, method, setting))]
+        cells.append(cell(results[0]["metrics"].get(metric), metric) if results else "-")
+    return cells
+
+
+def search() -> str:
+    """Variants of a recipe on fold 9."""
+    rows = []
+    for path in sorted((RESULTS / "search").glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        figures = content["macro_auc"]
+        shown = [
+            f"{figures[how][task]:.3f}" for how in ("zero-shot", "linear-probe") for task in ("super", "all", "rhythm")
+        ]
+        rows.append([path.stem, f"{content['seconds']:.0f} s", *shown])
+    header = [
+        "",
+        "training",
+        *(f"{how} {task}" for how in ("zero-shot", "probe") for task in ("super", "all", "rhythm")),
+    ]
+    text = "**What the recipes rest on**: macro AUC on fold 9 after some minutes of pretraining, variants of "
+    return text + "[benchmarks/search.yaml](benchmarks/search.yaml).\n\n" + table(header, rows)
 
 
 def preparation() -> str:

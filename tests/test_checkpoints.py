@@ -1,4 +1,4 @@
-"""The checkpoints that ship: whole, small, true to their result files, and of the code that stands in the repository."""
+"""The checkpoints that ship: whole, small, true to their result files, and of the code in the repository."""
 
 import json
 import os

@@ -90,7 +90,7 @@ def comparison(read: Sequence[File], published: bool = True) -> str:
             if not any(shown):
                 continue
             rows = [
-                [file["model"]["name"], *(_cell(figures.get(task), metric) for task in tasks)]
+                [file["model"]["name"], *(cell(figures.get(task), metric) for task in tasks)]
                 for file, figures in zip(read, shown)
                 if figures
             ]
@@ -178,7 +178,8 @@ def _plain(value: Any) -> str:
     )
 
 
-def _cell(figure: dict | None, metric: str) -> str:
+def cell(figure: dict | None, metric: str) -> str:
+    """A figure of a result with its interval, in percent but for ranks; "-" where there is none."""
     if figure is None or figure["value"] is None:
         return "-"
     scale, digits = (1, 0) if metric == "median_rank" else (100, 1)
