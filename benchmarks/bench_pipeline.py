@@ -3,7 +3,8 @@
     python benchmarks/bench_pipeline.py --model FOLDER [--data PTBXL] [--output results.json]
 
 Two ways in turn, several times over: paths through the pipeline one by one, and in batches. The floor of a batch is
-the ECG encoder alone on tensors that are ready. Imports are timed in fresh processes, in turn. Figures are medians.
+the ECG encoder alone on tensors that are ready. Imports, and all that leads to a first answer, are timed in fresh
+processes, in turn. Figures are medians.
 """
 
 import argparse
@@ -21,6 +22,15 @@ from merit.training.results import provenance, write_json
 
 LABELS = ["normal ECG", "myocardial infarction", "left bundle branch block", "atrial fibrillation", "LVH"]
 IMPORTS = ("merit", "transformers", "torch")
+# A process that classifies one recording and says what memory it took at most, in kB.
+COLD = """
+import resource, sys
+import merit
+from transformers import pipeline
+classify = pipeline("zero-shot-ecg-classification", model=sys.argv[1])
+classify(sys.argv[2], candidate_labels=sys.argv[3:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
 
 
 def main() -> None:
@@ -59,6 +69,7 @@ def main() -> None:
     rounds = {"one_by_one": one_by_one, "batches": batches, "encoder": encoder}
     seconds = {name: [] for name in rounds}
     imports = {name: [] for name in IMPORTS}
+    cold, peak = [], 0.0
     for repeat in range(args.repeats + 1):
         for name, run in rounds.items():
             start = time.perf_counter()
@@ -70,6 +81,12 @@ def main() -> None:
             subprocess.run([sys.executable, "-c", f"import {name}"], check=True)
             if repeat:
                 imports[name].append(time.perf_counter() - start)
+        start = time.perf_counter()
+        command = [sys.executable, "-c", COLD, args.model, paths[0], *LABELS]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        if repeat:
+            cold.append(time.perf_counter() - start)
+            peak = max(peak, int(done.stdout) / 1024)
 
     median = {name: statistics.median(values) for name, values in seconds.items()}
     results = {
@@ -77,6 +94,8 @@ def main() -> None:
         "records_per_second_in_batches": len(paths) / median["batches"],
         "records_per_second_encoder_alone": len(paths) / median["encoder"],
         "seconds_to_load_and_first_answer": first_answer,
+        "seconds_from_nothing_to_first_answer": statistics.median(cold),
+        "peak_megabytes": peak,
         "import_seconds": {name: statistics.median(values) for name, values in imports.items()},
         "batch_size": args.batch_size,
         "parameters": classifier.model.num_parameters(),

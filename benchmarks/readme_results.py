@@ -196,6 +196,8 @@ def pipeline() -> str:
         [f"batches of {results['batch_size']}", f"{results['records_per_second_in_batches']:.0f} records/s"],
         ["the ECG encoder alone", f"{results['records_per_second_encoder_alone']:.0f} records/s"],
         ["load the folder and first answer", f"{results['seconds_to_load_and_first_answer']:.1f} s"],
+        ["the same by a fresh process", f"{results['seconds_from_nothing_to_first_answer']:.1f} s"],
+        ["its peak memory", f"{results['peak_megabytes']:.0f} MB"],
         ["`import merit`, `import transformers`", f"{imports['merit']:.2f} s, {imports['transformers']:.2f} s"],
     ]
     text = f"**The zero-shot pipeline**, {results['parameters'] / 1e6:.1f} M parameters "
