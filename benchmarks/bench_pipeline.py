@@ -24,12 +24,12 @@ LABELS = ["normal ECG", "myocardial infarction", "left bundle branch block", "at
 IMPORTS = ("merit", "transformers", "torch")
 # A process that classifies one recording and says what memory it took at most, in kB.
 COLD = """
-import resource, sys
+import sys
 import merit
 from transformers import pipeline
 classify = pipeline("zero-shot-ecg-classification", model=sys.argv[1])
 classify(sys.argv[2], candidate_labels=sys.argv[3:])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
 """
 
 
