@@ -1,23 +1,26 @@
 """Fine-tuning in full with the Trainer, the epoch chosen on "validation"."""
 
 import tempfile
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from datasets import DatasetDict
-from transformers import Trainer, TrainingArguments, set_seed
+from transformers import TrainingArguments, set_seed
 
 from ..modeling_merit.configuration_merit import MeritConfig
 from ..modeling_merit.modeling_merit import MeritForEcgClassification, MeritModel
 from ..processing.processing_merit import MeritProcessor
 from .collator import MeritCollator, ecg_rows
-from .pretraining import fast_attention, fast_precision
+from .pretraining import EcgTrainer, fast_attention, fast_precision
 from .probes import train_rows
 from .protocol import Protocol
 
 # Customary values, not tuned; with few labels an epoch is short, so there are more of them.
 SETTINGS = {"learning_rate": 3e-4, "weight_decay": 0.05, "warmup_steps": 0.1, "lr_scheduler_type": "cosine"}
+# Random stretches train, whole recordings are judged.
+CROP_SECONDS = 5.0
 EPOCHS = {0.01: 60, 0.1: 20, 1.0: 8}
 
 
@@ -59,6 +62,8 @@ def fine_tune(
     def macro_auroc(prediction) -> dict[str, float]:
         return {"auroc": protocol.macro_auroc("validation", prediction.predictions)}
 
+    whole = MeritCollator(processor, text_column=None, label_column=column)
+    crop = min(CROP_SECONDS, processor.feature_extractor.duration)
     with tempfile.TemporaryDirectory() as checkpoints:
         arguments = {
             **SETTINGS,
@@ -76,12 +81,13 @@ def fine_tune(
             **fast_precision(),
             **settings,
         }
-        trainer = Trainer(
+        trainer = EcgTrainer(
             model,
             TrainingArguments(checkpoints, **arguments),
             train_dataset=ecg_rows(train, column),
             eval_dataset=ecg_rows(dataset["validation"], column),
-            data_collator=MeritCollator(processor, text_column=None, label_column=column),
+            data_collator=replace(whole, crop_seconds=crop),
+            eval_collator=whole,
             compute_metrics=macro_auroc,
         )
         trainer.train()

@@ -231,19 +231,38 @@ def first_process() -> bool:
     return PartialState(cpu=not torch.cuda.is_available()).is_main_process
 
 
-class MeritTrainer(Trainer):
+class EcgTrainer(Trainer):
     """
-    The Trainer, with the account of information in its logs, all of the validation split in its evaluation, and a clear
-    end where it cannot go on.
+    The Trainer, with a collator of its own for what is evaluated: all of it, and nothing disturbed.
 
     Args:
-        eval_collator: of validation batches, which nothing disturbs.
+        eval_collator: of the batches of evaluation and prediction.
+    """
+
+    def __init__(self, *args, eval_collator: MeritCollator, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.eval_collator = eval_collator
+
+    def get_eval_dataloader(self, eval_dataset=None):
+        with _set(self.args, dataloader_drop_last=False), _set(self, data_collator=self.eval_collator):
+            return super().get_eval_dataloader(eval_dataset)
+
+    def get_test_dataloader(self, test_dataset):
+        with _set(self.args, dataloader_drop_last=False), _set(self, data_collator=self.eval_collator):
+            return super().get_test_dataloader(test_dataset)
+
+
+class MeritTrainer(EcgTrainer):
+    """
+    The Trainer, with the account of information in its logs, and a clear end where it cannot go on.
+
+    Args:
         gradient_norms_every: steps after which the norms of both terms' gradients are logged; 0 for never.
     """
 
-    def __init__(self, *args, eval_collator: MeritCollator, gradient_norms_every: int = 0, **kwargs):
+    def __init__(self, *args, gradient_norms_every: int = 0, **kwargs):
         super().__init__(*args, compute_metrics=self._account_of_split, **kwargs)
-        self.eval_collator, self.gradient_norms_every = eval_collator, gradient_norms_every
+        self.gradient_norms_every = gradient_norms_every
         self.add_callback(_Steps(self))
         self._informations = defaultdict(list)
         self._last_batch: dict[str, torch.Tensor] = {}
@@ -254,10 +273,6 @@ class MeritTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset=None):
         return SeededOrder(self.train_dataset)  # type: ignore[arg-type]
-
-    def get_eval_dataloader(self, eval_dataset=None):
-        with _set(self.args, dataloader_drop_last=False), _set(self, data_collator=self.eval_collator):
-            return super().get_eval_dataloader(eval_dataset)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         inputs = dict(inputs)
