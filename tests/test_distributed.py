@@ -92,7 +92,13 @@ def test_the_command_runs_in_two_processes_and_writes_one_model(tiny_settings, s
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Model in") == 1
     assert MeritForPreTraining.from_pretrained(tmp_path / "model").logit_scale.isfinite()
-    assert {path.name for path in tmp_path.iterdir()} == {"home", "checkpoints", "model", "recipe.yaml"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "home",
+        "checkpoints",
+        "model",
+        "recipe.yaml",
+        "training.json",
+    }
 
 
 # FSDP. accelerate shards models on GPUs only, so that what it does there is done here by hand.

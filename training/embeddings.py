@@ -107,7 +107,7 @@ class MeritClassifier:
         name: what tables call it.
     """
 
-    fingerprint = None  # what it says is not kept
+    fingerprint: str | None = None  # what it says is not kept
 
     def __init__(self, model, processor, name: str = "MERIT"):
         self.model, self.processor, self.name = model.eval(), processor, name

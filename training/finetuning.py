@@ -93,7 +93,7 @@ def fine_tune(
         trainer.train()
         trainer.compute_metrics = None  # what follows is judged elsewhere
         with torch.inference_mode():
-            scores = {
+            scores: dict[str, Any] = {
                 split: trainer.predict(ecg_rows(dataset[split], column)).predictions  # type: ignore[arg-type]
                 for split in ("validation", "test")
             }

@@ -554,7 +554,8 @@ def pretrain(
         raise ValueError("gradient_norms needs whole gradients, which fsdp does not have: set it to 0.")
     record = TrainingRecord(splits, recipe, Path(output_dir))
     if arguments.num_train_epochs <= 0 and arguments.max_steps <= 0:
-        record.write([])
+        if arguments.should_save:
+            record.write([])
         return model, processor
     trainer = MeritTrainer(
         model=model,
