@@ -45,6 +45,7 @@ def with_results(readme: str) -> str:
 def sections() -> str:
     parts = [
         *map(checkpoint, CHECKPOINTS),
+        demo(),
         search(),
         auc_section("demo-ptbxl.json"),
         auc_section("demo-simulated.json"),
@@ -96,6 +97,20 @@ def of_tasks(files: list[dict], method: str, setting: dict, metric: str) -> list
         results = [result for file in files if (result := find_result(file, task, method, setting))]
         cells.append(cell(results[0]["metrics"].get(metric), metric) if results else "-")
     return cells
+
+
+def demo() -> str:
+    """What real training says of simulated disease."""
+    content = load("demo.json")
+    columns = content["auc"]
+    labels = list(next(iter(columns.values())))
+    rows = [[label, *(f"{figures[label]:.3f}" for figures in columns.values())] for label in labels]
+    text = (
+        f"**Simulated disease**, which no training recording showed: AUC of {content['model']} on patients of the "
+        f"simulator, `{content['command']}`, {content['seconds']} s in all on {content['machine']['cores']} cores "
+        "([file](benchmarks/results/demo.json)).\n\n"
+    )
+    return text + table(["", *(how.replace("_", " ") for how in columns)], rows)
 
 
 def search() -> str:

@@ -23,7 +23,7 @@ from .training.simulated_ptbxl import write_simulated_ptbxl
 SHIPPED = Path(hub_cards.__path__[0]) / "merit-ptbxl-tiny"
 # Simulated recordings: to try a trained model on, and to train one.
 TRIED_RECORDS, TRAINING_RECORDS = 2500, 7500
-TASK, FINE_TUNING_EPOCHS = "super", 4
+TASK, FINE_TUNING_EPOCHS = "super", 12
 LABELS = ("normal ECG", "myocardial infarction", "ST-T changes", "conduction disturbance", "hypertrophy")
 SIMULATED_TASKS = ("all", "super")
 PTBXL_TASKS = ("super", "all")
