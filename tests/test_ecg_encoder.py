@@ -104,6 +104,16 @@ def test_no_mask_means_all_was_recorded(model):
     torch.testing.assert_close(everything, embed(model, signal), **CLOSE)
 
 
+def test_tokens_are_of_one_size_however_many_leads_there_are(model):
+    patches, everything = model.patchify(tiny_signal(8))
+    few = everything & mask_of([1, 6, 9])[..., None]
+    with torch.no_grad():
+        size, expected = (
+            tokens[mask].std() for tokens, _, mask in (model.embeddings(patches, cells) for cells in (few, everything))
+        )
+    assert 0.7 < size / expected < 1.4
+
+
 def test_the_order_of_leads_is_a_matter_of_names(model, tokenization):
     order = torch.randperm(12, generator=torch.Generator().manual_seed(5))
     config = type(model.config).from_dict(model.config.to_dict())
