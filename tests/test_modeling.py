@@ -589,9 +589,10 @@ def test_parameters_are_counted():
     assert text.get_input_embeddings().weight.numel() == TEXT["vocab_size"] * TEXT["hidden_size"]
 
 
+@pytest.mark.parametrize("tokenization", ["time", "time, stem"])
 @pytest.mark.parametrize("model_class", MODELS[:3])
-def test_a_model_compiles_into_one_graph(model_class):
-    model = tiny_model(model_class)
+def test_a_model_compiles_into_one_graph(model_class, tokenization):
+    model = tiny_model(model_class, tokenization)
     torch.compiler.reset()
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     inputs = tiny_inputs(model_class)
