@@ -56,7 +56,7 @@ class WithMaskTokens(MeritForPreTraining):
         visible = random_visibility(recorded, self.config.time_mask_ratio, self.config.lead_mask_ratio, noise)
         tokens, positions, seen = self.ecg_model.embeddings(patches, visible)
         exists = recorded.flatten(1) if seen.shape[1] == recorded[0].numel() else recorded.any(1)
-        tokens = torch.where(seen[..., None], tokens, self.ecg_model.embeddings.lead_embedding.weight[0])
+        tokens = torch.where(seen[..., None], tokens, torch.zeros_like(tokens))
         encoded, _ = self.ecg_model.encoder(tokens, positions, exists)
         everything = torch.arange(tokens.shape[1], device=tokens.device).expand(len(tokens), -1)
         x_hat = self.decoder(encoded, exists, everything, recorded)
