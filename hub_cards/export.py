@@ -121,8 +121,8 @@ def _write_folder(
     example: str | Path | None,
     results: Iterable[str | Path],
 ) -> None:
-    half: Any = model if stored == model.dtype else deepcopy(model).to(stored)  # type: ignore[arg-type]
-    half.save_pretrained(folder, max_shard_size=max_shard_size)
+    written: Any = model if stored == model.dtype else deepcopy(model).to(stored)  # type: ignore[arg-type]
+    written.save_pretrained(folder, max_shard_size=max_shard_size)
     processor.save_pretrained(folder)
     for package, names in CODE.items():
         for name in names:

@@ -226,6 +226,11 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     started = time.monotonic()
     name, dataset = arguments.name or Path(arguments.model).name, load_data(arguments.data)
     processor = AutoProcessor.from_pretrained(arguments.model)
+
+    def write(measured: Any, results: Sequence[dict]) -> None:
+        content = result_file(measured, dataset, Path(arguments.data).name, arguments.seed, results)
+        write_json(arguments.output, content)
+
     if "MeritForEcgClassification" in (AutoConfig.from_pretrained(arguments.model).architectures or ()):
         if arguments.tasks or arguments.only or arguments.random_initialisation or arguments.published_protocol:
             raise ValueError(f"{arguments.model} is a classifier: it is judged on its own labels, without options.")
@@ -233,9 +238,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
             AutoModelForSequenceClassification.from_pretrained(arguments.model), processor, name
         )
         results = evaluate_classifier(classifier, dataset)
-        write_json(
-            arguments.output, result_file(classifier, dataset, Path(arguments.data).name, arguments.seed, results)
-        )
+        write(classifier, results)
         print(f"{results[0]['task']}: {results[0]['metrics']['auroc']}, in {arguments.output}")
         return
     model = AutoModel.from_pretrained(arguments.model)
@@ -265,7 +268,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
         arguments.seed,
         log=log,
     )
-    write_json(arguments.output, result_file(encoder, dataset, Path(arguments.data).name, arguments.seed, results))
+    write(encoder, results)
     print(f"{len(results)} results in {arguments.output}")
 
 

@@ -49,7 +49,22 @@ class Encoder(Protocol):
         ...
 
 
-class MeritEncoder:
+class _Checkpoint:
+    """What result files say of a model and its processor, and how it computes."""
+
+    def __init__(self, model, processor, name: str = "MERIT"):
+        self.model, self.processor, self.name = model.eval(), processor, name
+        self.weights_sha256 = weights_sha256(model.state_dict())
+        self.parameters = model.num_parameters()
+
+    def _output(self, module, rows: Rows):
+        """What a module of the model makes of rows of a data set, in the hardware's fast precision."""
+        batch = self.processor(ecg=rows, return_tensors="pt").to(self.model.device)
+        with torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=fast_precision()["bf16"]):
+            return module(**batch)
+
+
+class MeritEncoder(_Checkpoint):
     """
     A MERIT checkpoint as evaluation sees it.
 
@@ -60,9 +75,7 @@ class MeritEncoder:
     """
 
     def __init__(self, model, processor, name: str = "MERIT"):
-        self.model, self.processor, self.name = model.eval(), processor, name
-        self.weights_sha256 = weights_sha256(model.state_dict())
-        self.parameters = model.num_parameters()
+        super().__init__(model, processor, name)
         processing = json.dumps(processor.feature_extractor.to_dict(), sort_keys=True, default=str)
         # What is computed in bfloat16 on one machine is not on another.
         precision = f"{model.dtype} {fast_precision()}"
@@ -72,9 +85,7 @@ class MeritEncoder:
     @torch.inference_mode()
     def embed(self, rows: Rows) -> np.ndarray:
         """The encoder's pooled output, `(rows, hidden_size)`."""
-        batch = self.processor(ecg=rows, return_tensors="pt").to(self.model.device)
-        with self._precision():
-            return self.model.ecg_model(**batch).pooler_output.float().cpu().numpy()
+        return self._output(self.model.ecg_model, rows).pooler_output.float().cpu().numpy()
 
     @torch.inference_mode()
     def project(self, features: np.ndarray) -> np.ndarray:
@@ -93,11 +104,8 @@ class MeritEncoder:
             embeds[part] = F.normalize(features.float(), dim=-1).cpu().numpy()
         return embeds
 
-    def _precision(self):
-        return torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=fast_precision()["bf16"])
 
-
-class MeritClassifier:
+class MeritClassifier(_Checkpoint):
     """
     A fine-tuned checkpoint as evaluation sees it: its features are the log-odds of its labels.
 
@@ -110,17 +118,13 @@ class MeritClassifier:
     fingerprint: str | None = None  # what it says is not kept
 
     def __init__(self, model, processor, name: str = "MERIT"):
-        self.model, self.processor, self.name = model.eval(), processor, name
-        self.weights_sha256 = weights_sha256(model.state_dict())
-        self.parameters = model.num_parameters()
+        super().__init__(model, processor, name)
         self.labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
 
     @torch.inference_mode()
     def embed(self, rows: Rows) -> np.ndarray:
         """Scores `(rows, labels)`."""
-        batch = self.processor(ecg=rows, return_tensors="pt").to(self.model.device)
-        with torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=fast_precision()["bf16"]):
-            return self.model(**batch).logits.float().cpu().numpy()
+        return self._output(self.model, rows).logits.float().cpu().numpy()
 
 
 def embed(
