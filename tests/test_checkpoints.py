@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+import transformers
 from transformers import AutoModel, AutoProcessor
 
 from merit.hub_cards.card import check_card
@@ -37,6 +38,9 @@ def test_there_are_a_small_and_a_tiny_one_within_their_sizes():
 @every_checkpoint
 def test_a_checkpoint_is_what_its_export_would_be_now(folder, tmp_path):
     """Code, configuration, processor, weights and card: after a change, `merit export DIR DIR` writes it anew."""
+    writer = json.loads((folder / "config.json").read_text())["transformers_version"]
+    if writer != transformers.__version__:
+        pytest.skip(f"transformers {writer} wrote it, and other versions write other defaults into config.json")
     results = sorted(folder.glob("results/*.json"))
     again = contents(export(*load(folder), tmp_path / "again", example=example_record(folder), results=results))
     stored = contents(folder)
