@@ -1,11 +1,11 @@
 """MERIT against its ablations, each trained for the same time: what the two terms of its objective are worth.
 
-    python benchmarks/ablations.py --data PTBXL [--minutes 10] [--seeds 0 1 2] [--recipe ptbxl-cpu] [--output FOLDER]
+    python benchmarks/ablations.py --data PTBXL [--minutes 5] [--seeds 0 1 2] [--recipe ptbxl-tiny] [--output FOLDER]
 
-Every arm has the recipe's epochs replaced by as many steps as it takes in the same minutes on this machine. It is
-measured on fold 10, zero-shot where it knows text and by linear probes, and by the physiology that its features hold
-of simulated recordings, whose truth is known. One result file for each arm and seed, fit for `merit compare`; an arm
-whose file is there is not run again.
+Every arm has the recipe's epochs replaced by as many steps as it takes in the same minutes on this machine, timed once
+before the first (steps.json). It is measured on fold 10, zero-shot where it knows text and by linear probes, and by the
+physiology that its features hold of simulated recordings, whose truth is known. One result file for each arm and seed,
+fit for `merit compare`; an arm whose file is there is not run again. The models go to --models.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from merit.training.embeddings import MeritEncoder, embed
 from merit.training.evaluation import evaluate, result_file
 from merit.training.physiology import physiology, simulated_truths
 from merit.training.pretraining import TRAINING_RECORD, load_recipe, pretrain
-from merit.training.results import write_json
+from merit.training.results import provenance, write_json
 from merit.training.simulated_ptbxl import write_simulated_ptbxl
 
 ARMS = {
@@ -31,31 +31,37 @@ ARMS = {
     "random-initialisation": ["training.num_train_epochs=0"],
 }
 SIMULATED_RECORDS = 3000
-STEPS_TIMED = 30
+STEPS_TIMED = 60
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="prepared data set or PTB-XL's folder")
-    parser.add_argument("--minutes", type=float, default=10.0, help="of training, of each arm and seed (default: 10)")
+    parser.add_argument("--minutes", type=float, default=5.0, help="of training, of each arm and seed (default: 5)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
-    parser.add_argument("--recipe", default="ptbxl-cpu")
+    parser.add_argument("--recipe", default="ptbxl-tiny")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "ablations")
+    parser.add_argument("--models", type=Path, default=Path("runs") / "ablations", help="gets a folder of each model")
     args = parser.parse_args()
     if args.data is None:
         parser.error("name PTB-XL with --data or in PTBXL_ROOT")
     dataset = load_data(args.data)
     with tempfile.TemporaryDirectory() as scratch:
         simulated = load_data(write_simulated_ptbxl(f"{scratch}/simulated", SIMULATED_RECORDS, seed=0))
-        steps: dict[str, int] = {}
+        steps = steps_in(args.minutes, dataset, args.recipe, args.output / "steps.json")
         for seed in args.seeds:
-            for arm in args.arms:
+            for arm in ARMS:
                 path = args.output / f"{arm}-{seed}.json"
                 if path.is_file():
                     print(f"{path} is there")
                     continue
-                encoder, training = trained(dataset, args.recipe, arm, seed, args.minutes, steps)
+                settings = [f"training.seed={seed}", *ARMS[arm]]
+                if arm in steps:
+                    settings.append(f"training.max_steps={steps[arm]}")
+                model, processor, training = run(dataset, args.recipe, settings)
+                model.save_pretrained(args.models / path.stem)
+                processor.save_pretrained(args.models / path.stem)
+                encoder = MeritEncoder(model, processor, arm)
                 results = evaluate(encoder, dataset, methods=["zero-shot", "linear-probe"])
                 if arm == "reconstruction-only":  # its text encoder is as it was
                     results = [result for result in results if result["method"] != "zero-shot"]
@@ -64,23 +70,21 @@ def main() -> None:
                 print(f"{path} written", flush=True)
 
 
-def trained(
-    dataset: DatasetDict, recipe: str, arm: str, seed: int, minutes: float, steps: dict[str, int]
-) -> tuple[MeritEncoder, dict]:
-    """An arm after its minutes, and the record of its training; `steps` keeps how many an arm takes in them."""
-    settings = [f"training.seed={seed}", "training.save_strategy=no", "training.eval_strategy=no"]
-    settings += ARMS[arm]
-    if arm != "random-initialisation":
-        if arm not in steps:
-            _, _, record = run(dataset, recipe, [*settings, f"training.max_steps={STEPS_TIMED}"])
-            seconds = next(entry["train_runtime"] for entry in record["log"] if "train_runtime" in entry)
-            steps[arm] = round(60 * minutes * STEPS_TIMED / seconds)
-        settings.append(f"training.max_steps={steps[arm]}")
-    model, processor, record = run(dataset, recipe, settings)
-    return MeritEncoder(model, processor, arm), record
+def steps_in(minutes: float, dataset: DatasetDict, recipe: str, path: Path) -> dict[str, int]:
+    """How many steps each arm takes in so many minutes: timed now, or what `path` says was found before."""
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))["steps"]
+    steps = {}
+    for arm in (name for name in ARMS if name != "random-initialisation"):
+        _, _, record = run(dataset, recipe, [*ARMS[arm], f"training.max_steps={STEPS_TIMED}"])
+        seconds = next(entry["train_runtime"] for entry in record["log"] if "train_runtime" in entry)
+        steps[arm] = round(60 * minutes * STEPS_TIMED / seconds)
+    write_json(path, {"minutes": minutes, "recipe": recipe, "steps": steps, **provenance()})
+    return steps
 
 
 def run(dataset: DatasetDict, recipe: str, settings: list[str]):
+    settings = [*settings, "training.save_strategy=no", "training.eval_strategy=no"]
     with tempfile.TemporaryDirectory() as folder:
         model, processor = pretrain(dataset, load_recipe(recipe, settings), folder)
         record = json.loads((Path(folder) / TRAINING_RECORD).read_text(encoding="utf-8"))["training"]
