@@ -20,7 +20,8 @@ from merit.training.data import load_data
 from merit.training.embeddings import MeritEncoder, embed
 from merit.training.evaluation import evaluate, result_file
 from merit.training.physiology import physiology, simulated_truths
-from merit.training.pretraining import TRAINING_RECORD, load_recipe, pretrain
+from merit.training.pretraining import TRAINING_RECORD, pretrain
+from merit.training.recipe import load_recipe
 from merit.training.results import provenance, write_json
 from merit.training.simulated_ptbxl import write_simulated_ptbxl
 

@@ -20,8 +20,9 @@ from datasets import DatasetDict
 from merit.training.data import load_data
 from merit.training.embeddings import MeritEncoder, embed
 from merit.training.evaluation import label_directions, protocol_of
-from merit.training.pretraining import load_recipe, pretrain
+from merit.training.pretraining import pretrain
 from merit.training.probes import linear_probe
+from merit.training.recipe import load_recipe
 from merit.training.results import provenance, write_json
 
 HERE = Path(__file__).parent

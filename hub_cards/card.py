@@ -36,7 +36,21 @@ _METRIC_NAMES = {
     "f1_oracle_threshold": "macro F1 at thresholds chosen on test",
     "brier": "Brier score",
     "ece": "calibration error",
+    **{f"bleu_{order}": f"BLEU-{order}" for order in range(1, 5)},
+    **{f"rouge_{kind}": f"ROUGE-{kind.upper()}" for kind in "12l"},
+    "meteor": "METEOR",
+    "meteor_exact_stem": "METEOR of exact and stemmed words",
+    "statements_f1": "F1 of statements",
+    "normal_with_pathology": "normal and pathological at once",
+    "wrong_side": "left for right",
+    "auroc_by_atypicality": "AUROC by atypicality",
+    "auroc_by_improbability": "AUROC by improbability",
 }
+# What tables of reports show of their figures.
+_OF_REPORTS = (
+    *("bleu_1", "bleu_4", "rouge_l", "meteor", "meteor_exact_stem"),
+    *("statements_f1", "normal_with_pathology", "wrong_side"),
+)
 _METHODS = {
     "zero-shot": "zero-shot",
     "linear-probe": "linear probe",
@@ -44,11 +58,22 @@ _METHODS = {
     "fine-tuned": "fine-tuned",
     "supervised": "supervised",
     "retrieval": "retrieval",
+    "report-generation": "reports",
+    "abstention": "recordings",
 }
-_TASK_TYPES = {"zero-shot": "zero-shot-classification", "retrieval": "text-retrieval"}
+_TASK_TYPES = {
+    "zero-shot": "zero-shot-classification",
+    "retrieval": "text-retrieval",
+    "report-generation": "text-generation",
+}
+# Methods whose tables have a column for each metric, not for each task.
+_BY_METRIC = ("retrieval", "report-generation", "abstention")
 # Settings in words; others stand as they are in the file.
 _SETTINGS: dict[str, Callable[[Any], str]] = {
     "direction": str,
+    "reports": str,
+    "decoding": str,
+    "recordings": str,
     "language": lambda language: {"en": "English prompts", "de": "German prompts"}[language],
     "leads": lambda leads: f"leads {' '.join(leads)}",
     "noise": lambda kind: f"{kind} noise",
@@ -58,7 +83,7 @@ _SETTINGS: dict[str, Callable[[Any], str]] = {
     "train_fraction": lambda fraction: f"{100 * fraction:g} % of the labels",
 }
 # Those that leave the recordings and the protocol as they are.
-_PLAIN = {"direction", "language", "train_fraction"}
+_PLAIN = {"direction", "language", "train_fraction", "reports", "decoding", "recordings"}
 # Published figures were measured on these numbers of test records; on others they would not be comparable.
 _PUBLISHED_RECORDS = {
     "all": 2198,
@@ -167,10 +192,10 @@ def _card(folder: Path, repo_id: str) -> ModelCard:
         repo_id=repo_id,
         task=task,
         config=config,
-        ecg=config["ecg_config"],
+        ecg=config.get("merit_config", config)["ecg_config"],
         processor=processor,
         labels=list(config["id2label"].values()) if task == "ecg-classification" else [],
-        parameters=f"{sum(tensor.numel() for tensor in weights.values()):,}",
+        parameters=f"{sum(weights[name].numel() for name in weights if not name.startswith('typical_')):,}",
         stored=", ".join(_unique(str(tensor.dtype).removeprefix("torch.") for tensor in weights.values())),
         training=training,
         tables=list(_tables(own, measured)),
@@ -236,8 +261,7 @@ def _tables(own: Mapping[str, File], measured: Mapping[str, File]) -> Iterator[T
         for file in (*own.values(), *others.values()):
             who = f"{file['model']['name']}: " if file in others.values() else ""
             group += [(who, result) for result in file["results"] if _data(file) == data]
-        retrieval = [(who, result) for who, result in group if result["method"] == "retrieval"]
-        plain = [(who, r) for who, r in group if r["method"] != "retrieval" and _is_plain(r)]
+        plain = [(who, r) for who, r in group if r["method"] not in _BY_METRIC and _is_plain(r)]
         changed = [(who, r) for who, r in group if not who and not _is_plain(r)]
         for title, metric, rows in (
             ("recordings as they are", "auroc", plain),
@@ -246,12 +270,15 @@ def _tables(own: Mapping[str, File], measured: Mapping[str, File]) -> Iterator[T
         ):
             if any(metric in result["metrics"] for _, result in rows):
                 yield {"title": f"{data[0]}, {title}: {_metric_name(metric)}", **_by_task(rows, metric)}
-        if retrieval:
-            metrics = list(retrieval[0][1]["metrics"])
+        for method, task in _unique((r["method"], r["task"]) for _, r in group if r["method"] in _BY_METRIC):
+            rows = [(who, r) for who, r in group if (r["method"], r["task"]) == (method, task)]
+            metrics = _unique(metric for _, r in rows for metric in r["metrics"])
+            if method == "report-generation":
+                metrics = [metric for metric in _OF_REPORTS if metric in metrics]
             yield {
-                "title": f"{data[0]}: retrieval",
+                "title": f"{data[0]}, {task}: {method}",
                 "header": ["", *map(_metric_name, metrics)],
-                "rows": [[who + _title(r), *(_cell(r, metric) for metric in metrics)] for who, r in retrieval],
+                "rows": [[who + _title(r), *(_cell(r, metric) for metric in metrics)] for who, r in rows],
             }
 
 

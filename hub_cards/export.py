@@ -15,6 +15,7 @@ from transformers.processing_utils import ProcessorMixin
 from .. import modeling_merit, processing
 from ..modeling_merit.configuration_merit import MeritConfig
 from ..modeling_merit.modeling_merit import MeritForEcgClassification, MeritForPreTraining, MeritModel
+from ..modeling_merit.report_generation_merit import MeritForReportGeneration
 from .card import write_card
 from .folder import HUB_STATE
 
@@ -30,6 +31,8 @@ CODE = {
         "pipelines_merit.py",
     ),
 }
+# Needed by a model that reports, and by no other.
+REPORT_CODE = {modeling_merit: ("report_generation_merit.py",)}
 
 MODEL_CLASSES = {
     "AutoConfig": "configuration_merit.MeritConfig",
@@ -37,6 +40,10 @@ MODEL_CLASSES = {
     "AutoModelForPreTraining": "modeling_merit.MeritForPreTraining",
     "AutoModelForSequenceClassification": "modeling_merit.MeritForEcgClassification",
     "AutoModelForAudioClassification": "modeling_merit.MeritForEcgClassification",
+}
+REPORT_CLASSES = {
+    "AutoConfig": "configuration_merit.MeritReportConfig",
+    "AutoModelForMultimodalLM": "report_generation_merit.MeritForReportGeneration",
 }
 # One pipeline for each kind of checkpoint, so that pipeline(model=...) knows which is meant.
 ZERO_SHOT = {
@@ -50,6 +57,13 @@ CLASSIFICATION = {
     "ecg-classification": {
         "impl": "pipelines_merit.EcgClassificationPipeline",
         "pt": ["AutoModelForSequenceClassification"],
+        "type": "multimodal",
+    }
+}
+REPORT_GENERATION = {
+    "ecg-report-generation": {
+        "impl": "pipelines_merit.EcgReportGenerationPipeline",
+        "pt": ["AutoModelForMultimodalLM"],
         "type": "multimodal",
     }
 }
@@ -75,8 +89,8 @@ def export(
     was loaded from an export and is exported again alike, with the same example and results, has the same bytes.
 
     Args:
-        model: a `MeritModel`, `MeritForPreTraining` or `MeritForEcgClassification`.
-        processor: its `MeritProcessor`.
+        model: a `MeritModel`, `MeritForPreTraining`, `MeritForEcgClassification` or `MeritForReportGeneration`.
+        processor: its `MeritProcessor` or `MeritReportProcessor`.
         directory: where to.
         dtype: that weights are stored in, such as "float16"; by default one that holds all of them exactly, half
             precision if it does. The model stays as it is, and is loaded in the type that it has here: half precision
@@ -124,14 +138,20 @@ def _write_folder(
     written: Any = model if stored == model.dtype else deepcopy(model).to(stored)  # type: ignore[arg-type]
     written.save_pretrained(folder, max_shard_size=max_shard_size)
     processor.save_pretrained(folder)
-    for package, names in CODE.items():
+    reports = isinstance(model, MeritForReportGeneration)
+    for package, names in (*CODE.items(), *(REPORT_CODE.items() if reports else ())):
         for name in names:
             shutil.copyfile(Path(package.__path__[0]) / name, folder / name)
-    pipelines = CLASSIFICATION if hasattr(model, "classifier") else ZERO_SHOT
     loaded = {"dtype": str(model.dtype).removeprefix("torch.")}
-    added = {"auto_map": MODEL_CLASSES, "custom_pipelines": pipelines, "ecg_config": loaded, "text_config": loaded}
+    if reports:
+        added = {"auto_map": REPORT_CLASSES, "custom_pipelines": REPORT_GENERATION, "text_config": loaded}
+        added["merit_config"] = loaded | {"ecg_config": loaded, "text_config": loaded}
+    else:
+        pipelines = CLASSIFICATION if hasattr(model, "classifier") else ZERO_SHOT
+        added = {"auto_map": MODEL_CLASSES, "custom_pipelines": pipelines, "ecg_config": loaded, "text_config": loaded}
     _add(folder / "config.json", **loaded, **added)
-    _remove(folder / "tokenizer_config.json", "is_local", "local_files_only")  # how it was loaded here
+    for path in folder.rglob("tokenizer_config.json"):
+        _remove(path, "is_local", "local_files_only")  # how it was loaded here
     (folder / "LICENSE").write_text(_licence(), encoding="utf-8")
     _copy_results(results, folder / "results")
     if example is not None:
@@ -148,7 +168,7 @@ def load(folder: str | Path) -> tuple[PreTrainedModel, ProcessorMixin]:
     """
     # Not through AutoConfig: what another type of model is, need not be known.
     architectures = MeritConfig.get_config_dict(folder)[0].get("architectures") or []
-    for kind in (MeritForPreTraining, MeritModel, MeritForEcgClassification):
+    for kind in (MeritForPreTraining, MeritModel, MeritForEcgClassification, MeritForReportGeneration):
         if architectures == [kind.__name__]:
             return kind.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
     raise ValueError(f"{folder} holds no model of MERIT: its config.json names {architectures} as architectures.")
@@ -202,20 +222,28 @@ def _copy_example(record: Path, folder: Path) -> None:
     task = next(iter(json.loads((folder / "config.json").read_text(encoding="utf-8"))["custom_pipelines"]))
     options = {"candidate_labels": list(EXAMPLE_LABELS)} if task in ZERO_SHOT else {}
     # By the weights as they are stored, not as they were in training: so that the answer stays when it is loaded again.
-    classify: Any = pipeline(task, model=str(folder), device="cpu")  # type: ignore[call-overload]
-    answer = [
-        {"label": entry["label"], "score": round(entry["score"], 6)}
-        for entry in classify(str(folder / "example" / record.name), **options)
-    ]
+    answers: Any = pipeline(task, model=str(folder), device="cpu")  # type: ignore[call-overload]
+    answer = _rounded(answers(str(folder / "example" / record.name), **options))
     _write(folder / "example" / "answer.json", {"task": task, "options": options, "answer": answer})
+
+
+def _rounded(answer: Any) -> Any:
+    """An answer with its numbers to six digits."""
+    if isinstance(answer, list):
+        return [_rounded(part) for part in answer]
+    if isinstance(answer, dict):
+        return {name: _rounded(part) for name, part in answer.items()}
+    return round(answer, 6) if isinstance(answer, float) else answer
 
 
 def _add(path: Path, **fields) -> None:
     """Add fields to a JSON file, groups of them to groups that are there."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    for name, value in fields.items():
-        content[name] = content.get(name, {}) | value if isinstance(value, dict) else value
-    _write(path, content)
+    _write(path, _joined(json.loads(path.read_text(encoding="utf-8")), fields))
+
+
+def _joined(content: dict, added: dict) -> dict:
+    nested = {name: _joined(content.get(name, {}), value) for name, value in added.items() if isinstance(value, dict)}
+    return content | added | nested
 
 
 def _remove(path: Path, *names: str) -> None:

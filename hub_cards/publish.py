@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
@@ -28,12 +29,12 @@ PARTS = ("config.json", "processor_config.json", "LICENSE", "example/answer.json
 HTTPError: type[Exception] = HfHubHTTPError.__bases__[0]
 
 # What others do who have the folder and not this package.
-_CLASSIFY = """
+_ANSWER = """
 import json, sys
 sys.modules["merit"] = None
 from transformers import pipeline
-classify = pipeline(model=sys.argv[1], trust_remote_code=True, device="cpu")
-print(json.dumps(classify(sys.argv[2], **json.loads(sys.argv[3]))))
+answer = pipeline(model=sys.argv[1], trust_remote_code=True, device="cpu")
+print(json.dumps(answer(sys.argv[2], **json.loads(sys.argv[3]))))
 """
 
 
@@ -67,7 +68,7 @@ def publish(directory: str | Path, repo_id: str, **options) -> str:
 
 def check(directory: str | Path) -> None:
     """
-    Load a folder as others will, classify its example and compare with the stored answer.
+    Load a folder as others will, give it its example and compare with the stored answer.
 
     In a fresh process that cannot import this package, has no token, no network and empty caches.
 
@@ -85,7 +86,7 @@ def check(directory: str | Path) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
         arguments = [str(directory.resolve()), str(record.resolve()), json.dumps(stored["options"])]
         done = subprocess.run(
-            [sys.executable, "-c", _CLASSIFY, *arguments],
+            [sys.executable, "-c", _ANSWER, *arguments],
             cwd=home,
             env=environment | own,
             capture_output=True,
@@ -97,16 +98,31 @@ def check(directory: str | Path) -> None:
         raise PublishError(
             f"{directory} does not load where this package is not installed: {reason}. Export the model again."
         )
-    expected = {entry["label"]: entry["score"] for entry in stored["answer"]}
-    answer = {entry["label"]: entry["score"] for entry in json.loads(done.stdout.splitlines()[-1])}
+    expected, answer = _by_label(stored["answer"]), _by_label(json.loads(done.stdout.splitlines()[-1]))
     dtype = json.loads((directory / "config.json").read_text(encoding="utf-8"))["dtype"]
-    if answer.keys() != expected.keys() or any(
-        not abs(answer[label] - score) <= TOLERANCE[dtype] for label, score in expected.items()
-    ):
+    if not _same(answer, expected, TOLERANCE[dtype]):
         raise PublishError(
             f"{directory} answers to its example {answer}, and {expected} is stored in example/answer.json: more "
             f"than {TOLERANCE[dtype]} apart, so weights or code are not those of the export. Export the model again."
         )
+
+
+def _by_label(answer: Any) -> Any:
+    """Scores by label, whose order may change where they are close; other answers as they are."""
+    if isinstance(answer, list) and all(set(entry) == {"label", "score"} for entry in answer):
+        return {entry["label"]: entry["score"] for entry in answer}
+    return answer
+
+
+def _same(answer: Any, expected: Any, tolerance: float) -> bool:
+    """Whether two answers are alike, their numbers nearly."""
+    if isinstance(answer, dict) and isinstance(expected, dict):
+        return answer.keys() == expected.keys() and all(_same(answer[k], expected[k], tolerance) for k in answer)
+    if isinstance(answer, list) and isinstance(expected, list):
+        return len(answer) == len(expected) and all(_same(*pair, tolerance) for pair in zip(answer, expected))
+    if isinstance(answer, float) and isinstance(expected, float):
+        return abs(answer - expected) <= tolerance
+    return answer == expected
 
 
 def send(

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -97,6 +98,22 @@ def parser() -> argparse.ArgumentParser:
     finetune.add_argument("--seed", type=int, default=0, help="default: 0")
     finetune.set_defaults(run=run_finetune)
 
+    reports = commands.add_parser("train-reports", help="train a language model to report what a model sees")
+    reports.add_argument("model", metavar="MODEL", help="folder or Hub id")
+    reports.add_argument("--data", required=True, metavar="DIR", help="a prepared data set, or PTB-XL's folder")
+    reports.add_argument("--recipe", default="small", metavar="NAME", help="small, llama-lora, or a YAML file")
+    reports.add_argument("--output", required=True, metavar="DIR", help="gets checkpoints/ and, at the end, model/")
+    reports.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="override the recipe, such as language_model=Qwen/Qwen3-0.6B; may be repeated",
+    )
+    reports.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --output")
+    reports.set_defaults(run=run_train_reports)
+
     baseline = commands.add_parser("baseline", help="train and measure the supervised baseline, xresnet1d101")
     baseline.add_argument("--data", required=True, metavar="DIR", help="a prepared data set, or PTB-XL's folder")
     baseline.add_argument("--output", required=True, metavar="DIR", help="gets checkpoints and results.json")
@@ -123,6 +140,17 @@ def parser() -> argparse.ArgumentParser:
     classify.add_argument("--sampling-rate", type=float, metavar="HZ", help="of CSV files that do not say it")
     classify.add_argument("--units", help="of CSV files: mV, uV or V")
     classify.set_defaults(run=run_classify)
+
+    report = commands.add_parser("report", help="report recordings in words", epilog=DISCLAIMER)
+    report.add_argument("records", nargs="+", metavar="RECORD", help="WFDB record, with or without suffix, or CSV")
+    report.add_argument("--model", required=True, metavar="M", help="folder or Hub id of a model that reports")
+    report.add_argument("--language", choices=["en", "de"], help="of the report (default: en)")
+    report.add_argument("--text", help="an instruction or a question instead")
+    report.add_argument("--beams", type=int, default=1, metavar="N", help="of beam search (default: 1, greedy)")
+    report.add_argument("--json", action="store_true", help="print JSON instead of text")
+    report.add_argument("--sampling-rate", type=float, metavar="HZ", help="of CSV files that do not say it")
+    report.add_argument("--units", help="of CSV files: mV, uV or V")
+    report.set_defaults(run=run_report)
 
     export = commands.add_parser("export", help="write a model as the complete folder that others load")
     export.add_argument("model", metavar="MODEL", help="folder or Hub id")
@@ -201,7 +229,8 @@ def run_pretrain(arguments: argparse.Namespace) -> None:
 
     from .hub_cards.export import export
     from .training.data import load_data
-    from .training.pretraining import TRAINING_RECORD, combine, first_process, load_recipe, pretrain, taking_turns
+    from .training.pretraining import TRAINING_RECORD, combine, first_process, pretrain, taking_turns
+    from .training.recipe import load_recipe
 
     recipe = load_recipe(arguments.recipe, arguments.overrides)
     with taking_turns():
@@ -213,14 +242,21 @@ def run_pretrain(arguments: argparse.Namespace) -> None:
 
 
 def run_evaluate(arguments: argparse.Namespace) -> None:
-    import time
     from pathlib import Path
 
-    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoProcessor, set_seed
+    from transformers import (
+        AutoConfig,
+        AutoModel,
+        AutoModelForMultimodalLM,
+        AutoModelForSequenceClassification,
+        AutoProcessor,
+        set_seed,
+    )
 
     from .training.data import load_data
-    from .training.embeddings import MeritClassifier, MeritEncoder
+    from .training.embeddings import MeritClassifier, MeritEncoder, MeritReporter
     from .training.evaluation import METHODS, evaluate, evaluate_classifier, result_file
+    from .training.report_evaluation import evaluate_reports
     from .training.results import write_json
 
     started = time.monotonic()
@@ -231,9 +267,21 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
         content = result_file(measured, dataset, Path(arguments.data).name, arguments.seed, results)
         write_json(arguments.output, content)
 
-    if "MeritForEcgClassification" in (AutoConfig.from_pretrained(arguments.model).architectures or ()):
-        if arguments.tasks or arguments.only or arguments.random_initialisation or arguments.published_protocol:
-            raise ValueError(f"{arguments.model} is a classifier: it is judged on its own labels, without options.")
+    def refuse_options(what: str) -> None:
+        for option in ("tasks", "only", "random_initialisation", "published_protocol", "cache", "shift_to"):
+            if getattr(arguments, option):
+                raise ValueError(f"{arguments.model} {what}: --{option.replace('_', '-')} does not go with it.")
+
+    architectures = AutoConfig.from_pretrained(arguments.model).architectures or ()
+    if "MeritForReportGeneration" in architectures:
+        refuse_options("reports, and is judged by its reports")
+        reporter = MeritReporter(AutoModelForMultimodalLM.from_pretrained(arguments.model), processor, name)
+        results = evaluate_reports(reporter, dataset, log=lambda result: print(summary(result, started), flush=True))
+        write(reporter, results)
+        print(f"{len(results)} results in {arguments.output}")
+        return
+    if "MeritForEcgClassification" in architectures:
+        refuse_options("is a classifier, judged on its own labels")
         classifier = MeritClassifier(
             AutoModelForSequenceClassification.from_pretrained(arguments.model), processor, name
         )
@@ -247,16 +295,6 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
         model, name = AutoModel.from_config(model.config), arguments.name or "random initialisation"
     encoder = MeritEncoder(model, processor, name)
 
-    def log(result: dict[str, Any]) -> None:
-        what = ", ".join(f"{key} {value}" for key, value in result["setting"].items())
-        metric = next(iter(result["metrics"])) if result["task"] == "reports" else "auroc"
-        figure = result["metrics"][metric]
-        print(
-            f"[{time.monotonic() - started:4.0f} s] {result['task']} {result['method']}{what and f' ({what})'}: "
-            f"{metric} {figure['value']} ({figure['low']} to {figure['high']})",
-            flush=True,
-        )
-
     results = evaluate(
         encoder,
         dataset,
@@ -266,10 +304,21 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
         arguments.published_protocol,
         [load_data(folder) for folder in arguments.shift_to],
         arguments.seed,
-        log=log,
+        log=lambda result: print(summary(result, started), flush=True),
     )
     write(encoder, results)
     print(f"{len(results)} results in {arguments.output}")
+
+
+def summary(result: dict[str, Any], started: float) -> str:
+    """A result in a line: when it was ready, what was measured, and the first figure, or the AUROC if there is one."""
+    what = ", ".join(f"{key} {value}" for key, value in result["setting"].items())
+    metric = "auroc" if "auroc" in result["metrics"] else next(iter(result["metrics"]))
+    figure = result["metrics"][metric]
+    return (
+        f"[{time.monotonic() - started:4.0f} s] {result['task']} {result['method']}{what and f' ({what})'}: "
+        f"{metric} {figure['value']} ({figure['low']} to {figure['high']})"
+    )
 
 
 def run_finetune(arguments: argparse.Namespace) -> None:
@@ -299,6 +348,27 @@ def run_finetune(arguments: argparse.Namespace) -> None:
         **({"num_train_epochs": arguments.epochs} if arguments.epochs else {}),
     )
     print(f"Model in {export(classifier, processor, arguments.output)}")
+
+
+def run_train_reports(arguments: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from transformers import AutoModel, AutoProcessor
+
+    from .hub_cards.export import export
+    from .training.data import load_data
+    from .training.pretraining import TRAINING_RECORD, first_process, taking_turns
+    from .training.recipe import REPORTS, load_recipe
+    from .training.report_generation import train_reports
+
+    recipe = load_recipe(arguments.recipe, arguments.overrides, REPORTS)
+    with taking_turns():
+        dataset = load_data(arguments.data)
+    merit, processor = AutoModel.from_pretrained(arguments.model), AutoProcessor.from_pretrained(arguments.model)
+    model, processor = train_reports(merit, processor, dataset, recipe, arguments.output, arguments.resume)
+    if first_process():
+        folder = Path(arguments.output)
+        print(f"Model in {export(model, processor, folder / 'model', results=[folder / TRAINING_RECORD])}")
 
 
 def run_baseline(arguments: argparse.Namespace) -> None:
@@ -355,6 +425,30 @@ def run_classify(arguments: argparse.Namespace) -> None:
         print(DISCLAIMER)
     if arguments.plot:
         draw(arguments, classifier.processor.feature_extractor, answers[0])
+
+
+def run_report(arguments: argparse.Namespace) -> None:
+    import json
+
+    from transformers import pipeline
+
+    reporter: Any = pipeline("ecg-report-generation", model=arguments.model)  # type: ignore[call-overload]
+    answers = reporter(
+        arguments.records,
+        text=arguments.text,
+        language=arguments.language,
+        generate_kwargs={"num_beams": arguments.beams},
+        sampling_rate=arguments.sampling_rate,
+        units=arguments.units,
+    )
+    if arguments.json:
+        print(json.dumps(dict(zip(arguments.records, answers)), indent=2))
+        return
+    for record, answer in zip(arguments.records, answers):
+        print(record)
+        supported = [{"label": said["text"], "score": said["support"]} for said in answer["statements"]]
+        print(table(supported) if supported else f"  {answer['report']}")
+    print(f"Beside each statement: its support by the encoder alone. {DISCLAIMER}")
 
 
 def table(answer: Sequence[dict]) -> str:

@@ -15,7 +15,8 @@ from .training.data import load_data
 from .training.embeddings import MeritEncoder
 from .training.evaluation import evaluate, judged, protocol_of
 from .training.finetuning import fine_tune
-from .training.pretraining import TRAINING_RECORD, load_recipe, pretrain
+from .training.pretraining import TRAINING_RECORD, pretrain
+from .training.recipe import load_recipe
 from .training.records import label_names
 from .training.results import provenance, write_json
 from .training.simulated_ptbxl import write_simulated_ptbxl

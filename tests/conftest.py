@@ -54,7 +54,8 @@ def untrained(dataset):
     """A tiny `MeritForPreTraining` with random weights, and its processor."""
     import torch
 
-    from merit.training.pretraining import build, load_recipe
+    from merit.training.pretraining import build
+    from merit.training.recipe import load_recipe
 
     torch.manual_seed(0)
     model, processor = build(load_recipe("demo", TINY), dataset["train"]["report"])
@@ -83,6 +84,43 @@ def classifier_folder(untrained, model_folder, tmp_path_factory):
     )
     torch.nn.init.normal_(model.classifier.weight)
     return export(model, untrained[1], tmp_path_factory.mktemp("exported") / "classifier")
+
+
+@pytest.fixture(scope="session")
+def untrained_reporter(untrained, dataset):
+    """A tiny model that reports, with weights so large that its texts differ, and its processor."""
+    import torch
+
+    from merit import MeritModel
+    from merit.training.report_generation import ReportRows, build
+
+    recipe = {
+        "model": {
+            "text_config": {
+                "hidden_size": 32,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "intermediate_size": 48,
+            },
+            "num_ecg_tokens": 4,
+        },
+        "tokenizer": {"vocab_size": 400},
+    }
+    merit = MeritModel(untrained[0].config)
+    merit.load_state_dict({name: value for name, value in untrained[0].state_dict().items() if "decoder." not in name})
+    torch.manual_seed(0)
+    model, processor = build(merit, untrained[1], recipe, ReportRows(dataset["train"], ["en", "de"]).texts())
+    with torch.no_grad():
+        for parameter in (*model.connector.parameters(), *model.language_model.parameters()):
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return model.eval(), processor
+
+
+@pytest.fixture(scope="session")
+def reporter_folder(untrained_reporter, tmp_path_factory):
+    from merit.hub_cards.export import export
+
+    return export(*untrained_reporter, tmp_path_factory.mktemp("exported") / "reporter")
 
 
 @pytest.fixture(scope="session")

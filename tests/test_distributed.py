@@ -24,7 +24,8 @@ import sys
 import torch
 from safetensors.torch import save_file
 from merit.modeling_merit import modeling_merit
-from merit.training.pretraining import first_process, load_recipe, pretrain, taking_turns
+from merit.training.pretraining import first_process, pretrain, taking_turns
+from merit.training.recipe import load_recipe
 from merit.training.ptbxl import load_ptbxl
 
 if __name__ == "__main__":  # preparation starts processes that import this file

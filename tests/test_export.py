@@ -12,10 +12,11 @@ from safetensors.torch import load_file
 from transformers import pipeline
 
 from merit.hub_cards import export as exporting
-from merit.hub_cards.export import CODE, export, load
+from merit.hub_cards.export import CODE, REPORT_CODE, export, load
 from merit.hub_cards.folder import known_commits, remember
 
-FILES = [Path(package.__path__[0]) / name for package, names in CODE.items() for name in names]
+FILES = [Path(package.__path__[0]) / name for package, names in (*CODE.items(), *REPORT_CODE.items()) for name in names]
+OF_REPORTS = {name for names in REPORT_CODE.values() for name in names}
 PUBLIC = {"numpy", "scipy", "torch", "transformers", "huggingface_hub"}
 
 
@@ -58,26 +59,45 @@ def test_all_code_of_models_and_processing_travels():
 def test_a_folder_holds_weights_configuration_processor_and_code(model_folder, untrained):
     names = {path.name for path in model_folder.iterdir()}
     others = {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "tokenizer_config.json"}
-    assert names == others | {"LICENSE", "README.md"} | {path.name for path in FILES}
+    assert names == others | {"LICENSE", "README.md"} | {path.name for path in FILES} - OF_REPORTS
     assert (model_folder / "LICENSE").read_bytes() == (Path(__file__).parents[1] / "LICENSE").read_bytes()
     weights = load_file(model_folder / "model.safetensors")
     assert set(weights) == set(untrained[0].state_dict())
     assert all((weights[name] == value).all() for name, value in untrained[0].state_dict().items())
 
 
-def test_a_folder_names_one_pipeline_for_its_kind(model_folder, classifier_folder):
-    for folder, task in ((model_folder, "zero-shot-ecg-classification"), (classifier_folder, "ecg-classification")):
-        assert list(json.loads((folder / "config.json").read_text())["custom_pipelines"]) == [task]
+def test_a_folder_of_a_model_that_reports_holds_its_code_and_both_tokenizers(reporter_folder, untrained_reporter):
+    files = set(contents(reporter_folder))
+    assert {path.name for path in FILES} | {"generation_config.json", "tokenizer.json"} < files
+    assert {"merit_tokenizer/tokenizer.json", "merit_tokenizer/tokenizer_config.json"} < files
+    weights, model = load_file(reporter_folder / "model.safetensors"), untrained_reporter[0]
+    assert set(model.state_dict()) - set(weights) == {"language_model.lm_head.weight"}  # tied to the embeddings
+    assert all((model.state_dict()[name] == value).all() for name, value in weights.items())
 
 
-def test_every_class_that_a_folder_names_is_in_its_code(classifier_folder):
-    config = json.loads((classifier_folder / "config.json").read_text())
-    processor = json.loads((classifier_folder / "processor_config.json").read_text())
+TASKS = {
+    "model_folder": "zero-shot-ecg-classification",
+    "classifier_folder": "ecg-classification",
+    "reporter_folder": "ecg-report-generation",
+}
+
+
+@pytest.mark.parametrize("folder", TASKS)
+def test_a_folder_names_one_pipeline_for_its_kind(folder, request):
+    config = json.loads((request.getfixturevalue(folder) / "config.json").read_text())
+    assert list(config["custom_pipelines"]) == [TASKS[folder]]
+
+
+@pytest.mark.parametrize("folder", TASKS)
+def test_every_class_that_a_folder_names_is_in_its_code(folder, request):
+    directory = request.getfixturevalue(folder)
+    config = json.loads((directory / "config.json").read_text())
+    processor = json.loads((directory / "processor_config.json").read_text())
     maps = [config["auto_map"], processor["auto_map"], processor["feature_extractor"]["auto_map"]]
     named = [reference for names in maps for reference in names.values()]
     named += [entry["impl"] for entry in config["custom_pipelines"].values()]
     for module, name in (reference.split(".") for reference in named):
-        tree = ast.parse((classifier_folder / f"{module}.py").read_text(encoding="utf-8"))
+        tree = ast.parse((directory / f"{module}.py").read_text(encoding="utf-8"))
         assert name in [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
 
 
@@ -90,10 +110,10 @@ def extras(simulated, tmp_path_factory):
 
 
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])
-@pytest.mark.parametrize("kind", ["model", "classifier"])
-def test_what_was_loaded_is_exported_alike(kind, dtype, model_folder, classifier_folder, extras, tmp_path):
+@pytest.mark.parametrize("folder", TASKS)
+def test_what_was_loaded_is_exported_alike(folder, dtype, request, extras, tmp_path):
     """All files, with the example, its answer, the results, and several shards."""
-    folder = {"model": model_folder, "classifier": classifier_folder}[kind]
+    folder = request.getfixturevalue(folder)
     first = export(*load(folder), tmp_path / "first", dtype=dtype, max_shard_size="20KB", **extras)
     again = export(*load(first), tmp_path / "again", max_shard_size="20KB", **extras)
     assert len(list(first.glob("model-*.safetensors"))) > 1
@@ -102,10 +122,13 @@ def test_what_was_loaded_is_exported_alike(kind, dtype, model_folder, classifier
     assert contents(export(*load(folder), tmp_path / "plain")) == contents(folder)
 
 
-def test_a_model_is_loaded_as_the_class_that_was_exported(model_folder, classifier_folder):
-    for folder, kind in ((model_folder, "MeritForPreTraining"), (classifier_folder, "MeritForEcgClassification")):
-        model, processor = load(folder)
-        assert (type(model).__name__, type(processor).__name__) == (kind, "MeritProcessor")
+def test_a_model_is_loaded_as_the_class_that_was_exported(model_folder, classifier_folder, reporter_folder):
+    for folder, *kinds in (
+        (model_folder, "MeritForPreTraining", "MeritProcessor"),
+        (classifier_folder, "MeritForEcgClassification", "MeritProcessor"),
+        (reporter_folder, "MeritForReportGeneration", "MeritReportProcessor"),
+    ):
+        assert [type(part).__name__ for part in load(folder)] == kinds
 
 
 def test_a_folder_of_another_model_is_not_loaded(tmp_path):

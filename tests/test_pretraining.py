@@ -14,13 +14,15 @@ from datasets import DatasetDict
 from safetensors.torch import load_file
 
 from merit.training import pretraining
-from merit.training.pretraining import load_recipe, pretrain, recipe_names, training_arguments, with_text
+from merit.training.pretraining import pretrain, with_text
+from merit.training.recipe import PRETRAINING, load_recipe, training_arguments
 
 # Pretrains as far as the step of the first argument, and dies in the way that the second one names.
 DEADLY = """
 import multiprocessing, os, resource, signal, sys, time
 from merit.training import pretraining
 from merit.training.ptbxl import load_ptbxl
+from merit.training.recipe import load_recipe
 import torch
 torch.set_num_threads(1)
 last, way, tree, cache, output, resume, *settings = sys.argv[1:]
@@ -47,7 +49,7 @@ def deadly_while_saving(self, *args):
     save_state(self, *args)
 
 trainer.training_step, trainer._save_rng_state = deadly, deadly_while_saving
-recipe = pretraining.load_recipe("demo", settings)
+recipe = load_recipe("demo", settings)
 try:
     pretraining.pretrain(load_ptbxl(tree, cache_dir=cache), recipe, output, resume == "resume")
 except (OSError, ValueError) as error:
@@ -273,7 +275,7 @@ def test_labels_make_no_difference(uninterrupted, dataset, settings, tmp_path):
 
 
 class TestRecipes:
-    @pytest.mark.parametrize("name", recipe_names())
+    @pytest.mark.parametrize("name", PRETRAINING.names)
     def test_every_recipe_makes_a_model(self, name):
         recipe = load_recipe(name)
         model, processor = pretraining.build(recipe, ["sinus rhythm", "vorhofflimmern"])

@@ -27,7 +27,7 @@ from ..modeling_merit.weights import weights_sha256
 from ..processing.feature_extraction_merit import recording_of_row
 from .embeddings import batches
 from .evaluation import judged, protocol_of, result_file
-from .pretraining import fast_precision
+from .hardware import fast_precision
 from .protocol import Protocol
 
 XRESNET1D101 = (3, 4, 23, 3)

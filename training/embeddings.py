@@ -30,7 +30,7 @@ from tqdm.auto import tqdm
 
 from ..modeling_merit.weights import weights_sha256
 from .collator import SIGNAL_COLUMNS, ecg_rows
-from .pretraining import fast_precision
+from .hardware import fast_precision
 
 Rows = list[dict[str, Any]]
 
@@ -54,7 +54,9 @@ class _Checkpoint:
 
     def __init__(self, model, processor, name: str = "MERIT"):
         self.model, self.processor, self.name = model.eval(), processor, name
-        self.weights_sha256 = weights_sha256(model.state_dict())
+        # Weights that are tied to others are not stored.
+        weights = {key: value for key, value in model.state_dict().items() if key not in model.all_tied_weights_keys}
+        self.weights_sha256 = weights_sha256(weights)
         self.parameters = model.num_parameters()
 
     def _output(self, module, rows: Rows):
@@ -125,6 +127,47 @@ class MeritClassifier(_Checkpoint):
     def embed(self, rows: Rows) -> np.ndarray:
         """Scores `(rows, labels)`."""
         return self._output(self.model, rows).logits.float().cpu().numpy()
+
+
+class MeritReporter(_Checkpoint):
+    """
+    A checkpoint that reports as evaluation sees it; its features are those of its encoder.
+
+    Args:
+        model: a `MeritForReportGeneration`.
+        processor: its `MeritReportProcessor`.
+        name: what tables call it.
+    """
+
+    fingerprint: str | None = None
+
+    @torch.inference_mode()
+    def embed(self, rows: Rows) -> np.ndarray:
+        """The encoder's pooled output, `(rows, pooled_size)`."""
+        return self._output(self.model.merit.ecg_model, rows).pooler_output.float().cpu().numpy()
+
+    @torch.inference_mode()
+    def report(self, rows: Rows, text: str, **options) -> tuple[list[str], np.ndarray]:
+        """
+        What the model says of rows, asked `text`, with options of `generate`.
+
+        Returns:
+            the reports, and for each the mean log-probability of its tokens, `(rows,)`.
+        """
+        encoded = self._output(self.model.encode, rows)
+        prompt = self.processor.write([text] * len(rows)).to(self.model.device)
+        prefix = encoded.last_hidden_state.to(self.model.dtype)
+        options = {"output_scores": True, "return_dict_in_generate": True, **options}
+        found = self.model.generate(**prompt, ecg_prefix=prefix, **options)
+        written = found.sequences[:, prompt["input_ids"].shape[1] :]
+        scores = self.model.compute_transition_scores(
+            found.sequences, found.scores, found.get("beam_indices"), normalize_logits=found.get("beam_indices") is None
+        )
+        # What follows the end of a report is padding.
+        end = self.processor.tokenizer.eos_token_id
+        said = ((written == end).cumsum(-1) - (written == end).int() == 0)[:, : scores.shape[1]]
+        likely = scores.masked_fill(~said, 0).sum(-1) / said.sum(-1)
+        return self.processor.read(written), likely.float().cpu().numpy()
 
 
 def embed(

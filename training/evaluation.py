@@ -208,7 +208,7 @@ def shift(
                             sources[one].append(protocols[source_task].labels.index(label))
             shared = [label for label in known if sources[label]]
             protocol = Protocol(
-                known, _targets({"test": other["test"]}, target_task), _patients(other["test"]), shared, resamples
+                known, _targets({"test": other["test"]}, target_task), patients_of(other["test"]), shared, resamples
             )
             setting = {"shift": f"{source_task} > {target_task}"}
             if hasattr(encoder, "embed_texts"):
@@ -285,7 +285,7 @@ def retrieval(encoder: Any, features: np.ndarray, test: Dataset, resamples: int 
         right = which == i
         of_text[i] = 1 + (similarity[~right, i] >= similarity[right, i].max()).sum()
     ranks["report to ecg"] = of_text[which]
-    counts = metrics.resample_counts(_patients(test)[spoken], resamples)
+    counts = metrics.resample_counts(patients_of(test)[spoken], resamples)
     for direction, rank in ranks.items():
         figures = {f"recall_at_{k}": (rank <= k) @ counts / counts.sum(0) for k in RECALLED}
         figures["median_rank"] = metrics.median(rank.astype(float), counts)
@@ -332,7 +332,7 @@ def result_file(encoder: Encoder, dataset: DatasetDict, name: str, seed: int, re
 
 def protocol_of(dataset: DatasetDict, task: str, resamples: int = 1000) -> Protocol:
     """The protocol of a task of a data set."""
-    names, patients = label_names(dataset["test"], task), _patients(dataset["test"])
+    names, patients = label_names(dataset["test"], task), patients_of(dataset["test"])
     return Protocol(names, _targets(dataset, task), patients, resamples=resamples)
 
 
@@ -347,7 +347,8 @@ def _targets(dataset: Mapping[Any, Dataset], task: str) -> dict[str, np.ndarray]
     return {str(s): np.asarray(rows.with_format("numpy", columns=[column])[:][column]) for s, rows in dataset.items()}
 
 
-def _patients(rows: Dataset) -> np.ndarray:
+def patients_of(rows: Dataset) -> np.ndarray:
+    """The patient of each record, what a bootstrap draws, `(records,)`."""
     return np.asarray(rows.with_format("numpy", columns=["patient_id"])[:]["patient_id"])
 
 

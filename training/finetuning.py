@@ -13,7 +13,8 @@ from ..modeling_merit.configuration_merit import MeritConfig
 from ..modeling_merit.modeling_merit import MeritForEcgClassification, MeritModel
 from ..processing.processing_merit import MeritProcessor
 from .collator import MeritCollator, ecg_rows
-from .pretraining import EcgTrainer, fast_attention, fast_precision
+from .hardware import fast_attention, fast_precision
+from .pretraining import EcgTrainer
 from .probes import train_rows
 from .protocol import Protocol
 

@@ -2,16 +2,13 @@
 
 import inspect
 import json
-import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from importlib.resources import files
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -19,7 +16,7 @@ import yaml
 from accelerate import PartialState
 from datasets import Dataset, DatasetDict, concatenate_datasets
 from huggingface_hub.errors import StrictDataclassError
-from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import EvalPrediction, Trainer, TrainerCallback, set_seed
 
 from ..modeling_merit.configuration_merit import MeritConfig, MeritEcgConfig
 from ..modeling_merit.modeling_merit import MeritForPreTraining, report_keys
@@ -27,174 +24,16 @@ from ..processing.feature_extraction_merit import MeritFeatureExtractor
 from ..processing.processing_merit import MeritProcessor
 from .augmentation import Augmentation
 from .collator import SIGNAL_COLUMNS, MeritCollator, SeededOrder, SeededRows, ecg_rows
+from .hardware import fast_attention
 from .information import account, evaluation_account, gradient_norms
 from .open_datasets import OPEN_DATASETS
+from .recipe import fits, training_arguments
 from .results import FORMAT, provenance, write_json
 from .tokenizer import train_tokenizer
 
-RECIPES = files("merit.training") / "recipes"
 TRAINING_RECORD = "training.json"
-# Fields of a recipe: those that are groups of settings, and values.
-RECIPE_GROUPS = ("model", "processor", "tokenizer", "augmentation", "training")
-RECIPE_FIELDS = {*RECIPE_GROUPS, "extends", "text", "crop_seconds", "gradient_norms"}
-
 # Columns that the recipe's `text` stands for; "mixed" draws one for each recording anew in every epoch.
 TEXTS = {"original": ["report"], "english": ["report_en"], "mixed": ["report", "report_en"]}
-
-# What every recipe shares; a recipe or the command line overrides any of it.
-TRAINING_DEFAULTS = {
-    "lr_scheduler_type": "cosine",
-    "warmup_steps": 0.05,
-    "weight_decay": 0.05,
-    "adam_beta2": 0.98,
-    "max_grad_norm": 5.0,
-    "per_device_eval_batch_size": 256,
-    "eval_strategy": "epoch",
-    "save_strategy": "epoch",
-    "save_total_limit": 2,
-    "logging_steps": 10,
-    "report_to": "none",
-    # The negatives of a contrastive loss are the rest of the batch: a short last batch would weigh too much.
-    "dataloader_drop_last": True,
-    "remove_unused_columns": False,
-    # Every parameter that is trained gets a gradient in every step.
-    "ddp_find_unused_parameters": False,
-    # What is not finite stops the run, see MeritTrainer.
-    "logging_nan_inf_filter": False,
-}
-
-
-class _RecipeLoader(yaml.SafeLoader):
-    """YAML in which 1e-3 is a number, as everywhere but in YAML 1.1."""
-
-
-_RecipeLoader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), [*"-+0123456789"])
-
-
-def _read_yaml(text: str, name: str) -> Any:
-    try:
-        return yaml.load(text, _RecipeLoader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{name} is not YAML: {error}") from None
-
-
-def recipe_names() -> list[str]:
-    """The recipes that come with the package."""
-    return sorted(Path(entry.name).stem for entry in RECIPES.iterdir() if entry.name.endswith(".yaml"))
-
-
-def load_recipe(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """
-    Read a recipe, and the one that it extends.
-
-    Args:
-        name: one of [`recipe_names`], or the path of a YAML file.
-        overrides: settings such as "training.learning_rate=0.001", "model.ecg_config.hidden_size=128" or, for a recipe
-            that extends another one, "extends=ptbxl-cpu".
-
-    Raises:
-        ValueError: for a recipe that does not exist or extends itself, a field that recipes do not have, a group of
-            settings that is none, or a malformed override.
-
-    Example:
-        >>> load_recipe("demo", ["training.seed=7"])["training"]["seed"]
-        7
-    """
-    settings: dict[str, Any] = {}
-    for override in overrides:
-        path, separator, value = override.partition("=")
-        if not separator or not path:
-            raise ValueError(f"{override!r} is no setting: write it as training.learning_rate=0.001.")
-        *parents, last = path.split(".")
-        node = settings
-        for parent in parents:
-            node = node.setdefault(parent, {})
-            if not isinstance(node, dict):
-                raise ValueError(f"{override!r}: {parent} is a value, not a group of settings.")
-        node[last] = _read_yaml(value, repr(override))
-    return _merged(_extended(name, (), settings.pop("extends", None)), settings, "--set")
-
-
-def _extended(name: str, extending: tuple[str, ...], parent: str | None = None) -> dict[str, Any]:
-    """A recipe on top of the one that it extends, or of `parent`."""
-    if name in extending:
-        raise ValueError(f"Recipe {name!r} extends itself: {' extends '.join([*extending, name])}.")
-    source = RECIPES / f"{name}.yaml" if name in recipe_names() else Path(name)
-    if not source.is_file():
-        raise ValueError(f"There is no recipe {name!r}: name one of {', '.join(recipe_names())}, or a YAML file.")
-    recipe = _read_yaml(source.read_text(encoding="utf-8"), f"Recipe {name!r}") or {}
-    if not isinstance(recipe, dict):
-        raise ValueError(f"Recipe {name!r} has no fields; recipes have {', '.join(sorted(RECIPE_FIELDS))}.")
-    parent = parent or recipe.pop("extends", None)
-    recipe.pop("extends", None)
-    below = {} if parent is None else _extended(str(parent), (*extending, name))
-    return _merged(below, recipe, f"Recipe {name!r}")
-
-
-def _merged(below: dict[str, Any], above: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """One recipe on top of another, groups within groups."""
-    if unknown := sorted(set(above) - RECIPE_FIELDS):
-        raise ValueError(f"{name} has {', '.join(unknown)}; recipes have {', '.join(sorted(RECIPE_FIELDS))}.")
-    for field in RECIPE_GROUPS:
-        if not isinstance(above.get(field, {}), dict):
-            raise ValueError(f"{name}: {field} is a group of settings, not {above[field]!r}.")
-    return _overlaid(below, above, name)
-
-
-def _overlaid(below: dict[str, Any], above: Mapping[str, Any], name: str) -> dict[str, Any]:
-    merged = dict(below)
-    for field, value in above.items():
-        old = merged.get(field)
-        if isinstance(value, dict) and old is not None and not isinstance(old, dict):
-            raise ValueError(f"{name}: {field} is a value, not a group of settings.")
-        if isinstance(old, dict) and not isinstance(value, dict | NoneType):
-            raise ValueError(f"{name}: {field} is a group of settings, not {value!r}.")
-        merged[field] = _overlaid(old or {}, value, name) if isinstance(value, dict) else value
-    return merged
-
-
-def fast_precision() -> dict[str, bool]:
-    """bf16 where the hardware multiplies it natively, on GPU or CPU; the Trainer's arguments for it."""
-    if torch.cuda.is_available():
-        return {"bf16": torch.cuda.is_bf16_supported()}
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return {"bf16": native, "use_cpu": True}
-
-
-def fast_attention() -> str:
-    """On a CPU the backward pass of torch's fused attention costs more than all else for sequences this short."""
-    return "sdpa" if torch.cuda.is_available() else "eager"
-
-
-def training_arguments(output_dir: str | Path, settings: Mapping[str, Any]) -> TrainingArguments:
-    """TrainingArguments from a recipe's `training`, over the shared defaults and the hardware's best precision."""
-    # YAML 1.1 reads no as false.
-    settings = {
-        name: "no" if value is False and name.endswith("_strategy") else value for name, value in settings.items()
-    }
-    types = get_type_hints(TrainingArguments)
-    for name, value in settings.items():
-        if name in types and not (str in get_args(types[name]) or _fits(value, types[name])):
-            raise ValueError(f"training.{name} cannot be {value!r}: it is {_described(types[name])}.")
-    try:
-        return TrainingArguments(output_dir=str(output_dir), **{**TRAINING_DEFAULTS, **fast_precision(), **settings})
-    except TypeError as error:
-        raise ValueError(f"The recipe's training settings are not those of TrainingArguments: {error}") from None
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value from YAML may stand for this type of a field; a whole number is a float too, true is neither."""
-    if get_origin(kind) in (Union, UnionType):
-        return any(_fits(value, option) for option in get_args(kind))
-    kind = get_origin(kind) or kind
-    if kind not in (bool, int, float, str, list, dict, NoneType):
-        return kind is Any
-    return isinstance(value, (int, float) if kind is float else kind) and isinstance(value, bool) <= (kind is bool)
-
-
-def _described(kind: Any) -> str:
-    options = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-    return " or ".join("null" if one is NoneType else getattr(one, "__name__", str(one)) for one in options)
 
 
 def with_text(dataset: Dataset, column: str = "report") -> Dataset:
@@ -239,7 +78,7 @@ class EcgTrainer(Trainer):
         eval_collator: of the batches of evaluation and prediction.
     """
 
-    def __init__(self, *args, eval_collator: MeritCollator, **kwargs):
+    def __init__(self, *args, eval_collator: Callable[..., dict[str, torch.Tensor]], **kwargs):
         super().__init__(*args, **kwargs)
         self.eval_collator = eval_collator
 
@@ -432,7 +271,7 @@ def build(recipe: Mapping[str, Any], reports: Sequence[str]) -> tuple[MeritForPr
     for name, value in settings.items():
         if name not in known:
             raise ValueError(f"The recipe's tokenizer has {name}, which it does not have; it has {', '.join(known)}.")
-        if not _fits(value, int) or value < 1:
+        if not fits(value, int) or value < 1:
             raise ValueError(f"tokenizer.{name} must be a whole number above 0, not {value!r}.")
     tokenizer = train_tokenizer(reports, **settings)
     try:
@@ -479,7 +318,7 @@ def collators(recipe: Mapping[str, Any], processor: MeritProcessor, patch_length
     crop, text = recipe.get("crop_seconds"), recipe.get("text", "original")
     if text not in TEXTS:
         raise ValueError(f"text must be one of {', '.join(TEXTS)}, not {text!r}.")
-    if crop is not None and not _fits(crop, float):
+    if crop is not None and not fits(crop, float):
         raise ValueError(f"crop_seconds must be a number or null, not {crop!r}.")
     if crop is not None and not patch_length / extractor.sampling_rate <= crop <= extractor.duration:
         raise ValueError(
@@ -548,7 +387,7 @@ def pretrain(
     for collator in collate.values():
         collator.pad_text = arguments.torch_compile
     every = recipe.get("gradient_norms", 0)
-    if not _fits(every, int) or every < 0:
+    if not fits(every, int) or every < 0:
         raise ValueError(f"gradient_norms is a number of steps, or 0 for never, not {every!r}.")
     if every and arguments.fsdp:
         raise ValueError("gradient_norms needs whole gradients, which fsdp does not have: set it to 0.")

@@ -88,15 +88,12 @@ class Change:
         if self.sampling_rate is not None and self.sampling_rate < rate:
             recording = Recording(str(row["record_id"]), signal, rate, tuple(names), ("mV",) * len(names))
             rate, signal = self.sampling_rate, resample(recording, self.sampling_rate).signal
-        digital = np.clip(np.round(signal * gain[:, None] + baseline[:, None]), -32767, 32767)
-        digital = np.where(np.isnan(digital), INVALID_SAMPLE, digital).astype(np.int16).ravel()
-        changed = {"signal": digital, "gain": gain, "baseline": baseline, "lead_names": names, "sampling_rate": rate}
-        return {**row, **changed}
+        changed = {"gain": gain, "baseline": baseline, "lead_names": names, "sampling_rate": rate}
+        return _replaced({**row, **changed}, signal)
 
     def _noise(self, signal: np.ndarray, rate: float, name: str) -> np.ndarray:
         """Noise for every lead that is not flat, `(leads, samples)` in millivolts."""
-        digest = hashlib.sha256(f"{self.seed} {self.noise} {name}".encode()).digest()
-        rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
+        rng = _generator(self.seed, str(self.noise), name)
         if self.noise == "white":
             noise = rng.normal(size=signal.shape)
         else:
@@ -109,11 +106,57 @@ class Change:
         return np.where(recorded, scale, 0)[:, None] * noise
 
 
+def _generator(seed: int, noise: str, name: str) -> np.random.Generator:
+    """Random numbers of a recording, the same in every run."""
+    digest = hashlib.sha256(f"{seed} {noise} {name}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "little"))
+
+
+def _replaced(row: dict[str, Any], signal: np.ndarray) -> dict[str, Any]:
+    """A row with another signal, `(leads, samples)` in millivolts, in its own digital steps."""
+    gain, baseline = np.asarray(row["gain"])[:, None], np.asarray(row["baseline"])[:, None]
+    digital = np.clip(np.round(signal * gain + baseline), -32767, 32767)
+    return {**row, "signal": np.where(np.isnan(digital), INVALID_SAMPLE, digital).astype(np.int16).ravel()}
+
+
 @lru_cache(maxsize=64)
 def _waves(frequencies: tuple[float, ...], rate: float, samples: int) -> np.ndarray:
     """Sine and cosine of each frequency, `(2 * frequencies, samples)`: weighed, sines of any phase."""
     angle = 2 * np.pi * np.outer(frequencies, np.arange(samples) / rate)
     return np.concatenate([np.sin(angle), np.cos(angle)])
+
+
+def arms_exchanged(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """
+    Recordings as they would be with the cables of right and left arm exchanged: I is turned over, II and III change
+    places, and so do aVR and aVL; aVF and the chest leads stay.
+
+    Example:
+        >>> row = {"record_id": "a", "signal": np.array([1, 2, 3, 5, 7, 9], np.int16), "gain": [1000.0] * 3,
+        ...        "baseline": [0] * 3, "sampling_rate": 100.0, "lead_names": ["I", "II", "III"]}
+        >>> arms_exchanged([row])[0]["signal"].tolist()
+        [-1, -2, 7, 9, 3, 5]
+    """
+    return [_replaced(row, _with_arms_exchanged(row)) for row in rows]
+
+
+def _with_arms_exchanged(row: dict[str, Any]) -> np.ndarray:
+    signal, names = recording_of_row(row).physical(), [standard_lead(name) for name in row["lead_names"]]
+    exchanged = {"II": "III", "III": "II", "aVR": "aVL", "aVL": "aVR"}
+    if lacking := {exchanged[name] for name in names if name in exchanged} - set(names):
+        raise EcgError(f"{row['record_id']}: it has no lead {', '.join(sorted(lacking))}, which is needed in exchange")
+    return np.stack(
+        [-signal[i] if name == "I" else signal[names.index(exchanged.get(name, name))] for i, name in enumerate(names)]
+    )
+
+
+def noise_only(rows: Sequence[dict[str, Any]], millivolts: float, seed: int = 0) -> list[dict[str, Any]]:
+    """White noise of this standard deviation in place of every recording: an electrode that hangs in the air."""
+    made = []
+    for row in rows:
+        shape = recording_of_row(row).physical().shape
+        made.append(_replaced(row, millivolts * _generator(seed, "only", str(row["record_id"])).normal(size=shape)))
+    return made
 
 
 def changes(sampling_rate: float, seed: int = 0) -> list[Change]:

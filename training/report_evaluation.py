@@ -1,0 +1,195 @@
+"""How good generated reports are: against those that were written, against the labels, and where nothing is to be seen.
+
+Beside the generator stand what it has to beat: the training reports' most frequent one, and that of the training
+recording whose features are nearest; and what none can beat, the written reports read in the same way.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset, DatasetDict
+from tqdm.auto import tqdm
+
+from ..processing.processing_merit import INSTRUCTIONS
+from . import metrics
+from .embeddings import MeritReporter, Rows, batches, embed
+from .evaluation import patients_of
+from .report_generation import COLUMNS, reported
+from .report_measures import clinical_measures, findings_in, report_measures
+from .robustness import arms_exchanged, noise_only
+
+Result = dict[str, Any]
+METHOD = "report-generation"
+BEAMS = 4
+BATCH_SIZE = 128
+# What is no ECG, or none as it should be. Electrodes that touch nothing pick up noise: of a few microvolts where
+# cables are short, of as many as an ECG has where they are not.
+_UNFIT: dict[str, Callable[[Rows], Rows]] = {
+    "almost flat, 5 µV of noise": partial(noise_only, millivolts=0.005),
+    "noise of 0.2 mV": partial(noise_only, millivolts=0.2),
+    "right and left arm exchanged": arms_exchanged,
+}
+
+
+def evaluate_reports(
+    reporter: MeritReporter,
+    dataset: DatasetDict,
+    languages: Sequence[str] = ("en", "de"),
+    resamples: int = 1000,
+    log: Callable[[Result], None] = lambda result: None,
+) -> list[Result]:
+    """
+    Measure what a model reports on the test split, and what it says of recordings that it should not report on.
+
+    Args:
+        reporter: what reports.
+        dataset: with "train", "validation" and "test", reports and codes.
+        languages: of `COLUMNS`; German figures are those of recordings that were reported in German.
+        resamples: of the bootstrap, which draws patients.
+        log: is shown each result when it is ready.
+
+    Returns:
+        results as they stand in a result file, the setting naming who reports, how, and in which language.
+
+    Raises:
+        ValueError: for a missing split, or a language that there are no reports in.
+    """
+    if missing := [split for split in ("train", "validation", "test") if split not in dataset]:
+        raise ValueError(f"The data set has no split {', '.join(missing)}, which the measures of reports need.")
+    if unknown := [language for language in languages if language not in COLUMNS]:
+        raise ValueError(f"There are no reports in {', '.join(unknown)}; there are {', '.join(COLUMNS)}.")
+    results = []
+    for result in _results(reporter, dataset, languages, resamples):
+        log(result)
+        results.append(result)
+    return results
+
+
+def _results(reporter, dataset, languages, resamples) -> Iterator[Result]:
+    features = {split: embed(reporter, dataset[split], name=split) for split in ("train", "test")}
+    for language in languages:
+        train, test = (reported(dataset[split], language) for split in ("train", "test"))
+        rows, written = dataset["test"].select(list(test)), list(test.values())
+        judge = partial(_judged, rows=rows, references=written, language=language, resamples=resamples)
+        yield judge(written, {"reports": "as they were written"})
+        most_frequent = Counter(train.values()).most_common(1)[0][0]
+        yield judge([most_frequent] * len(test), {"reports": "the most frequent of training"})
+        nearest = _nearest(features["train"][list(train)], features["test"][list(test)])
+        yield judge([[*train.values()][i] for i in nearest], {"reports": "of the nearest training recording"})
+        for decoding, options in (("greedy", {}), (f"beam search, {BEAMS} beams", {"num_beams": BEAMS})):
+            generated, _ = generate_reports(reporter, rows, language, name=f"{language}, {decoding}", **options)
+            yield judge(generated, {"reports": "generated", "decoding": decoding}) | {
+                "examples": [
+                    {"record_id": record, "written": reference, "generated": text}
+                    for record, reference, text in zip(rows["record_id"][:5], written, generated)
+                ]
+            }
+    yield from _unfit(reporter, dataset["test"], resamples)
+
+
+def generate_reports(
+    reporter: MeritReporter,
+    dataset: Dataset,
+    language: str = "en",
+    change: Callable[[Rows], Rows] | None = None,
+    name: str = "",
+    **options,
+) -> tuple[list[str], np.ndarray]:
+    """
+    What the model says of every record of a data set, and its mean log-probability of a token, `(records,)`.
+
+    Args:
+        reporter: what reports.
+        change: applied to the rows before.
+        name: for the progress bar.
+        options: of `generate`.
+    """
+    said, likely = [], []
+    with tqdm(total=len(dataset), desc=f"Reporting {name}".strip(), unit=" records", leave=False) as progress:
+        for rows in batches(dataset, BATCH_SIZE):
+            texts, probability = reporter.report(change(rows) if change else rows, INSTRUCTIONS[language], **options)
+            said += texts
+            likely.append(probability)
+            progress.update(len(rows))
+    return said, np.concatenate(likely)
+
+
+def _unfit(reporter: MeritReporter, test: Dataset, resamples: int) -> Iterator[Result]:
+    """
+    What is said of recordings that are none, or not as they should be: how many the model abstains from at its
+    threshold, which was chosen on "validation"; by how much its atypicality and its own probabilities tell them from
+    those as they are (AUROC); and, of those that it would report on if it did not abstain, how many get a finding.
+    """
+    counts = metrics.resample_counts(patients_of(test), resamples)
+    real = _seen(reporter, test, None)
+    for name, change in {"as they are": None, **_UNFIT}.items():
+        seen = real if change is None else _seen(reporter, test, change)
+        shares = {
+            "abstained": seen["abstained"],
+            "states_a_finding": np.array([not findings_in(report) <= {"NORM", "SR"} for report in seen["reports"]]),
+        }
+        figures = {key: metrics.interval(values @ counts / counts.sum(0)) for key, values in shares.items()}
+        told = {}
+        if change is not None:
+            for key in ("atypicality", "improbability"):
+                both = np.concatenate([real[key], seen[key]])[:, None]
+                target = np.repeat([0, 1], len(test))[:, None].astype(np.uint8)
+                auroc = metrics.ranking(target, both, np.concatenate([counts, counts]))[0][0]
+                told[f"auroc_by_{key}"] = metrics.interval(auroc)
+        most, number = Counter(seen["reports"]).most_common(1)[0]
+        yield {
+            "task": "reports",
+            "method": "abstention",
+            "setting": {"recordings": name},
+            "split": "test",
+            "records": len(test),
+            "metrics": {**figures, **told},
+            "says_most_often": {"report": most, "records": number},
+        }
+
+
+def _seen(reporter: MeritReporter, test: Dataset, change: Callable[[Rows], Rows] | None) -> dict[str, Any]:
+    features = torch.from_numpy(embed(reporter, test, change, name="what is unfit"))
+    reports, likely = generate_reports(reporter, test, change=change, name="what is unfit")
+    return {
+        "reports": reports,
+        "improbability": -likely,
+        "atypicality": reporter.model.atypicality(features).numpy(),
+        "abstained": reporter.model.abstains(features).numpy(),
+    }
+
+
+def _judged(
+    reports: Sequence[str], setting: dict[str, Any], rows: Dataset, references: Sequence[str], language: str, resamples
+) -> Result:
+    patients = patients_of(rows)
+    measures = report_measures(reports, references, patients, resamples)
+    clinical = clinical_measures(reports, rows["codes"], patients, resamples)
+    return {
+        "task": f"reports-{language}",
+        "method": METHOD,
+        "setting": setting,
+        "split": "test",
+        "records": len(rows),
+        "metrics": {
+            **measures,
+            **{f"statements_{name}": figure for name, figure in clinical["micro"].items()},
+            "statements_f1_macro": clinical["macro"]["f1"],
+            **clinical["contradictions"],
+            "states_a_finding": clinical["states_a_finding"],
+        },
+        "statements": clinical["per_code"],
+        "distinct": clinical["distinct"],
+    }
+
+
+def _nearest(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """The nearest training features of each test features by cosine similarity, standardised, `(test,)`."""
+    mean, deviation = train.mean(0), train.std(0) + 1e-8
+    train, test = (train - mean) / deviation, (test - mean) / deviation
+    train /= np.linalg.norm(train, axis=1, keepdims=True)
+    return (test @ train.T).argmax(1)
