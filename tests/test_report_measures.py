@@ -191,6 +191,8 @@ def test_a_statement_is_found_in_some_phrasing_of_the_glossary(code, language):
         ("right ventricular hypertrophy. septal hypertrophy.", "RVH SEHYP"),
         ("biatrial enlargement.", "LAO/LAE RAO/RAE"),
         ("st segments are depressed in i, avl. t waves are low or flat.", "STD_ LOWT"),
+        ("minor non-specific st segment depression in v4,5,6.", "STD_"),
+        ("st segments are depressed and t waves inverted in i.", "STD_"),
         ("t negativ in v4-6", "INVT"),
         ("unspezifisches abnormes t", "NDT"),
         ("non-specific t wave flattening in i, avl.", "NT_"),
