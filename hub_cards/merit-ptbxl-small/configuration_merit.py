@@ -157,17 +157,11 @@ class MeritConfig(PreTrainedConfig):
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):
-        if self.layout_version != LAYOUT_VERSION:
-            which = "a newer" if self.layout_version > LAYOUT_VERSION else "an earlier"
-            raise ValueError(
-                f"The checkpoint has layout {self.layout_version} and this version of MERIT reads {LAYOUT_VERSION}: "
-                f"install {which} version of merit, or use an environment without merit, where trust_remote_code=True "
-                "loads the checkpoint by the code that lies beside it."
-            )
+        _require_layout(self.layout_version)
         if not isinstance(self.ecg_config, PreTrainedConfig):
             self.ecg_config = MeritEcgConfig(**(self.ecg_config or {}))
         if not isinstance(self.text_config, PreTrainedConfig):
-            self.text_config = _text_config(**(self.text_config or {}))
+            self.text_config = _sub_config("bert", _SMALL_BERT, **(self.text_config or {}))
         super().__post_init__(**kwargs)
 
     def decoder_config(self) -> MeritEcgConfig:
@@ -195,6 +189,69 @@ class MeritConfig(PreTrainedConfig):
             raise ValueError("time_mask_ratio and lead_mask_ratio are both 0: nothing is hidden to be reconstructed.")
 
 
+@strict
+class MeritReportConfig(PreTrainedConfig):
+    r"""
+    Configuration of [`MeritForReportGeneration`]: a MERIT dual encoder, and a language model that reports what it sees.
+
+    Args:
+        merit_config (`MeritConfig` or `dict`): the dual encoder.
+        text_config (`PreTrainedConfig` or `dict`): any causal language model of transformers; a small Llama by default.
+        num_ecg_tokens (`int`): how many tokens the connector makes of a recording, whatever its length.
+        ecg_token_id (`int`): the token in whose places they stand among those of the text.
+        connector_num_attention_heads (`int`): of the connector.
+        freeze_encoder (`bool`): train connector and language model alone. An encoder that goes on learning no longer
+            fits the texts by which statements are supported.
+        abstention_threshold (`float`, *optional*): atypicality beyond which a recording is not reported on.
+        layout_version (`int`): the layout of the checkpoint; one of another layout is refused.
+
+    Example:
+
+    ```python
+    >>> from merit import MeritReportConfig
+
+    >>> MeritReportConfig(text_config={"model_type": "gpt2", "n_layer": 2}).text_config.num_hidden_layers
+    2
+
+    ```"""
+
+    model_type = "merit_report"
+    sub_configs = {"merit_config": MeritConfig, "text_config": AutoConfig}  # type: ignore[assignment]
+
+    merit_config: dict | PreTrainedConfig | None = None
+    text_config: dict | PreTrainedConfig | None = None
+    num_ecg_tokens: int = 16
+    ecg_token_id: int = 0
+    connector_num_attention_heads: int = 4
+    freeze_encoder: bool = True
+    abstention_threshold: float | None = None
+    layout_version: int = LAYOUT_VERSION
+    initializer_range: float = 0.02
+
+    def __post_init__(self, **kwargs):
+        _require_layout(self.layout_version)
+        if not isinstance(self.merit_config, PreTrainedConfig):
+            self.merit_config = MeritConfig(**(self.merit_config or {}))
+        if not isinstance(self.text_config, PreTrainedConfig):
+            self.text_config = _sub_config("llama", _SMALL_LLAMA, **(self.text_config or {}))
+        super().__post_init__(**kwargs)
+
+    def validate_report(self):
+        """Called by `@strict` after construction."""
+        _require_positive(self, "num_ecg_tokens", "connector_num_attention_heads")
+        width = self.merit_config.ecg_config.hidden_size
+        if width % self.connector_num_attention_heads:
+            raise ValueError(
+                f"The encoder's hidden_size ({width}) must be a multiple of connector_num_attention_heads "
+                f"({self.connector_num_attention_heads})."
+            )
+        if not 0 <= self.ecg_token_id < self.text_config.vocab_size:
+            raise ValueError(
+                f"ecg_token_id {self.ecg_token_id} is none of the {self.text_config.vocab_size} tokens of the language "
+                "model."
+            )
+
+
 # The text encoder that ships: small enough to be trained from scratch on the reports.
 _SMALL_BERT = {
     "vocab_size": 4096,
@@ -208,11 +265,34 @@ _SMALL_BERT = {
 }
 
 
-def _text_config(model_type: str = "bert", **fields) -> PreTrainedConfig:
-    defaults = _SMALL_BERT if model_type == "bert" else {}
+# The language model that ships: as small, trained from scratch on the reports.
+_SMALL_LLAMA = {
+    "vocab_size": 2048,
+    "hidden_size": 192,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 512,
+    "max_position_embeddings": 256,
+    "tie_word_embeddings": True,
+}
+
+
+def _sub_config(default_type: str, defaults: dict, model_type: str | None = None, **fields) -> PreTrainedConfig:
+    """The configuration of a text model; the defaults are those of the default type."""
+    model_type = model_type or default_type
     if model_type not in CONFIG_MAPPING:
         raise ValueError(f"text_config: transformers knows no model type {model_type!r}.")
-    return CONFIG_MAPPING[model_type](**{**defaults, **fields})
+    return CONFIG_MAPPING[model_type](**{**(defaults if model_type == default_type else {}), **fields})
+
+
+def _require_layout(version: int):
+    if version != LAYOUT_VERSION:
+        which = "a newer" if version > LAYOUT_VERSION else "an earlier"
+        raise ValueError(
+            f"The checkpoint has layout {version} and this version of MERIT reads {LAYOUT_VERSION}: "
+            f"install {which} version of merit, or use an environment without merit, where trust_remote_code=True "
+            "loads the checkpoint by the code that lies beside it."
+        )
 
 
 def _require_positive(config: PreTrainedConfig, *names: str):
@@ -221,4 +301,4 @@ def _require_positive(config: PreTrainedConfig, *names: str):
             raise ValueError(f"{name} must be positive, not {getattr(config, name)}.")
 
 
-__all__ = ["MeritConfig", "MeritEcgConfig"]
+__all__ = ["MeritConfig", "MeritEcgConfig", "MeritReportConfig"]

@@ -1,5 +1,6 @@
 """Pipelines: recordings in, answers out. Recordings longer than the model's window are windowed and pooled."""
 
+import re
 from collections.abc import Iterable, Mapping
 from copy import copy
 from itertools import islice
@@ -10,11 +11,14 @@ import torch
 import torch.nn.functional as F
 from transformers import Pipeline
 
+from .processing_merit import INSTRUCTIONS
 from .recordings_merit import EcgError
 from .zero_shot_merit import LabelEmbeddings, embed_labels
 
 # What describes arrays; recordings that come as files or rows say it themselves.
 DESCRIPTION = ("sampling_rate", "leads", "units")
+# The report of a recording that is unlike those that the model learned from.
+CANNOT_TELL = "Cannot tell: this recording is unlike those that the model has learned from."
 
 
 class EcgPipeline(Pipeline):
@@ -212,6 +216,108 @@ class EcgFeatureExtractionPipeline(EcgPipeline):
         return features[0].numpy()
 
 
+class EcgReportGenerationPipeline(EcgPipeline):
+    """
+    Report recordings with a [`MeritForReportGeneration`], each statement with the support that the encoder gives it.
+
+    Example:
+
+    ```python
+    >>> from transformers import pipeline
+    >>> report = pipeline("ecg-report-generation", model="org/merit-report", trust_remote_code=True)  # doctest: +SKIP
+    >>> report("00001_lr")["report"]  # doctest: +SKIP
+    'sinus rhythm. normal ecg.'
+
+    ```"""
+
+    def __call__(self, ecg: Any, text: str | None = None, **kwargs) -> Any:
+        """
+        Args:
+            ecg: recordings, see [`EcgPipeline`].
+            text (`str`, *optional*): instruction or question; by default that of a report in `language`.
+            language (`str`, defaults to `"en"`): `"en"` or `"de"`, where there is no text.
+            abstain (`bool`, defaults to `True`): say that it cannot tell where a recording is unlike those of training.
+            max_new_tokens (`int`, *optional*), generate_kwargs (`dict`, *optional*): for `generate`.
+            window_pooling, batch_size, sampling_rate, leads, units: see [`EcgPipeline`].
+
+        Returns:
+            for each recording `report`, its `statements`, each with `text` and `support` (the probability of it against
+            its opposite as zero-shot classification has it, neither calibrated nor a second opinion: it is the same
+            encoder), `atypicality` (about 1 for recordings like those of training) and whether it `abstained`.
+
+        Raises:
+            ValueError: for a language that there is no instruction in.
+            EcgError: a recording cannot be used.
+        """
+        return super().__call__(ecg, **kwargs, **({} if text is None else {"text": text}))
+
+    def _sanitize_parameters(self, text=None, language=None, max_new_tokens=None, generate_kwargs=None, **kwargs):
+        preprocess, forward, postprocess = super()._sanitize_parameters(**kwargs)
+        if language is not None and language not in INSTRUCTIONS:
+            raise ValueError(f"There is no instruction in {language!r}: name a language of {', '.join(INSTRUCTIONS)}.")
+        if text is not None or language is not None:
+            forward["text"] = text or INSTRUCTIONS[language]
+        options = {**(generate_kwargs or {}), **({"max_new_tokens": max_new_tokens} if max_new_tokens else {})}
+        if options:
+            forward["options"] = options
+        return preprocess, forward, postprocess
+
+    def _postprocess_options(self, **kwargs) -> dict[str, Any]:
+        options = {"abstain": kwargs.pop("abstain")} if "abstain" in kwargs else {}
+        return super()._postprocess_options(**kwargs) | options
+
+    def _represent(self, inputs):
+        output = self.model.encode(**inputs)
+        return torch.cat([output.last_hidden_state.flatten(1), output.pooler_output], dim=-1)
+
+    def _forward(self, model_inputs, window_pooling="mean", text=None, options=None):
+        pooled = super()._forward(model_inputs, window_pooling)
+        prefix, features = pooled.to(self.model.dtype).tensor_split([-len(self.model.typical_mean)], dim=-1)
+        prompt = self.processor.write([text] * len(pooled)).to(self.model.device)
+        prefix = prefix.view(len(pooled), self.model.config.num_ecg_tokens, -1)
+        generated = self.model.generate(**prompt, ecg_prefix=prefix, **(options or {}))
+        reports = self.processor.read(generated[:, prompt["input_ids"].shape[1] :])
+        atypical = self.model.atypicality(features).tolist(), self.model.abstains(features).tolist()
+        statements = self._supported([sentences(report) for report in reports], self.model.ecg_embeds(features))
+        return list(zip(reports, statements, *atypical))
+
+    def _supported(self, said: list[list[str]], ecg_embeds: torch.Tensor) -> list[list[dict[str, Any]]]:
+        texts = sorted({sentence for statements in said for sentence in statements})
+        if not texts:
+            return [[] for _ in said]
+        labels = embed_labels(self.model.merit, self.processor.merit_tokenizer, {text: [text] for text in texts})
+        support = labels.logits(ecg_embeds).sigmoid()
+        return [
+            [{"text": sentence, "support": support[row, texts.index(sentence)].item()} for sentence in statements]
+            for row, statements in enumerate(said)
+        ]
+
+    def postprocess(self, outputs: list[tuple], abstain: bool = True) -> dict[str, Any]:
+        report, statements, atypicality, abstained = outputs[0]
+        if abstained and abstain:
+            report, statements = CANNOT_TELL, []
+        return {
+            "report": report,
+            "statements": statements,
+            "atypicality": atypicality,
+            "abstained": abstained and abstain,
+        }
+
+
+def sentences(report: str) -> list[str]:
+    """
+    The sentences of a report. German ones often go without a full stop, and are then one.
+
+    Example:
+
+    ```python
+    >>> sentences("sinus rhythm. normal ecg.")
+    ['sinus rhythm.', 'normal ecg.']
+
+    ```"""
+    return [sentence for sentence in re.split(r"(?<=[.;])\s+", report.strip()) if sentence]
+
+
 def _ranked(labels: list[str], scores: torch.Tensor, top_k: int | None) -> list[dict[str, Any]]:
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k must be at least 1, not {top_k}.")
@@ -219,4 +325,9 @@ def _ranked(labels: list[str], scores: torch.Tensor, top_k: int | None) -> list[
     return [{"label": labels[i], "score": scores[i].item()} for i in order.tolist()]
 
 
-__all__ = ["EcgClassificationPipeline", "EcgFeatureExtractionPipeline", "ZeroShotEcgClassificationPipeline"]
+__all__ = [
+    "EcgClassificationPipeline",
+    "EcgFeatureExtractionPipeline",
+    "EcgReportGenerationPipeline",
+    "ZeroShotEcgClassificationPipeline",
+]

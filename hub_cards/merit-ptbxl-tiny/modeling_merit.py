@@ -565,6 +565,13 @@ class MeritEcgModel(MeritPreTrainedModel):
         # Filled, not multiplied: what stands where nothing was recorded may be NaN.
         return patches.masked_fill(~recorded[..., None], 0.0), recorded
 
+    def token_mask(
+        self, ecg_values: torch.Tensor, lead_mask: torch.Tensor | None = None, sample_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Which tokens of `last_hidden_state` saw a signal, `(batch, tokens)`."""
+        _, recorded = self.patchify(ecg_values, lead_mask, sample_mask)
+        return recorded.any(1) if self.config.tokenization == "time" else recorded.flatten(1)
+
     @merge_with_config_defaults
     @capture_outputs(tie_last_hidden_states=False)
     def forward(
