@@ -61,7 +61,7 @@ class _Checkpoint:
 
     def _output(self, module, rows: Rows):
         """What a module of the model makes of rows of a data set, in the hardware's fast precision."""
-        batch = self.processor(ecg=rows, return_tensors="pt").to(self.model.device)
+        batch = self.processor.feature_extractor(rows, return_tensors="pt").to(self.model.device)
         with torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=fast_precision()["bf16"]):
             return module(**batch)
 
