@@ -44,7 +44,7 @@ _METRIC_NAMES = {
     "normal_with_pathology": "normal and pathological at once",
     "wrong_side": "left for right",
     "auroc_by_atypicality": "AUROC by atypicality",
-    "auroc_by_improbability": "AUROC by improbability",
+    "auroc_by_doubt": "AUROC by doubt",
 }
 # What tables of reports show of their figures.
 _OF_REPORTS = (

@@ -242,6 +242,7 @@ def run_pretrain(arguments: argparse.Namespace) -> None:
 
 
 def run_evaluate(arguments: argparse.Namespace) -> None:
+    from functools import partial
     from pathlib import Path
 
     from transformers import (
@@ -256,7 +257,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     from .training.data import load_data
     from .training.embeddings import MeritClassifier, MeritEncoder, MeritReporter
     from .training.evaluation import METHODS, evaluate, evaluate_classifier, result_file
-    from .training.report_evaluation import evaluate_reports
+    from .training.report_evaluation import evaluate_abstention, evaluate_reports
     from .training.results import write_json
 
     started = time.monotonic()
@@ -276,7 +277,8 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     if "MeritForReportGeneration" in architectures:
         refuse_options("reports, and is judged by its reports")
         reporter = MeritReporter(AutoModelForMultimodalLM.from_pretrained(arguments.model), processor, name)
-        results = evaluate_reports(reporter, dataset, log=lambda result: print(summary(result, started), flush=True))
+        show = partial(show_result, started=started)
+        results = [*evaluate_reports(reporter, dataset, log=show), *evaluate_abstention(reporter, dataset, log=show)]
         write(reporter, results)
         print(f"{len(results)} results in {arguments.output}")
         return
@@ -304,20 +306,21 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
         arguments.published_protocol,
         [load_data(folder) for folder in arguments.shift_to],
         arguments.seed,
-        log=lambda result: print(summary(result, started), flush=True),
+        log=partial(show_result, started=started),
     )
     write(encoder, results)
     print(f"{len(results)} results in {arguments.output}")
 
 
-def summary(result: dict[str, Any], started: float) -> str:
-    """A result in a line: when it was ready, what was measured, and the first figure, or the AUROC if there is one."""
+def show_result(result: dict[str, Any], started: float) -> None:
+    """Print a line: when it was ready, what was measured, and the first figure, or the AUROC if there is one."""
     what = ", ".join(f"{key} {value}" for key, value in result["setting"].items())
     metric = "auroc" if "auroc" in result["metrics"] else next(iter(result["metrics"]))
     figure = result["metrics"][metric]
-    return (
+    print(
         f"[{time.monotonic() - started:4.0f} s] {result['task']} {result['method']}{what and f' ({what})'}: "
-        f"{metric} {figure['value']} ({figure['low']} to {figure['high']})"
+        f"{metric} {figure['value']} ({figure['low']} to {figure['high']})",
+        flush=True,
     )
 
 

@@ -13,7 +13,7 @@ from merit.processing.processing_merit import INSTRUCTIONS
 from merit.training import embeddings
 from merit.training.embeddings import MeritReporter, embed
 from merit.training.evaluation import patients_of, result_file
-from merit.training.report_evaluation import evaluate_reports, generate_reports
+from merit.training.report_evaluation import evaluate_abstention, evaluate_reports, generate_reports
 from merit.training.report_generation import reported
 from merit.training.report_measures import report_measures
 from merit.training.results import write_json
@@ -27,7 +27,7 @@ def reporter(untrained_reporter):
 
 @pytest.fixture(scope="module")
 def results(reporter, dataset):
-    return evaluate_reports(reporter, dataset, resamples=50)
+    return [*evaluate_reports(reporter, dataset, resamples=50), *evaluate_abstention(reporter, dataset, resamples=50)]
 
 
 def found(results, task, **setting):

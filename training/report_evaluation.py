@@ -43,7 +43,7 @@ def evaluate_reports(
     log: Callable[[Result], None] = lambda result: None,
 ) -> list[Result]:
     """
-    Measure what a model reports on the test split, and what it says of recordings that it should not report on.
+    Measure what a model reports on the test split, beside what it has to beat.
 
     Args:
         reporter: what reports.
@@ -88,7 +88,6 @@ def _results(reporter, dataset, languages, resamples) -> Iterator[Result]:
                     for record, reference, text in zip(rows["record_id"][:5], written, generated)
                 ]
             }
-    yield from _unfit(reporter, dataset["test"], resamples)
 
 
 def generate_reports(
@@ -118,12 +117,29 @@ def generate_reports(
     return said, np.concatenate(likely)
 
 
-def _unfit(reporter: MeritReporter, test: Dataset, resamples: int) -> Iterator[Result]:
+def evaluate_abstention(
+    reporter: MeritReporter,
+    dataset: DatasetDict,
+    resamples: int = 1000,
+    log: Callable[[Result], None] = lambda result: None,
+) -> list[Result]:
     """
-    What is said of recordings that are none, or not as they should be: how many the model abstains from at its
-    threshold, which was chosen on "validation"; by how much its atypicality and its own probabilities tell them from
-    those as they are (AUROC); and, of those that it would report on if it did not abstain, how many get a finding.
+    Measure what a model says of recordings that are none, or not as they should be.
+
+    How many it abstains from at its threshold, which was chosen on "validation"; by how much its atypicality, and its
+    own doubt (minus the mean log-probability of a token), tell them from recordings as they are (AUROC); and how many
+    would get a finding if it did not abstain.
+
+    Args and returns: as of [`evaluate_reports`].
     """
+    results = []
+    for result in _abstention(reporter, dataset["test"], resamples):
+        log(result)
+        results.append(result)
+    return results
+
+
+def _abstention(reporter: MeritReporter, test: Dataset, resamples: int) -> Iterator[Result]:
     counts = metrics.resample_counts(patients_of(test), resamples)
     real = _seen(reporter, test, None)
     for name, change in {"as they are": None, **_UNFIT}.items():
@@ -135,7 +151,7 @@ def _unfit(reporter: MeritReporter, test: Dataset, resamples: int) -> Iterator[R
         figures = {key: metrics.interval(values @ counts / counts.sum(0)) for key, values in shares.items()}
         told = {}
         if change is not None:
-            for key in ("atypicality", "improbability"):
+            for key in ("atypicality", "doubt"):
                 both = np.concatenate([real[key], seen[key]])[:, None]
                 target = np.repeat([0, 1], len(test))[:, None].astype(np.uint8)
                 auroc = metrics.ranking(target, both, np.concatenate([counts, counts]))[0][0]
@@ -157,7 +173,7 @@ def _seen(reporter: MeritReporter, test: Dataset, change: Callable[[Rows], Rows]
     reports, likely = generate_reports(reporter, test, change=change, name="what is unfit")
     return {
         "reports": reports,
-        "improbability": -likely,
+        "doubt": -likely,
         "atypicality": reporter.model.atypicality(features).numpy(),
         "abstained": reporter.model.abstains(features).numpy(),
     }

@@ -1,0 +1,81 @@
+"""How fast reports are written: greedy and by beam search, with and without the cache of keys and values.
+
+    python benchmarks/bench_reports.py --model FOLDER [--data PTBXL] [--output results.json]
+
+The ways in turn, several times over, on the same recordings in batches, from tensors that are ready; the floor is the
+ECG encoder alone. Figures are medians.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForMultimodalLM, AutoProcessor
+
+from merit.training.results import provenance, write_json
+
+WAYS = {
+    "greedy": {},
+    "greedy, without cache": {"use_cache": False},
+    "4 beams": {"num_beams": 4},
+    "4 beams, without cache": {"num_beams": 4, "use_cache": False},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="exported folder of a model that reports")
+    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="PTB-XL tree ($PTBXL_ROOT)")
+    parser.add_argument("--output", type=Path, help="JSON file for the results")
+    parser.add_argument("--records", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=5)
+    args = parser.parse_args()
+    if args.data is None:
+        parser.error("name a PTB-XL tree with --data or in PTBXL_ROOT")
+    paths = [str(path.with_suffix("")) for path in sorted(Path(args.data).glob("records100/*/*.hea"))[: args.records]]
+    processor, model = AutoProcessor.from_pretrained(args.model), AutoModelForMultimodalLM.from_pretrained(args.model)
+    parts = [paths[start : start + args.batch_size] for start in range(0, len(paths), args.batch_size)]
+    batches = [processor(ecg=part) for part in parts]
+    written: dict[str, float] = {}
+
+    def generate(way: str) -> None:
+        lengths = []
+        for batch in batches:
+            tokens = model.generate(**batch, **WAYS[way])[:, batch["input_ids"].shape[1] :]
+            lengths += (tokens != processor.tokenizer.pad_token_id).sum(-1).tolist()
+        written[way] = statistics.mean(lengths)
+
+    @torch.inference_mode()
+    def encode() -> None:
+        for batch in batches:
+            model.encode(batch["ecg_values"], batch["lead_mask"], batch["sample_mask"])
+
+    seconds: dict[str, list[float]] = {way: [] for way in [*WAYS, "encoder alone"]}
+    for repeat in range(args.repeats + 1):
+        for way, times in seconds.items():
+            start = time.perf_counter()
+            encode() if way == "encoder alone" else generate(way)
+            if repeat:  # the first round warms up
+                times.append(time.perf_counter() - start)
+    results = {
+        "reports_per_second": {way: len(paths) / statistics.median(times) for way, times in seconds.items()},
+        "tokens_of_a_report": written,
+        "batch_size": args.batch_size,
+        "parameters": {
+            "encoder": model.merit.ecg_model.num_parameters(),
+            "language model": model.language_model.num_parameters(),
+        },
+        "threads": torch.get_num_threads(),
+    }
+    for way, rate in results["reports_per_second"].items():
+        print(f"{way:<24} {rate:7.1f} reports/s")
+    if args.output:
+        write_json(args.output, {**provenance(), "results": results, "seconds": seconds})
+
+
+if __name__ == "__main__":
+    main()
