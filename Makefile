@@ -6,7 +6,7 @@ DATA ?=
 # A run on real data has a folder of its own.
 OUTPUT ?= demo$(if $(DATA),-ptbxl)
 
-.PHONY: demo demo-train checkpoints test lint clean
+.PHONY: demo demo-train checkpoints merit-ptbxl-report test lint clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -22,7 +22,7 @@ demo-train: $(READY)
 	$(VENV)/bin/merit demo --train --output $(OUTPUT)-train $(if $(DATA),--data $(DATA))
 
 # The checkpoints that ship, trained and measured anew on PTB-XL in DATA: two hours on two cores, resumed if stopped.
-checkpoints: merit-ptbxl-small merit-ptbxl-tiny
+checkpoints: merit-ptbxl-small merit-ptbxl-tiny merit-ptbxl-report
 
 merit-ptbxl-%: $(READY)
 	$(VENV)/bin/merit pretrain --data $(DATA) --recipe ptbxl-$* --output runs/$@ --resume
@@ -34,6 +34,13 @@ merit-ptbxl-%: $(READY)
 		--results runs/$@/evaluation.json runs/$@/random-initialisation.json
 	$(VENV)/bin/merit compare hub_cards/$@/results/evaluation.json \
 		hub_cards/$@/results/random-initialisation.json --plots runs/$@/figures > runs/$@/comparison.md
+
+# On the tiny encoder, as it stands in hub_cards.
+merit-ptbxl-report: $(READY)
+	$(VENV)/bin/merit train-reports hub_cards/merit-ptbxl-tiny --data $(DATA) --recipe small --output runs/$@ --resume
+	$(VENV)/bin/merit export runs/$@/model hub_cards/$@ --dtype float16
+	$(VENV)/bin/merit evaluate hub_cards/$@ --data $(DATA) --output runs/$@/evaluation.json
+	$(VENV)/bin/merit export hub_cards/$@ hub_cards/$@ --results runs/$@/evaluation.json
 
 # Two processes for two cores; a file's tests share its fixtures.
 test: $(READY)

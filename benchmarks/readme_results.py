@@ -1,13 +1,21 @@
-"""Write the figures of README.md from the result files, and from nothing else: python benchmarks/readme_results.py"""
+"""Write the figures of both READMEs from result files, and from nothing else: python benchmarks/readme_results.py"""
 
+import csv
 import json
+import statistics
+from functools import partial
+from importlib.resources import files
 from pathlib import Path
 
-from merit.training.compare import cell, find_result, published_rows, table
+from ablations import ARMS
+
+from merit.training.compare import cell, find_result, paired_difference, published_rows, table
+from merit.training.physiology import QUANTITIES
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 CHECKPOINTS = ("merit-ptbxl-small", "merit-ptbxl-tiny")
+REPORTER = "merit-ptbxl-report"
 TASKS = ("all", "diagnostic", "sub", "super", "form", "rhythm")
 # What is shown of a checkpoint, and the published systems beside it.
 SHOWN = {
@@ -31,28 +39,16 @@ BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
 
 
 def main() -> None:
-    readme = ROOT / "README.md"
-    readme.write_text(with_results(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    for name in DOCUMENTS:
+        path = ROOT / name
+        path.write_text(with_results(path.read_text(encoding="utf-8"), name), encoding="utf-8")
 
 
-def with_results(readme: str) -> str:
-    """The README with what stands between its marks made anew."""
-    before, _, rest = readme.partition(BEGIN)
+def with_results(text: str, name: str) -> str:
+    """A document with what stands between its marks made anew."""
+    before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return before + BEGIN + sections() + END + after
-
-
-def sections() -> str:
-    parts = [
-        *map(checkpoint, CHECKPOINTS),
-        demo(),
-        search(),
-        auc_section("demo-ptbxl.json"),
-        auc_section("demo-simulated.json"),
-        scores(),
-    ]
-    parts += [preparation(), processing(), pipeline()]
-    return "\n".join(parts)
+    return before + BEGIN + "\n".join(section() for section in DOCUMENTS[name]) + END + after
 
 
 def checkpoint(name: str) -> str:
@@ -108,15 +104,19 @@ def demo() -> str:
     text = (
         f"**Simulated disease**, which no training recording showed: AUC of {content['model']} on patients of the "
         f"simulator, `{content['command']}`, {content['seconds']} s in all on {content['machine']['cores']} cores "
-        "([file](benchmarks/results/demo.json)).\n\n"
+        "([file](results/demo.json)).\n\n"
     )
     return text + table(["", *(how.replace("_", " ") for how in columns)], rows)
 
 
 def search() -> str:
+    return _search("search", "What the recipes rest on")
+
+
+def _search(name: str, title: str) -> str:
     """Variants of a recipe on fold 9."""
     rows = []
-    for path in sorted((RESULTS / "search").glob("*.json")):
+    for path in sorted((RESULTS / name).glob("*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
         figures = content["macro_auc"]
         shown = [
@@ -128,8 +128,10 @@ def search() -> str:
         "training",
         *(f"{how} {task}" for how in ("zero-shot", "probe") for task in ("super", "all", "rhythm")),
     ]
-    text = "**What the recipes rest on**: macro AUC on fold 9 after some minutes of pretraining, variants of "
-    return text + "[benchmarks/search.yaml](benchmarks/search.yaml).\n\n" + table(header, rows)
+    text = (
+        f"**{title}**: macro AUC on fold 9 after some minutes of pretraining, variants of [{name}.yaml]({name}.yaml)."
+    )
+    return text + "\n\n" + table(header, rows)
 
 
 def preparation() -> str:
@@ -152,7 +154,7 @@ def preparation() -> str:
         ["floor: copying the same bytes", f"{rates['copying_the_bytes']:,} records/s"],
     ]
     text = "**`merit prepare ptbxl`** at 100 Hz, and reading what it wrote "
-    return text + "([file](benchmarks/results/preparation.json)).\n\n" + table(["", ""], rows)
+    return text + "([file](results/preparation.json)).\n\n" + table(["", ""], rows)
 
 
 def load(name: str) -> dict:
@@ -165,7 +167,7 @@ def auc_section(name: str) -> str:
     what = "PTB-XL, fold 10" if name == "demo-ptbxl.json" else "simulated patients"
     text = (
         f"**{what}**: AUC after `{content['command']}`, {minutes:.1f} minutes in all on "
-        f"{content['machine']['cores']} cores ([file](benchmarks/results/{name})).\n\n"
+        f"{content['machine']['cores']} cores ([file](results/{name})).\n\n"
     )
     rows = []
     for task in auc["trained"]["zero_shot"]:
@@ -183,7 +185,7 @@ def scores() -> str:
     tasks = list(next(iter(content["macro_auc"].values())))
     rows = [[way, *(f"{figures[task]:.3f}" for task in tasks)] for way, figures in content["macro_auc"].items()]
     text = "**How a label is scored**: zero-shot macro AUC on fold 9, where the last was chosen "
-    return text + "([file](benchmarks/results/zero-shot-scores.json)).\n\n" + table(["", *tasks], rows)
+    return text + "([file](results/zero-shot-scores.json)).\n\n" + table(["", *tasks], rows)
 
 
 def processing() -> str:
@@ -200,7 +202,7 @@ def processing() -> str:
     ]
     text = "**From WFDB path to tensor**, records per second, beside wfdb and scipy record by record in the same run "
     header = ["", "MERIT", "wfdb + scipy", "times as many", "floor: reading the bytes"]
-    return text + "([file](benchmarks/results/processing.json)).\n\n" + table(header, rows)
+    return text + "([file](results/processing.json)).\n\n" + table(header, rows)
 
 
 def pipeline() -> str:
@@ -216,8 +218,149 @@ def pipeline() -> str:
         ["`import merit`, `import transformers`", f"{imports['merit']:.2f} s, {imports['transformers']:.2f} s"],
     ]
     text = f"**The zero-shot pipeline**, {results['parameters'] / 1e6:.1f} M parameters "
-    return text + "([file](benchmarks/results/pipeline.json)).\n\n" + table(["", ""], rows)
+    return text + "([file](results/pipeline.json)).\n\n" + table(["", ""], rows)
 
+
+def reports() -> str:
+    """The checkpoint that reports, what it has to beat, and published systems."""
+    content = json.loads((ROOT / "hub_cards" / REPORTER / "results" / "evaluation.json").read_text(encoding="utf-8"))
+    meteor = next(metric for metric in content["results"][0]["metrics"] if metric.startswith("meteor"))
+    metrics = {
+        "bleu_1": "BLEU-1",
+        "bleu_4": "BLEU-4",
+        "rouge_l": "ROUGE-L",
+        meteor: "METEOR" if meteor == "meteor" else "METEOR of exact and stemmed words",
+        "statements_f1": "F1 of statements",
+        "normal_with_pathology": "normal and pathological",
+        "wrong_side": "left for right",
+    }
+    rows = []
+    for language in ("en", "de"):
+        for result in content["results"]:
+            if result["task"] == f"reports-{language}":
+                who = ", ".join(result["setting"].values())
+                mark = "**" if result["setting"]["reports"] == "generated" else ""
+                cells = (cell(result["metrics"].get(metric), metric) for metric in metrics)
+                rows.append([f"{mark}{ {'en': 'English', 'de': 'German'}[language] }: {who}{mark}", *cells])
+    published = (files("merit.training") / "published_reports.csv").read_text(encoding="utf-8").splitlines()
+    for row in csv.DictReader(published):
+        rows.append([f"{row['system']}, as published", *(row.get(metric, "-") for metric in metrics)])
+    model = content["model"]
+    text = (
+        f"**{REPORTER}**: reports of fold 10, by {model['parameters'] / 1e6:.1f} M parameters in all, language model "
+        f"included ([file](hub_cards/{REPORTER}/results/evaluation.json)). In percent with 95 % intervals. Statements "
+        "are read out of the text and held against the labels; the written reports, read in the same way, are the "
+        "limit. Published systems prepared the reports in ways of their own."
+    )
+    return text + "\n\n" + table(["", *metrics.values()], rows) + "\n" + abstention(content)
+
+
+def abstention(content: dict) -> str:
+    rows = [
+        [
+            result["setting"]["recordings"],
+            *(
+                cell(result["metrics"].get(metric), metric)
+                for metric in ("abstained", "auroc_by_atypicality", "auroc_by_doubt", "states_a_finding")
+            ),
+            result["says_most_often"]["report"],
+        ]
+        for result in content["results"]
+        if result["method"] == "abstention"
+    ]
+    text = "**Where it should say that it cannot tell**: the threshold refuses 2 % of fold 9; share refused in fold 10."
+    header = ["", "refused", "AUROC by atypicality", "by doubt", "would state a finding", "would say most often"]
+    return text + "\n\n" + table(header, rows)
+
+
+def claim() -> str:
+    """MERIT and its ablations after the same time, over seeds."""
+    folder = RESULTS / "ablations"
+    arms = {arm: [json.loads(path.read_text()) for path in sorted(folder.glob(f"{arm}-[0-9]*.json"))] for arm in ARMS}
+    minutes, seeds = load("ablations/steps.json")["minutes"], len(arms["merit"])
+    rows = []
+    for method, metric in (
+        ("zero-shot", "auroc"),
+        ("linear-probe", "auroc"),
+        ("zero-shot", "f1"),
+        ("linear-probe", "f1"),
+    ):
+        for task in TASKS if metric == "auroc" else ("all", "sub"):
+            values = {
+                arm: [
+                    100 * result["metrics"][metric]["value"]
+                    for file in group
+                    if (result := find_result(file, task, method))
+                ]
+                for arm, group in arms.items()
+            }
+            name = f"{method.replace('-', ' ')} {task}, {'macro AUROC' if metric == 'auroc' else 'macro F1'}"
+            rows.append([name, *map(_mean_and_range, values.values()), _paired(arms, task, method, metric)])
+    for quantity in QUANTITIES:
+        values = [[100 * file["physiology"][quantity]["r2"]["value"] for file in group] for group in arms.values()]
+        rows.append([f"{quantity.replace('_', ' ')}, R² in percent", *map(_mean_and_range, values), "-"])
+    text = (
+        f"**MERIT and its ablations**, {minutes:g} minutes of training each, {seeds} seeds "
+        "([files](results/ablations)): mean (lowest to highest). Classification on fold 10; physiology regressed from "
+        "frozen features of simulated recordings. The last column: MERIT minus alignment-only, mean over seeds, and in "
+        "how many seeds the paired 95 % interval lies above or below 0."
+    )
+    return text + "\n\n" + table(["", *ARMS, "difference"], rows)
+
+
+def _mean_and_range(values: list[float]) -> str:
+    return f"{statistics.mean(values):.1f} ({min(values):.1f} to {max(values):.1f})" if values else "-"
+
+
+def _paired(arms: dict[str, list[dict]], task: str, method: str, metric: str) -> str:
+    pairs = [
+        paired_difference(*(find_result(file, task, method) for file in pair), metric)
+        for pair in zip(arms["merit"], arms["alignment-only"])
+    ]
+    above, below = sum(pair["low"] > 0 for pair in pairs), sum(pair["high"] < 0 for pair in pairs)
+    return f"{100 * statistics.mean(pair['value'] for pair in pairs):+.1f}, {above} above, {below} below"
+
+
+def report_encoders() -> str:
+    """What the encoder is worth to the reports."""
+    rows = []
+    for arm in ARMS:
+        for path in sorted((RESULTS / "report-encoders").glob(f"{arm}-[0-9]*.json")):
+            for result in json.loads(path.read_text(encoding="utf-8"))["results"]:
+                if result["setting"]["reports"] == "generated":
+                    metrics = ("bleu_1", "bleu_4", "rouge_l", "statements_f1", "statements_f1_macro")
+                    cells = (cell(result["metrics"][metric], metric) for metric in metrics)
+                    rows.append([f"{arm}, {result['setting']['decoding']}", *cells])
+    text = (
+        "**Reports by encoder**: the same generator, trained on the frozen encoders of the table above (seed 0), "
+        "English reports of fold 10 ([files](results/report-encoders))."
+    )
+    return text + "\n\n" + table(["", "BLEU-1", "BLEU-4", "ROUGE-L", "F1 of statements", "macro F1"], rows)
+
+
+def report_speed() -> str:
+    results = load("report-speed.json")["results"]
+    rows = [[way, f"{rate:.0f}"] for way, rate in results["reports_per_second"].items()]
+    text = (
+        f"**Writing reports**, batches of {results['batch_size']}, {results['threads']} threads "
+        "([file](results/report-speed.json))."
+    )
+    return text + "\n\n" + table(["", "reports/s"], rows)
+
+
+def balance() -> str:
+    return _search("search-balance", "How both terms share the time")
+
+
+# What stands where.
+DOCUMENTS = {
+    "README.md": [*(partial(checkpoint, name) for name in CHECKPOINTS), reports],
+    "benchmarks/README.md": [
+        *(claim, balance, report_encoders, search, demo),
+        *(partial(auc_section, name) for name in ("demo-ptbxl.json", "demo-simulated.json")),
+        *(scores, preparation, processing, pipeline, report_speed),
+    ],
+}
 
 if __name__ == "__main__":
     main()

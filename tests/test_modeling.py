@@ -344,6 +344,18 @@ def test_each_ablation_leaves_its_half_out():
     assert not hasattr(tiny_model(MeritForPreTraining, reconstruction_weight=0), "decoder")
 
 
+def test_in_training_one_in_so_many_recordings_is_reconstructed_and_all_are_aligned():
+    inputs = tiny_inputs(MeritForPreTraining, batch=5)
+    whole = tiny_model(MeritForPreTraining)
+    strided = tiny_model(MeritForPreTraining, reconstruction_stride=2).train()
+    every = whole(**{name: tensor[::2] for name, tensor in inputs.items()})
+    output = strided(**inputs)
+    assert len(output.hidden) == 3
+    torch.testing.assert_close(output.reconstruction_information, every.reconstruction_information)
+    torch.testing.assert_close(output.alignment_information, whole(**inputs).alignment_information)
+    assert_same(strided.eval()(**inputs), whole(**inputs))
+
+
 def test_missing_inputs_are_named():
     signal = tiny_inputs(MeritEcgModel)
     with pytest.raises(ValueError, match="input_ids are missing"):

@@ -79,11 +79,13 @@ def run_script(marker, *arguments):
     return run.stdout
 
 
-def test_the_figures_are_those_of_the_result_files(monkeypatch):
+@pytest.mark.parametrize("name", ["README.md", "benchmarks/README.md"])
+def test_the_figures_are_those_of_the_result_files(monkeypatch, name):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     from readme_results import with_results
 
-    assert with_results(README) == README
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert with_results(text, name) == text
 
 
 def test_the_first_program_classifies_a_recording_in_three_lines():
