@@ -895,10 +895,9 @@ class MeritForPreTraining(MeritModel):
             same = report_keys(input_ids, attention_mask) if keys is None else keys
             information_zt = self.alignment(ecg_embeds, text_embeds, same)
         if self.config.reconstruction_weight:
-            inputs, every = (ecg_values, lead_mask, sample_mask, noise), self.config.reconstruction_stride
-            if self.training and every > 1:
-                inputs = tuple(None if tensor is None else tensor[::every] for tensor in inputs)
-            x, x_hat, hidden = self.reconstruct(*inputs)
+            every = slice(None, None, self.config.reconstruction_stride if self.training else 1)
+            others = (None if tensor is None else tensor[every] for tensor in (lead_mask, sample_mask, noise))
+            x, x_hat, hidden = self.reconstruct(ecg_values[every], *others)
             information_zx = reconstruction_information(x, x_hat.float(), hidden, self.gather)
         loss = merit_objective(
             information_zt, information_zx, self.config.alignment_weight, self.config.reconstruction_weight

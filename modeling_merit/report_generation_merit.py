@@ -73,6 +73,8 @@ class MeritForReportGeneration(MeritPreTrainedModel, GenerationMixin):
     config_class = MeritReportConfig
     base_model_prefix = ""
     main_input_name = "input_ids"
+    typical_mean: torch.Tensor
+    typical_whitening: torch.Tensor
 
     def __init__(
         self,
@@ -112,14 +114,14 @@ class MeritForReportGeneration(MeritPreTrainedModel, GenerationMixin):
     def set_input_embeddings(self, value: nn.Module):
         self.language_model.set_input_embeddings(value)
 
-    def get_output_embeddings(self) -> nn.Module:
+    def get_output_embeddings(self) -> nn.Module | None:
         return self.language_model.get_output_embeddings()
 
     def encode(
         self,
-        ecg_values: torch.FloatTensor,
-        lead_mask: torch.BoolTensor | None = None,
-        sample_mask: torch.BoolTensor | None = None,
+        ecg_values: torch.Tensor,
+        lead_mask: torch.Tensor | None = None,
+        sample_mask: torch.Tensor | None = None,
     ) -> BaseModelOutputWithPooling:
         """
         What the language model sees of recordings, see [`MeritEcgModel.forward`] for the arguments.
@@ -138,11 +140,11 @@ class MeritForReportGeneration(MeritPreTrainedModel, GenerationMixin):
         self,
         input_ids: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
-        ecg_values: torch.FloatTensor | None = None,
-        lead_mask: torch.BoolTensor | None = None,
-        sample_mask: torch.BoolTensor | None = None,
-        ecg_prefix: torch.FloatTensor | None = None,
-        inputs_embeds: torch.FloatTensor | None = None,
+        ecg_values: torch.Tensor | None = None,
+        lead_mask: torch.Tensor | None = None,
+        sample_mask: torch.Tensor | None = None,
+        ecg_prefix: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
         **kwargs,
     ) -> CausalLMOutputWithPast:

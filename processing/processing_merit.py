@@ -1,5 +1,6 @@
 """The processors of MERIT: recordings by the feature extractor, text by the tokenizer, together in one batch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -145,7 +146,7 @@ class MeritReportProcessor(ProcessorMixin):
         return batch
 
     def write(
-        self, instructions: list[str] | list[None], reports: list[str] | None = None, max_length: int | None = None
+        self, instructions: Sequence[str | None], reports: list[str] | None = None, max_length: int | None = None
     ) -> BatchFeature:
         """The text alone, see `__call__`; the instruction of English reports stands for None."""
         prompts = [

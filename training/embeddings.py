@@ -82,7 +82,7 @@ class MeritEncoder(_Checkpoint):
         # What is computed in bfloat16 on one machine is not on another.
         precision = f"{model.dtype} {fast_precision()}"
         facts = f"{self.weights_sha256} {processing} {model.config.ecg_config.to_json_string()} {precision}"
-        self.fingerprint = hashlib.sha256(facts.encode()).hexdigest()
+        self.fingerprint: str | None = hashlib.sha256(facts.encode()).hexdigest()
 
     @torch.inference_mode()
     def embed(self, rows: Rows) -> np.ndarray:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -21,12 +20,12 @@ class Kind:
     The recipes of one command.
 
     Args:
-        folder: where those that come with the package lie.
+        folder: where those that come with the package lie, a path or what `importlib.resources` has.
         groups: their fields that are groups of settings.
         values: those that are values.
     """
 
-    folder: Traversable
+    folder: Any
     groups: tuple[str, ...]
     values: tuple[str, ...]
 

@@ -24,7 +24,7 @@ from .robustness import arms_exchanged, noise_only
 
 Result = dict[str, Any]
 METHOD = "report-generation"
-BEAMS = 4
+_DECODING: dict[str, dict[str, Any]] = {"greedy": {}, "beam search, 4 beams": {"num_beams": 4}}
 BATCH_SIZE = 128
 # What is no ECG, or none as it should be. Electrodes that touch nothing pick up noise: of a few microvolts where
 # cables are short, of as many as an ECG has where they are not.
@@ -80,7 +80,7 @@ def _results(reporter, dataset, languages, resamples) -> Iterator[Result]:
         yield judge([most_frequent] * len(test), {"reports": "the most frequent of training"})
         nearest = _nearest(features["train"][list(train)], features["test"][list(test)])
         yield judge([[*train.values()][i] for i in nearest], {"reports": "of the nearest training recording"})
-        for decoding, options in (("greedy", {}), (f"beam search, {BEAMS} beams", {"num_beams": BEAMS})):
+        for decoding, options in _DECODING.items():
             generated, _ = generate_reports(reporter, rows, language, name=f"{language}, {decoding}", **options)
             yield judge(generated, {"reports": "generated", "decoding": decoding}) | {
                 "examples": [

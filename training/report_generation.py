@@ -124,7 +124,7 @@ def build(
             **settings,
             merit_config=merit.config,
             text_config=text_config,
-            ecg_token_id=tokenizer.convert_tokens_to_ids(ECG_TOKEN),
+            ecg_token_id=tokenizer.get_vocab()[ECG_TOKEN],
         )
     except StrictDataclassError as error:
         raise ValueError(f"The recipe's model settings are not those of MeritReportConfig: {error}") from None
@@ -224,7 +224,7 @@ def learn_to_abstain(model: MeritForReportGeneration, processor: MeritReportProc
     encoder = MeritEncoder(model.merit, MeritProcessor(processor.feature_extractor, processor.merit_tokenizer))
     features = {split: embed(encoder, dataset[split], name=split) for split in ("train", "validation")}
     fitted = LedoitWolf().fit(features["train"].astype(np.float64))
-    whitening = np.linalg.cholesky(fitted.precision_)
+    whitening = np.linalg.cholesky(np.asarray(fitted.get_precision()))
     model.fit_typical(torch.from_numpy(fitted.location_), torch.from_numpy(whitening))
     atypicality = model.atypicality(torch.from_numpy(features["validation"])).numpy()
     model.config.abstention_threshold = round(float(np.quantile(atypicality, 1 - FALSE_ABSTENTIONS)), 4)

@@ -142,7 +142,7 @@ def _bleu(sums: np.ndarray) -> dict[str, np.ndarray]:
 def _meteor(text: str, reference: str, wordnet: Any) -> float:
     from nltk.translate.meteor_score import single_meteor_score
 
-    none = SimpleNamespace(synsets=lambda word: [])
+    none: Any = SimpleNamespace(synsets=lambda word: [])
     return single_meteor_score(tokenize(reference), tokenize(text), wordnet=wordnet or none)
 
 

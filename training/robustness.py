@@ -141,7 +141,7 @@ def arms_exchanged(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _with_arms_exchanged(row: dict[str, Any]) -> np.ndarray:
-    signal, names = recording_of_row(row).physical(), [standard_lead(name) for name in row["lead_names"]]
+    signal, names = recording_of_row(row).physical(), [standard_lead(name) or name for name in row["lead_names"]]
     exchanged = {"II": "III", "III": "II", "aVR": "aVL", "aVL": "aVR"}
     if lacking := {exchanged[name] for name in names if name in exchanged} - set(names):
         raise EcgError(f"{row['record_id']}: it has no lead {', '.join(sorted(lacking))}, which is needed in exchange")
