@@ -28,7 +28,7 @@ from merit.training.simulated_ptbxl import write_simulated_ptbxl
 ARMS = {
     "merit": [],
     "alignment-only": ["model.reconstruction_weight=0"],
-    "reconstruction-only": ["model.alignment_weight=0"],
+    "reconstruction-only": ["model.alignment_weight=0", "model.reconstruction_stride=1"],
     "random-initialisation": ["training.num_train_epochs=0"],
 }
 SIMULATED_RECORDS = 3000
@@ -72,15 +72,13 @@ def main() -> None:
 
 
 def steps_in(minutes: float, dataset: DatasetDict, recipe: str, path: Path) -> dict[str, int]:
-    """How many steps each arm takes in so many minutes: timed now, or what `path` says was found before."""
-    if path.is_file():
-        return json.loads(path.read_text(encoding="utf-8"))["steps"]
-    steps = {}
-    for arm in (name for name in ARMS if name != "random-initialisation"):
+    """How many steps each arm takes in so many minutes: what `path` says was found before, or timed now."""
+    steps = json.loads(path.read_text(encoding="utf-8"))["steps"] if path.is_file() else {}
+    for arm in (name for name in ARMS if name not in (*steps, "random-initialisation")):
         _, _, record = run(dataset, recipe, [*ARMS[arm], f"training.max_steps={STEPS_TIMED}"])
         seconds = next(entry["train_runtime"] for entry in record["log"] if "train_runtime" in entry)
         steps[arm] = round(60 * minutes * STEPS_TIMED / seconds)
-    write_json(path, {"minutes": minutes, "recipe": recipe, "steps": steps, **provenance()})
+        write_json(path, {"minutes": minutes, "recipe": recipe, "steps": steps, **provenance()})
     return steps
 
 
