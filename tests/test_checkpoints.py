@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import transformers
-from transformers import AutoModel, AutoProcessor
+from transformers import AutoModel, AutoModelForMultimodalLM, AutoProcessor
 
 from merit.hub_cards.card import check_card
 from merit.hub_cards.export import export, load
@@ -14,8 +14,11 @@ from merit.hub_cards.folder import example_record
 from merit.hub_cards.publish import check
 from merit.training.compare import find_result
 from merit.training.data import load_data
-from merit.training.embeddings import MeritEncoder
+from merit.training.embeddings import MeritEncoder, MeritReporter
 from merit.training.evaluation import evaluate
+from merit.training.recipe import PRETRAINING, REPORTS
+from merit.training.report_evaluation import generate_reports
+from merit.training.report_generation import reported
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = sorted(path.parent for path in ROOT.glob("hub_cards/*/config.json"))
@@ -28,9 +31,9 @@ def contents(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_there_are_a_small_and_a_tiny_one_within_their_sizes():
+def test_there_are_a_small_a_tiny_and_a_reporting_one_within_their_sizes():
     sizes = {folder.name: sum(map(len, contents(folder).values())) for folder in FOLDERS}
-    assert {"merit-ptbxl-small", "merit-ptbxl-tiny"} <= set(sizes)
+    assert {"merit-ptbxl-small", "merit-ptbxl-tiny", "merit-ptbxl-report"} <= set(sizes)
     assert sizes["merit-ptbxl-tiny"] < 8 * MEGABYTE
     assert sum(sizes.values()) < 60 * MEGABYTE
 
@@ -59,7 +62,7 @@ def test_a_checkpoint_answers_without_the_package_and_its_card_is_true(folder):
 def test_a_checkpoint_was_trained_on_reports_alone_and_says_so(folder):
     record = json.loads((folder / "results" / "training.json").read_text())["training"]
     assert [data["name"] for data in record["data"]] == ["ptbxl"]
-    assert record["recipe"]["text"] in ("original", "english", "mixed")
+    assert set(record["recipe"]) <= {*PRETRAINING.fields, *REPORTS.fields}  # none of them names labels
     assert "dirty" not in record["commit"]
     assert len(record["log"]) > 100
 
@@ -78,3 +81,18 @@ def test_the_figures_of_the_tiny_checkpoint_come_out_again():
         # Another processor computes in another precision.
         value = expected["metrics"]["auroc"]["value"]
         assert result["metrics"]["auroc"]["value"] == pytest.approx(value, abs=0.003), result["setting"]
+
+
+@pytest.mark.skipif("PTBXL_ROOT" not in os.environ, reason="PTBXL_ROOT names no PTB-XL")
+def test_the_reports_of_the_reporting_checkpoint_come_out_again():
+    folder = ROOT / "hub_cards" / "merit-ptbxl-report"
+    test = load_data(os.environ["PTBXL_ROOT"])["test"]
+    reporter = MeritReporter(AutoModelForMultimodalLM.from_pretrained(folder), AutoProcessor.from_pretrained(folder))
+    stored = json.loads((folder / "results" / "evaluation.json").read_text())
+    assert stored["model"]["weights_sha256"] == reporter.weights_sha256
+    rows = test.select(list(reported(test, "en"))[:5])
+    said, _ = generate_reports(reporter, rows)
+    [result] = [r for r in stored["results"] if r["task"] == "reports-en" and r["setting"].get("decoding") == "greedy"]
+    assert [example["record_id"] for example in result["examples"]] == rows["record_id"][:]
+    # Another processor computes in another precision, and may write another word.
+    assert sum(example["generated"] == text for example, text in zip(result["examples"], said)) >= 4
