@@ -11,6 +11,7 @@ from merit.hub_cards.export import export
 from merit.processing.feature_extraction_merit import recording_of_row
 from merit.processing.processing_merit import INSTRUCTIONS
 from merit.training import embeddings
+from merit.training.compare import comparison, read_results
 from merit.training.embeddings import MeritReporter, embed
 from merit.training.evaluation import patients_of, result_file
 from merit.training.report_evaluation import evaluate_abstention, evaluate_reports, generate_reports
@@ -127,6 +128,13 @@ def test_a_result_file_belongs_to_the_exported_weights(results, reporter, untrai
     write_json(tmp_path / "evaluation.json", content)
     folder = export(*untrained_reporter, tmp_path / "model", results=[tmp_path / "evaluation.json"])
     check_card(folder)
+    [table] = [
+        part
+        for part in comparison(read_results([tmp_path / "evaluation.json"])).split("### ")
+        if "greedy: BLEU-4" in part
+    ]
+    assert "| untrained |" in table
+    assert "| reports-en | reports-de |" in table
     card = (folder / "README.md").read_text()
     assert "**simulated, reports-en: report-generation**" in card
     assert "| reports, generated, greedy |" in card
@@ -136,8 +144,14 @@ def test_a_result_file_belongs_to_the_exported_weights(results, reporter, untrai
 def test_a_data_set_without_training_reports_is_refused(reporter, dataset):
     with pytest.raises(ValueError, match="no split train"):
         evaluate_reports(reporter, {"test": dataset["test"], "validation": dataset["validation"]})
-    with pytest.raises(ValueError, match="no reports in sv"):
+    with pytest.raises(ValueError, match="no reports in sv in both splits; there are in en, de"):
         evaluate_reports(reporter, dataset, languages=["sv"])
+
+
+def test_a_data_set_of_english_reports_is_measured_in_english(reporter, dataset):
+    english = dataset.map(lambda row: {"language": "en", "report": row["report_en"]})
+    results = evaluate_reports(reporter, english, resamples=5)
+    assert {result["task"] for result in results} == {"reports-en"}
 
 
 def test_exchanging_the_arms_twice_changes_nothing_and_once_the_limb_leads(dataset):

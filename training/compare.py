@@ -12,7 +12,17 @@ import numpy as np
 from .protocol import decode_replicates
 from .results import FORMAT
 
-METRICS = {"auroc": "macro AUROC", "f1": "macro F1", "recall_at_10": "recall at 10", "median_rank": "median rank"}
+METRICS = {
+    "auroc": "macro AUROC",
+    "f1": "macro F1",
+    "recall_at_10": "recall at 10",
+    "median_rank": "median rank",
+    "bleu_1": "BLEU-1",
+    "bleu_4": "BLEU-4",
+    "rouge_l": "ROUGE-L",
+    "statements_f1": "F1 of statements",
+    "abstained": "abstained",
+}
 
 Result = dict[str, Any]
 File = dict[str, Any]

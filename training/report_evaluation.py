@@ -38,7 +38,7 @@ _UNFIT: dict[str, Callable[[Rows], Rows]] = {
 def evaluate_reports(
     reporter: MeritReporter,
     dataset: DatasetDict,
-    languages: Sequence[str] = ("en", "de"),
+    languages: Sequence[str] | None = None,
     resamples: int = 1000,
     log: Callable[[Result], None] = lambda result: None,
 ) -> list[Result]:
@@ -47,8 +47,9 @@ def evaluate_reports(
 
     Args:
         reporter: what reports.
-        dataset: with "train", "validation" and "test", reports and codes.
-        languages: of `COLUMNS`; German figures are those of recordings that were reported in German.
+        dataset: with "train" and "test", reports and codes.
+        languages: of `COLUMNS`, all that there are reports in if None; German figures are those of recordings that
+            were reported in German.
         resamples: of the bootstrap, which draws patients.
         log: is shown each result when it is ready.
 
@@ -58,10 +59,15 @@ def evaluate_reports(
     Raises:
         ValueError: for a missing split, or a language that there are no reports in.
     """
-    if missing := [split for split in ("train", "validation", "test") if split not in dataset]:
+    if missing := [split for split in ("train", "test") if split not in dataset]:
         raise ValueError(f"The data set has no split {', '.join(missing)}, which the measures of reports need.")
-    if unknown := [language for language in languages if language not in COLUMNS]:
-        raise ValueError(f"There are no reports in {', '.join(unknown)}; there are {', '.join(COLUMNS)}.")
+    written = [code for code in COLUMNS if all(reported(dataset[split], code) for split in ("train", "test"))]
+    languages = written if languages is None else languages
+    if not languages or not set(languages) <= set(written):
+        wanted = ", ".join(languages) or "any language"
+        raise ValueError(
+            f"There are no reports in {wanted} in both splits; there are in {', '.join(written) or 'none'}."
+        )
     results = []
     for result in _results(reporter, dataset, languages, resamples):
         log(result)
