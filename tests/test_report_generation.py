@@ -341,6 +341,7 @@ class TestTraining:
             (["languages=[sv]"], "languages has sv; there are en, de"),
             (["model.num_ecg_token=3"], "num_ecg_token, which MeritReportConfig does not have"),
             (["training.learning_rat=1"], "not those of TrainingArguments"),
+            (["crop_seconds=20"], "crop_seconds is 20; it is from 1 to 10, or null"),
         ],
     )
     def test_a_recipe_that_cannot_be_is_refused(self, merit, dataset, tmp_path, settings, message):
@@ -348,8 +349,8 @@ class TestTraining:
             train_reports(*merit(), dataset, load_recipe("small", [*TINY, *settings], REPORTS), tmp_path)
 
     def test_recipes_of_reports_have_their_own_fields(self):
-        with pytest.raises(ValueError, match=r"has crop_seconds; recipes have .*language_model"):
-            load_recipe("small", ["crop_seconds=5"], REPORTS)
+        with pytest.raises(ValueError, match=r"has gradient_norms; recipes have .*language_model"):
+            load_recipe("small", ["gradient_norms=5"], REPORTS)
         assert set(REPORTS.names) == {"small", "llama-lora"}
 
 
@@ -513,6 +514,17 @@ def test_a_collated_batch_is_what_the_model_takes(model, processor, dataset):
     rows = ReportRows(dataset["train"], ["en", "de"])
     batch = ReportCollator(processor, max_length=64)([rows[0], rows[len(rows) - 1]])
     assert model(**batch).loss.isfinite()
+
+
+def test_a_cropped_batch_holds_stretches_of_the_recordings(processor, dataset):
+    rows = [ReportRows(dataset["train"], ["en"])[i] for i in range(8)]
+    whole = ReportCollator(processor)(rows)["ecg_values"]
+    cropped = ReportCollator(processor, crop_seconds=7.5)(rows)["ecg_values"]
+    assert cropped.shape[-1] == 750
+    starts = [
+        next(s for s in range(251) if torch.equal(one[:, s : s + 750], part)) for one, part in zip(whole, cropped)
+    ]
+    assert len(set(starts)) > 3
 
 
 def test_a_build_on_a_trained_encoder_takes_its_processor_along(merit, dataset):

@@ -119,7 +119,8 @@ class MeritCollator:
         if len(columns) > 1:
             batch["keys"] = torch.tensor([_key(row[columns[-1]]) for row in rows])
         if self.crop_seconds is not None:
-            batch |= self._crop(batch, chance)
+            rate = self.processor.feature_extractor.sampling_rate
+            batch |= random_crop(batch, self.crop_seconds, rate, chance)
         if self.augmentation is not None:
             batch = self.augmentation(batch, chance)
         if self.patch_length is not None:
@@ -136,18 +137,21 @@ class MeritCollator:
             raise ValueError(f"{', '.join(bad)}: the signal has values that are NaN or infinite; leave it out.")
         return batch
 
-    def _crop(self, batch: dict[str, torch.Tensor], chance: Chance) -> dict[str, torch.Tensor]:
-        assert self.crop_seconds is not None
-        length = round(self.crop_seconds * self.processor.feature_extractor.sampling_rate)
-        recorded = batch["sample_mask"].sum(-1)
-        latest = (recorded - length).clamp(min=0)
-        start = (chance.uniform() * (latest + 1)).long().minimum(latest)
-        index = start[:, None] + torch.arange(min(length, batch["sample_mask"].shape[-1]))
-        values = batch["ecg_values"]
-        return {
-            "ecg_values": values.gather(2, index[:, None].expand(-1, values.shape[1], -1)),
-            "sample_mask": batch["sample_mask"].gather(1, index),
-        }
+
+def random_crop(
+    batch: dict[str, torch.Tensor], seconds: float, sampling_rate: float, chance: Chance
+) -> dict[str, torch.Tensor]:
+    """`ecg_values` and `sample_mask` of a random stretch of each recording; a shorter recording is taken whole."""
+    length = round(seconds * sampling_rate)
+    recorded = batch["sample_mask"].sum(-1)
+    latest = (recorded - length).clamp(min=0)
+    start = (chance.uniform() * (latest + 1)).long().minimum(latest)
+    index = start[:, None] + torch.arange(min(length, batch["sample_mask"].shape[-1]))
+    values = batch["ecg_values"]
+    return {
+        "ecg_values": values.gather(2, index[:, None].expand(-1, values.shape[1], -1)),
+        "sample_mask": batch["sample_mask"].gather(1, index),
+    }
 
 
 def _key(text: str) -> int:

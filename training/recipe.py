@@ -48,7 +48,7 @@ PRETRAINING = Kind(
 REPORTS = Kind(
     _RECIPES / "reports",
     groups=("model", "tokenizer", "lora", "training"),
-    values=("language_model", "languages", "max_length"),
+    values=("language_model", "languages", "max_length", "crop_seconds"),
 )
 
 # What every recipe shares; a recipe or the command line overrides any of it.

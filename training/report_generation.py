@@ -6,7 +6,7 @@ end, from their features alone.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from ..modeling_merit.configuration_merit import MeritReportConfig
 from ..modeling_merit.modeling_merit import MeritModel
 from ..modeling_merit.report_generation_merit import MeritForReportGeneration
 from ..processing.processing_merit import INSTRUCTIONS, MeritProcessor, MeritReportProcessor
-from .collator import ecg_rows
+from .augmentation import Chance
+from .collator import ecg_rows, random_crop
 from .embeddings import MeritEncoder, embed
 from .hardware import fast_attention
 from .pretraining import EcgTrainer, TrainingRecord, first_process, last_checkpoint
@@ -83,14 +84,26 @@ def reported(dataset: Dataset, language: str) -> dict[int, str]:
 
 @dataclass
 class ReportCollator:
-    """From [`ReportRows`] to a batch of the model; reports are cut at `max_length` tokens, instruction included."""
+    """
+    From [`ReportRows`] to a batch of the model.
+
+    Args:
+        processor: a `MeritReportProcessor`.
+        max_length: tokens at which reports are cut, instruction included.
+        crop_seconds: of each recording a random stretch of this length; None for the whole.
+    """
 
     processor: MeritReportProcessor
     max_length: int | None = None
+    crop_seconds: float | None = None
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         asked, answered = [row["text"] for row in rows], [row["answer"] for row in rows]
-        return dict(self.processor(ecg=list(rows), text=asked, report=answered, max_length=self.max_length))
+        batch = dict(self.processor(ecg=list(rows), text=asked, report=answered, max_length=self.max_length))
+        if self.crop_seconds is not None:
+            chance = Chance(torch.randint(2**62, ()).item() for _ in rows)
+            batch |= random_crop(batch, self.crop_seconds, self.processor.feature_extractor.sampling_rate, chance)
+        return batch
 
 
 def build(
@@ -185,12 +198,15 @@ def train_reports(
     record = TrainingRecord({split: dataset[split] for split in rows}, recipe, output)
     trained: Any = _with_lora(model, recipe["lora"]) if recipe.get("lora") else model
     collator = ReportCollator(report_processor, recipe.get("max_length"))
+    crop = recipe.get("crop_seconds")
+    if crop is not None and not 1 <= crop <= processor.feature_extractor.duration:
+        raise ValueError(f"crop_seconds is {crop}; it is from 1 to {processor.feature_extractor.duration:g}, or null.")
     trainer = EcgTrainer(
         trained,
         arguments,
         train_dataset=rows["train"],
         eval_dataset=rows["validation"],
-        data_collator=collator,
+        data_collator=replace(collator, crop_seconds=crop),
         eval_collator=collator,
     )
     last = last_checkpoint(checkpoints)
