@@ -26,21 +26,21 @@ checkpoints: merit-ptbxl-small merit-ptbxl-tiny merit-ptbxl-report
 
 merit-ptbxl-%: $(READY)
 	$(VENV)/bin/merit pretrain --data $(DATA) --recipe ptbxl-$* --output runs/$@ --resume
-	$(VENV)/bin/merit export runs/$@/model hub_cards/$@ --dtype float16
-	$(VENV)/bin/merit evaluate hub_cards/$@ --data $(DATA) --cache runs/cache --output runs/$@/evaluation.json
-	$(VENV)/bin/merit evaluate hub_cards/$@ --data $(DATA) --cache runs/cache --output runs/$@/random-initialisation.json \
+	$(VENV)/bin/merit export runs/$@/model runs/$@/$@ --dtype float16
+	$(VENV)/bin/merit evaluate runs/$@/$@ --data $(DATA) --cache runs/cache --output runs/$@/evaluation.json
+	$(VENV)/bin/merit evaluate runs/$@/$@ --data $(DATA) --cache runs/cache --output runs/$@/random-initialisation.json \
 		--random-initialisation --only zero-shot linear-probe
-	$(VENV)/bin/merit export hub_cards/$@ hub_cards/$@ \
+	$(VENV)/bin/merit export runs/$@/$@ hub_cards/$@ \
 		--results runs/$@/evaluation.json runs/$@/random-initialisation.json
 	$(VENV)/bin/merit compare hub_cards/$@/results/evaluation.json \
 		hub_cards/$@/results/random-initialisation.json --plots runs/$@/figures > runs/$@/comparison.md
 
 # On the tiny encoder, as it stands in hub_cards.
 merit-ptbxl-report: $(READY)
-	$(VENV)/bin/merit train-reports hub_cards/merit-ptbxl-tiny --data $(DATA) --recipe small --output runs/$@ --resume
-	$(VENV)/bin/merit export runs/$@/model hub_cards/$@ --dtype float16
-	$(VENV)/bin/merit evaluate hub_cards/$@ --data $(DATA) --output runs/$@/evaluation.json
-	$(VENV)/bin/merit export hub_cards/$@ hub_cards/$@ --results runs/$@/evaluation.json
+	$(VENV)/bin/merit train-reports hub_cards/merit-ptbxl-tiny --data $(DATA) --output runs/$@ --resume
+	$(VENV)/bin/merit export runs/$@/model runs/$@/$@ --dtype float16
+	$(VENV)/bin/merit evaluate runs/$@/$@ --data $(DATA) --output runs/$@/evaluation.json
+	$(VENV)/bin/merit export runs/$@/$@ hub_cards/$@ --results runs/$@/evaluation.json
 
 # Two processes for two cores; a file's tests share its fixtures.
 test: $(READY)
