@@ -252,6 +252,12 @@ def reports() -> str:
         "are read out of the text and held against the labels; the written reports, read in the same way, are the "
         "limit. Published systems prepared the reports in ways of their own."
     )
+    support = ", ".join(
+        f"{cell(result['metrics']['auroc_of_support'], 'auroc')} for {result['task'].removeprefix('reports-')}"
+        for result in content["results"]
+        if result["method"] == "support"
+    )
+    text += f" The support of a statement tells right ones from wrong ones with an AUROC of {support}."
     return text + "\n\n" + table(["", *metrics.values()], rows) + "\n" + abstention(content)
 
 

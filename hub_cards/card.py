@@ -45,6 +45,7 @@ _METRIC_NAMES = {
     "wrong_side": "left for right",
     "auroc_by_atypicality": "AUROC by atypicality",
     "auroc_by_doubt": "AUROC by doubt",
+    "auroc_of_support": "AUROC",
 }
 # What tables of reports show of their figures.
 _OF_REPORTS = (
@@ -60,6 +61,7 @@ _METHODS = {
     "retrieval": "retrieval",
     "report-generation": "reports",
     "abstention": "recordings",
+    "support": "right statements from wrong ones by their support",
 }
 _TASK_TYPES = {
     "zero-shot": "zero-shot-classification",
@@ -67,7 +69,7 @@ _TASK_TYPES = {
     "report-generation": "text-generation",
 }
 # Methods whose tables have a column for each metric, not for each task.
-_BY_METRIC = ("retrieval", "report-generation", "abstention")
+_BY_METRIC = ("retrieval", "report-generation", "support", "abstention")
 # Settings in words; others stand as they are in the file.
 _SETTINGS: dict[str, Callable[[Any], str]] = {
     "direction": str,

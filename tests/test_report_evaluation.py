@@ -5,7 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
+from transformers import pipeline
 
+from merit import MeritProcessor
 from merit.hub_cards.card import check_card
 from merit.hub_cards.export import export
 from merit.processing.feature_extraction_merit import recording_of_row
@@ -32,6 +35,7 @@ def results(reporter, dataset):
 
 
 def found(results, task, **setting):
+    setting = {"reports": "generated", **setting}
     [result] = [one for one in results if one["task"] == task and setting.items() <= one["setting"].items()]
     return result
 
@@ -82,9 +86,32 @@ def test_baselines_are_the_most_frequent_report_and_that_of_the_nearest_recordin
         assert {name: metrics[name] for name in expected} == expected
 
 
+def test_support_is_judged_by_what_the_labels_bear_out(untrained_reporter, dataset):
+    """Of a statement that is right of half of the recordings: the AUROC of its zero-shot score."""
+    test = dataset["test"]
+    written = {"en": dict.fromkeys(test["record_id"], "sinus rhythm."), "de": {}}
+    reporter = Knowing(*untrained_reporter, written=written)
+    [result] = [r for r in evaluate_reports(reporter, dataset, ["en"], resamples=5) if r["method"] == "support"]
+    rows = [test[i] for i in reported(test, "en")]
+    classify = pipeline(
+        "zero-shot-ecg-classification",
+        model=reporter.model.merit,
+        processor=MeritProcessor(reporter.processor.feature_extractor, reporter.processor.merit_tokenizer),
+    )
+    answers = classify(rows, candidate_labels={"SR": ["sinus rhythm."]}, multi_label=True)
+    right = ["SR" in row["codes"] for row in rows]
+    assert (result["statements"], result["right"]) == (len(rows), sum(right))
+    expected = roc_auc_score(right, [answer[0]["score"] for answer in answers])
+    assert result["metrics"]["auroc_of_support"]["value"] == pytest.approx(expected, abs=0.02)
+
+
 def test_each_language_is_measured_greedy_and_by_beam_search_beside_its_baselines(results):
     for language in ("en", "de"):
-        settings = [one["setting"] for one in results if one["task"] == f"reports-{language}"]
+        settings = [
+            one["setting"]
+            for one in results
+            if (one["task"], one["method"]) == (f"reports-{language}", "report-generation")
+        ]
         assert [setting.get("decoding") for setting in settings] == [None] * 3 + ["greedy", "beam search, 4 beams"]
     example = found(results, "reports-en", decoding="greedy")["examples"][0]
     assert set(example) == {"record_id", "written", "generated"}

@@ -242,6 +242,10 @@ class TestProcessor:
         with pytest.raises(ValueError, match="There are 1 reports for 2 instructions"):
             processor(ecg=rows[:2], report=["ekg"])
 
+    def test_other_tensors_than_torchs_are_refused(self, processor, rows):
+        with pytest.raises(ValueError, match="not as return_tensors='np'"):
+            processor(ecg=rows[0], return_tensors="np")
+
     def test_a_tokenizer_without_end_or_place_is_refused(self, processor, untrained):
         feature_extractor, wordpiece = untrained[1].feature_extractor, untrained[1].tokenizer
         with pytest.raises(ValueError, match="no end-of-sequence token"):

@@ -14,7 +14,9 @@ import torch
 from datasets import Dataset, DatasetDict
 from tqdm.auto import tqdm
 
+from ..processing.pipelines_merit import sentences
 from ..processing.processing_merit import INSTRUCTIONS
+from ..processing.zero_shot_merit import embed_labels
 from . import metrics
 from .embeddings import MeritReporter, Rows, batches, embed
 from .evaluation import patients_of
@@ -88,6 +90,8 @@ def _results(reporter, dataset, languages, resamples) -> Iterator[Result]:
         yield judge([[*train.values()][i] for i in nearest], {"reports": "of the nearest training recording"})
         for decoding, options in _DECODING.items():
             generated, _ = generate_reports(reporter, rows, language, name=f"{language}, {decoding}", **options)
+            if decoding == "greedy":
+                yield _support(reporter, features["test"][list(test)], generated, rows, language, resamples)
             yield judge(generated, {"reports": "generated", "decoding": decoding}) | {
                 "examples": [
                     {"record_id": record, "written": reference, "generated": text}
@@ -206,6 +210,36 @@ def _judged(
         },
         "statements": clinical["per_code"],
         "distinct": clinical["distinct"],
+    }
+
+
+def _support(
+    reporter: MeritReporter, features: np.ndarray, reports: Sequence[str], rows: Dataset, language: str, resamples: int
+) -> Result:
+    """Whether the support of a statement tells those that the labels bear out from those that they do not (AUROC)."""
+    said, codes = [sentences(report) for report in reports], list(map(set, rows["codes"]))
+    found = {sentence: findings_in(sentence) for one in said for sentence in one}
+    asked = sorted(sentence for sentence, stated in found.items() if stated)
+    pairs = [(row, sentence) for row, one in enumerate(said) for sentence in one if found[sentence]]
+    right = np.array([[found[sentence] <= codes[row]] for row, sentence in pairs], np.uint8)
+    figure = np.full((1, 1 + resamples), np.nan)
+    if pairs:
+        labels = embed_labels(reporter.model.merit, reporter.processor.merit_tokenizer, {one: [one] for one in asked})
+        with torch.inference_mode():
+            logits = labels.logits(reporter.model.ecg_embeds(torch.from_numpy(features))).numpy()
+        column = {sentence: index for index, sentence in enumerate(asked)}
+        support = np.array([[logits[row, column[sentence]]] for row, sentence in pairs])
+        counts = metrics.resample_counts(patients_of(rows), resamples)[[row for row, _ in pairs]]
+        figure = metrics.ranking(right, support, counts)[0]
+    return {
+        "task": f"reports-{language}",
+        "method": "support",
+        "setting": {"decoding": "greedy"},
+        "split": "test",
+        "records": len(rows),
+        "statements": len(pairs),
+        "right": int(right.sum()),
+        "metrics": {"auroc_of_support": metrics.interval(figure[0])},
     }
 
 
