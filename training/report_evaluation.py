@@ -179,13 +179,13 @@ def _abstention(reporter: MeritReporter, test: Dataset, resamples: int) -> Itera
 
 
 def _seen(reporter: MeritReporter, test: Dataset, change: Callable[[Rows], Rows] | None) -> dict[str, Any]:
-    features = torch.from_numpy(embed(reporter, test, change, name="what is unfit"))
+    features = torch.from_numpy(embed(reporter, test, change, name="what is unfit")).to(reporter.model.device)
     reports, likely = generate_reports(reporter, test, change=change, name="what is unfit")
     return {
         "reports": reports,
         "doubt": -likely,
-        "atypicality": reporter.model.atypicality(features).numpy(),
-        "abstained": reporter.model.abstains(features).numpy(),
+        "atypicality": reporter.model.atypicality(features).cpu().numpy(),
+        "abstained": reporter.model.abstains(features).cpu().numpy(),
     }
 
 
@@ -226,7 +226,8 @@ def _support(
     if pairs:
         labels = embed_labels(reporter.model.merit, reporter.processor.merit_tokenizer, {one: [one] for one in asked})
         with torch.inference_mode():
-            logits = labels.logits(reporter.model.ecg_embeds(torch.from_numpy(features))).numpy()
+            embeds = reporter.model.ecg_embeds(torch.from_numpy(features).to(reporter.model.device))
+            logits = labels.logits(embeds).cpu().numpy()
         column = {sentence: index for index, sentence in enumerate(asked)}
         support = np.array([[logits[row, column[sentence]]] for row, sentence in pairs])
         counts = metrics.resample_counts(patients_of(rows), resamples)[[row for row, _ in pairs]]

@@ -1,4 +1,4 @@
-"""Training a language model to report what MERIT sees, with the Trainer; and evaluation's view of such a model.
+"""Training a language model to report what MERIT sees, with the Trainer.
 
 The model learns to answer an instruction with a recording's report: in English, translated where it was not, and in
 German where it was written so. Which recordings are too unlike those of training to be reported on is learned at the
@@ -242,5 +242,5 @@ def learn_to_abstain(model: MeritForReportGeneration, processor: MeritReportProc
     fitted = LedoitWolf().fit(features["train"].astype(np.float64))
     whitening = np.linalg.cholesky(np.asarray(fitted.get_precision()))
     model.fit_typical(torch.from_numpy(fitted.location_), torch.from_numpy(whitening))
-    atypicality = model.atypicality(torch.from_numpy(features["validation"])).numpy()
+    atypicality = model.atypicality(torch.from_numpy(features["validation"]).to(model.device)).cpu().numpy()
     model.config.abstention_threshold = round(float(np.quantile(atypicality, 1 - FALSE_ABSTENTIONS)), 4)
