@@ -255,8 +255,10 @@ class EcgReportGenerationPipeline(EcgPipeline):
         preprocess, forward, postprocess = super()._sanitize_parameters(**kwargs)
         if language is not None and language not in INSTRUCTIONS:
             raise ValueError(f"There is no instruction in {language!r}: name a language of {', '.join(INSTRUCTIONS)}.")
-        if text is not None or language is not None:
-            forward["text"] = text or INSTRUCTIONS[language]
+        if text is None and language is not None:
+            text = INSTRUCTIONS[language]
+        if text is not None:
+            forward["text"] = text
         options = {**(generate_kwargs or {}), **({"max_new_tokens": max_new_tokens} if max_new_tokens else {})}
         if options:
             forward["options"] = options
