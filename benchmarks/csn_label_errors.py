@@ -1,0 +1,52 @@
+"""What the published labels of CSN do to a classifier that is never wrong.
+
+    python benchmarks/csn_label_errors.py --splits FOLDER [--output results.json]
+
+The published row list of Chapman-Shaoxing-Ningbo sets a label wherever its acronym is part of another one's. Held
+against the diagnoses that stand in the same rows, by exact acronym: how many test records carry a false label, and
+what macro AUROC and F1 the diagnoses themselves get by the published labels. FOLDER is that of the published lists.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import f1_score, roc_auc_score
+
+from merit.processing.prompts_merit import CSN_LABELS
+from merit.training.results import provenance, write_json
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--splits", required=True, type=Path, help="with chapman/chapman_test.csv in it")
+    parser.add_argument("--output", type=Path, help="JSON file for the results")
+    args = parser.parse_args()
+    rows = pd.read_csv(args.splits / "chapman" / "chapman_test.csv")
+    labels = [label for label in CSN_LABELS if label in rows]
+    published = rows[labels].to_numpy(bool)
+    diagnoses = [{code.strip() for code in said.split(",")} for said in rows["diagnose"].astype(str)]
+    true = np.array([[label in said for label in labels] for said in diagnoses])
+    false = published & ~true
+    judged = [i for i in range(len(labels)) if 0 < published[:, i].sum() < len(rows)]
+    results = {
+        "test_records": len(rows),
+        "records_with_a_false_label": int(false.any(1).sum()),
+        "labels_never_missing": not (true & ~published).any(),
+        "macro_auroc_of_the_diagnoses": roc_auc_score(published[:, judged], true[:, judged], average="macro"),
+        "macro_f1_of_the_diagnoses": f1_score(published[:, judged], true[:, judged], average="macro"),
+        "labels": {
+            label: {"published": int(published[:, i].sum()), "false": int(false[:, i].sum())}
+            for i, label in enumerate(labels)
+            if false[:, i].any()
+        },
+    }
+    for name, value in results.items():
+        print(f"{name}: {value}")
+    if args.output:
+        write_json(args.output, {**provenance(), "results": results})
+
+
+if __name__ == "__main__":
+    main()
