@@ -252,12 +252,15 @@ def reports() -> str:
         "are read out of the text and held against the labels; the written reports, read in the same way, are the "
         "limit. Published systems prepared the reports in ways of their own."
     )
-    support = ", ".join(
-        f"{cell(result['metrics']['auroc_of_support'], 'auroc')} for {result['task'].removeprefix('reports-')}"
-        for result in content["results"]
-        if result["method"] == "support"
-    )
-    text += f" The support of a statement tells right ones from wrong ones with an AUROC of {support}."
+    for result in content["results"]:
+        if (result["task"], result["method"]) == ("reports-en", "support"):
+            within, over = (
+                cell(result["metrics"][f"auroc_{which}_statements"], "auroc") for which in ("within", "over")
+            )
+            text += (
+                f" Support tells the recordings of which a statement is right from those of which it is wrong with an "
+                f"AUROC of {within}; between different statements it cannot be compared ({over})."
+            )
     return text + "\n\n" + table(["", *metrics.values()], rows) + "\n" + abstention(content)
 
 

@@ -1,6 +1,6 @@
 """What the encoder is worth to the reports: the same generator on MERIT, its ablations and a random encoder.
 
-    python benchmarks/report_encoders.py --data PTBXL --models runs/ablations [--seed 0] [--epochs 6] [--output FOLDER]
+    python benchmarks/report_encoders.py --data PTBXL --models runs/ablations [--seed 0] [--epochs 2] [--output FOLDER]
 
 The encoders are those that benchmarks/ablations.py left in --models. On each, frozen, a generator is trained on the
 English reports by the recipe `small`, and measured on fold 10. One result file for each; one that is there is not made
@@ -19,7 +19,7 @@ from merit.training.data import load_data
 from merit.training.embeddings import MeritReporter
 from merit.training.evaluation import result_file
 from merit.training.recipe import REPORTS, load_recipe
-from merit.training.report_evaluation import evaluate_reports
+from merit.training.report_evaluation import DECODING, evaluate_reports
 from merit.training.report_generation import train_reports
 from merit.training.results import write_json
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="prepared data set or PTB-XL's folder")
     parser.add_argument("--models", type=Path, default=Path("runs") / "ablations")
     parser.add_argument("--seed", type=int, default=0, help="of encoder and generator (default: 0)")
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=2, help="of the generator (default: 2)")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "report-encoders")
     args = parser.parse_args()
     if args.data is None:
@@ -51,7 +51,7 @@ def main() -> None:
                 scratch,
             )
         reporter = MeritReporter(model, processor, f"reports on {arm}")
-        results = evaluate_reports(reporter, dataset, ["en"])
+        results = evaluate_reports(reporter, dataset, ["en"], {"greedy": DECODING["greedy"]})
         write_json(path, result_file(reporter, dataset, Path(args.data).name, args.seed, results))
         print(f"{path} written", flush=True)
 

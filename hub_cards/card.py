@@ -45,7 +45,8 @@ _METRIC_NAMES = {
     "wrong_side": "left for right",
     "auroc_by_atypicality": "AUROC by atypicality",
     "auroc_by_doubt": "AUROC by doubt",
-    "auroc_of_support": "AUROC",
+    "auroc_within_statements": "AUROC within statements",
+    "auroc_over_statements": "AUROC over all statements",
 }
 # What tables of reports show of their figures.
 _OF_REPORTS = (

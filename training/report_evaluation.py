@@ -5,7 +5,7 @@ recording whose features are nearest; and what none can beat, the written report
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,8 +26,10 @@ from .robustness import arms_exchanged, noise_only
 
 Result = dict[str, Any]
 METHOD = "report-generation"
-_DECODING: dict[str, dict[str, Any]] = {"greedy": {}, "beam search, 4 beams": {"num_beams": 4}}
+# Options of `generate`, by name.
+DECODING: dict[str, dict[str, Any]] = {"greedy": {}, "beam search, 4 beams": {"num_beams": 4}}
 BATCH_SIZE = 128
+JUDGED = 10
 # What is no ECG, or none as it should be. Electrodes that touch nothing pick up noise: of a few microvolts where
 # cables are short, of as many as an ECG has where they are not.
 _UNFIT: dict[str, Callable[[Rows], Rows]] = {
@@ -41,6 +43,7 @@ def evaluate_reports(
     reporter: MeritReporter,
     dataset: DatasetDict,
     languages: Sequence[str] | None = None,
+    decoding: Mapping[str, dict[str, Any]] = DECODING,
     resamples: int = 1000,
     log: Callable[[Result], None] = lambda result: None,
 ) -> list[Result]:
@@ -52,6 +55,7 @@ def evaluate_reports(
         dataset: with "train" and "test", reports and codes.
         languages: of `COLUMNS`, all that there are reports in if None; German figures are those of recordings that
             were reported in German.
+        decoding: how reports are generated, options of `generate` by name.
         resamples: of the bootstrap, which draws patients.
         log: is shown each result when it is ready.
 
@@ -71,13 +75,13 @@ def evaluate_reports(
             f"There are no reports in {wanted} in both splits; there are in {', '.join(written) or 'none'}."
         )
     results = []
-    for result in _results(reporter, dataset, languages, resamples):
+    for result in _results(reporter, dataset, languages, decoding, resamples):
         log(result)
         results.append(result)
     return results
 
 
-def _results(reporter, dataset, languages, resamples) -> Iterator[Result]:
+def _results(reporter, dataset, languages, decoding, resamples) -> Iterator[Result]:
     features = {split: embed(reporter, dataset[split], name=split) for split in ("train", "test")}
     for language in languages:
         train, test = (reported(dataset[split], language) for split in ("train", "test"))
@@ -88,11 +92,11 @@ def _results(reporter, dataset, languages, resamples) -> Iterator[Result]:
         yield judge([most_frequent] * len(test), {"reports": "the most frequent of training"})
         nearest = _nearest(features["train"][list(train)], features["test"][list(test)])
         yield judge([[*train.values()][i] for i in nearest], {"reports": "of the nearest training recording"})
-        for decoding, options in _DECODING.items():
-            generated, _ = generate_reports(reporter, rows, language, name=f"{language}, {decoding}", **options)
-            if decoding == "greedy":
+        for way, options in decoding.items():
+            generated, _ = generate_reports(reporter, rows, language, name=f"{language}, {way}", **options)
+            if way == "greedy":
                 yield _support(reporter, features["test"][list(test)], generated, rows, language, resamples)
-            yield judge(generated, {"reports": "generated", "decoding": decoding}) | {
+            yield judge(generated, {"reports": "generated", "decoding": way}) | {
                 "examples": [
                     {"record_id": record, "written": reference, "generated": text}
                     for record, reference, text in zip(rows["record_id"][:5], written, generated)
@@ -216,22 +220,31 @@ def _judged(
 def _support(
     reporter: MeritReporter, features: np.ndarray, reports: Sequence[str], rows: Dataset, language: str, resamples: int
 ) -> Result:
-    """Whether the support of a statement tells those that the labels bear out from those that they do not (AUROC)."""
+    """
+    Whether support tells statements that the labels bear out from those that they do not.
+
+    AUROC over all statements together, and within each that was `JUDGED` times right and as often wrong: their mean,
+    weighted by how often each was made. Only the latter compares like with like.
+    """
     said, codes = [sentences(report) for report in reports], list(map(set, rows["codes"]))
     found = {sentence: findings_in(sentence) for one in said for sentence in one}
     asked = sorted(sentence for sentence, stated in found.items() if stated)
-    pairs = [(row, sentence) for row, one in enumerate(said) for sentence in one if found[sentence]]
-    right = np.array([[found[sentence] <= codes[row]] for row, sentence in pairs], np.uint8)
-    figure = np.full((1, 1 + resamples), np.nan)
-    if pairs:
+    column = {sentence: index for index, sentence in enumerate(asked)}
+    pairs = np.array([(row, column[s]) for row, one in enumerate(said) for s in one if s in column], int).reshape(-1, 2)
+    right = np.array([[found[asked[which]] <= codes[row]] for row, which in pairs], np.uint8).reshape(-1, 1)
+    together, within = np.full((1, 1 + resamples), np.nan), []
+    if asked:
         labels = embed_labels(reporter.model.merit, reporter.processor.merit_tokenizer, {one: [one] for one in asked})
         with torch.inference_mode():
             embeds = reporter.model.ecg_embeds(torch.from_numpy(features).to(reporter.model.device))
-            logits = labels.logits(embeds).cpu().numpy()
-        column = {sentence: index for index, sentence in enumerate(asked)}
-        support = np.array([[logits[row, column[sentence]]] for row, sentence in pairs])
-        counts = metrics.resample_counts(patients_of(rows), resamples)[[row for row, _ in pairs]]
-        figure = metrics.ranking(right, support, counts)[0]
+            support = labels.logits(embeds).cpu().numpy()[pairs[:, 0], pairs[:, 1]][:, None]
+        counts = metrics.resample_counts(patients_of(rows), resamples)[pairs[:, 0]]
+        together = metrics.ranking(right, support, counts)[0]
+        for which in range(len(asked)):
+            own = pairs[:, 1] == which
+            if JUDGED <= right[own].sum() <= own.sum() - JUDGED:
+                within.append((own.sum(), metrics.ranking(right[own], support[own], counts[own])[0][0]))
+    numbers, figures = zip(*within) if within else ([1], together)
     return {
         "task": f"reports-{language}",
         "method": "support",
@@ -240,7 +253,10 @@ def _support(
         "records": len(rows),
         "statements": len(pairs),
         "right": int(right.sum()),
-        "metrics": {"auroc_of_support": metrics.interval(figure[0])},
+        "metrics": {
+            "auroc_within_statements": metrics.interval(np.average(figures, axis=0, weights=numbers)),
+            "auroc_over_statements": metrics.interval(together[0]),
+        },
     }
 
 
