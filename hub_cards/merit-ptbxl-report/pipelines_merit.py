@@ -241,9 +241,10 @@ class EcgReportGenerationPipeline(EcgPipeline):
             window_pooling, batch_size, sampling_rate, leads, units: see [`EcgPipeline`].
 
         Returns:
-            for each recording `report`, its `statements`, each with `text` and `support` (the probability of it against
-            its opposite as zero-shot classification has it, neither calibrated nor a second opinion: it is the same
-            encoder), `atypicality` (about 1 for recordings like those of training) and whether it `abstained`.
+            for each recording `report`, its `statements`, each with `text` and `support` (the score of it against its
+            opposite as zero-shot classification has it, no probability and no second opinion: it is the same encoder;
+            of one statement it compares recordings, between statements it cannot be compared), `atypicality` (about 1
+            for recordings like those of training) and whether it `abstained`.
 
         Raises:
             ValueError: for a language that there is no instruction in.

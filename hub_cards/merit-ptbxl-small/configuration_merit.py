@@ -117,6 +117,8 @@ class MeritConfig(PreTrainedConfig):
         max_logit_scale (`float`): upper limit of the inverse temperature.
         alignment_weight (`float`): weight of the bound on I(Z;T); 0 trains by reconstruction only.
         reconstruction_weight (`float`): weight of the bound on I(Z;X); 0 trains by alignment only.
+        reconstruction_stride (`int`): one in so many recordings of a training batch is reconstructed. The others cost a
+            pass less; it is alignment that needs a large batch, for its negatives.
         time_mask_ratio (`float`): share of the time patches that the masked branch does not see at all.
         lead_mask_ratio (`float`): share of the leads hidden at each time patch that it does see.
         decoder_hidden_size, decoder_num_hidden_layers, decoder_num_attention_heads, decoder_intermediate_size:
@@ -146,6 +148,7 @@ class MeritConfig(PreTrainedConfig):
     max_logit_scale: float | int = 100.0
     alignment_weight: float | int = 1.0
     reconstruction_weight: float | int = 10.0
+    reconstruction_stride: int = 1
     time_mask_ratio: float | int = 0.5
     lead_mask_ratio: float | int = 0.5
     decoder_hidden_size: int = 128
@@ -176,7 +179,7 @@ class MeritConfig(PreTrainedConfig):
 
     def validate_objective(self):
         """Called by `@strict` after construction."""
-        _require_positive(self, "projection_dim", *(f"decoder_{size}" for size in _SIZES))
+        _require_positive(self, "projection_dim", "reconstruction_stride", *(f"decoder_{size}" for size in _SIZES))
         self.decoder_config().validate_ecg()
         if min(self.alignment_weight, self.reconstruction_weight) < 0:
             raise ValueError("alignment_weight and reconstruction_weight must not be negative.")

@@ -74,7 +74,7 @@ class MeritForPreTrainingOutput(ModelOutput):
         pooler_output (`torch.FloatTensor` of shape `(batch, pooled_size)`): what the ECG encoder makes of the whole
             signal; in training only where it meets the text.
         reconstruction (`torch.FloatTensor` of shape `(batch, leads, patches, patch_length)`): predicted signal, each
-            lead in units of its standard deviation from its mean.
+            lead in units of its standard deviation from its mean; in training of one in `reconstruction_stride`.
         target (`torch.FloatTensor` of the same shape): the signal in these units.
         hidden (`torch.BoolTensor` of shape `(batch, leads, patches)`): recorded cells that were not seen.
     """
@@ -895,7 +895,9 @@ class MeritForPreTraining(MeritModel):
             same = report_keys(input_ids, attention_mask) if keys is None else keys
             information_zt = self.alignment(ecg_embeds, text_embeds, same)
         if self.config.reconstruction_weight:
-            x, x_hat, hidden = self.reconstruct(ecg_values, lead_mask, sample_mask, noise)
+            every = slice(None, None, self.config.reconstruction_stride if self.training else 1)
+            others = (None if tensor is None else tensor[every] for tensor in (lead_mask, sample_mask, noise))
+            x, x_hat, hidden = self.reconstruct(ecg_values[every], *others)
             information_zx = reconstruction_information(x, x_hat.float(), hidden, self.gather)
         loss = merit_objective(
             information_zt, information_zx, self.config.alignment_weight, self.config.reconstruction_weight

@@ -241,9 +241,10 @@ class EcgReportGenerationPipeline(EcgPipeline):
             window_pooling, batch_size, sampling_rate, leads, units: see [`EcgPipeline`].
 
         Returns:
-            for each recording `report`, its `statements`, each with `text` and `support` (the probability of it against
-            its opposite as zero-shot classification has it, neither calibrated nor a second opinion: it is the same
-            encoder), `atypicality` (about 1 for recordings like those of training) and whether it `abstained`.
+            for each recording `report`, its `statements`, each with `text` and `support` (the score of it against its
+            opposite as zero-shot classification has it, no probability and no second opinion: it is the same encoder;
+            of one statement it compares recordings, between statements it cannot be compared), `atypicality` (about 1
+            for recordings like those of training) and whether it `abstained`.
 
         Raises:
             ValueError: for a language that there is no instruction in.
@@ -255,8 +256,10 @@ class EcgReportGenerationPipeline(EcgPipeline):
         preprocess, forward, postprocess = super()._sanitize_parameters(**kwargs)
         if language is not None and language not in INSTRUCTIONS:
             raise ValueError(f"There is no instruction in {language!r}: name a language of {', '.join(INSTRUCTIONS)}.")
-        if text is not None or language is not None:
-            forward["text"] = text or INSTRUCTIONS[language]
+        if text is None and language is not None:
+            text = INSTRUCTIONS[language]
+        if text is not None:
+            forward["text"] = text
         options = {**(generate_kwargs or {}), **({"max_new_tokens": max_new_tokens} if max_new_tokens else {})}
         if options:
             forward["options"] = options

@@ -1,5 +1,6 @@
 """The processors of MERIT: recordings by the feature extractor, text by the tokenizer, together in one batch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -119,6 +120,7 @@ class MeritReportProcessor(ProcessorMixin):
         leads: Any = None,
         units: Any = None,
         max_length: int | None = None,
+        return_tensors: str = "pt",
     ) -> BatchFeature:
         """Prepare recordings and what is asked about them.
 
@@ -128,15 +130,18 @@ class MeritReportProcessor(ProcessorMixin):
             report (`list[str]`, *optional*): What the model is to learn to answer, one for each recording.
             sampling_rate, leads, units (*optional*): Of arrays.
             max_length (`int`, *optional*): Tokens at which reports are cut, all else included.
+            return_tensors (`str`, defaults to `"pt"`): No other than torch's.
 
         Returns:
             `BatchFeature`: the fields of the feature extractor, `input_ids` and `attention_mask`; for generation padded
             at the left; with `report` padded at the right, and with `labels`, -100 but for the report and its end.
 
         Raises:
-            ValueError: there are not as many texts as recordings.
+            ValueError: there are not as many texts as recordings, or other tensors are asked for.
             EcgError: a recording cannot be used.
         """
+        if return_tensors != "pt":
+            raise ValueError(f"Reports are prepared as torch tensors, not as return_tensors={return_tensors!r}.")
         batch = BatchFeature(dict(self.feature_extractor(ecg, sampling_rate, leads, units, return_tensors="pt")))
         number = len(batch["ecg_values"])
         batch.update(self.write([text] * number if text is None or isinstance(text, str) else text, report, max_length))
@@ -145,7 +150,7 @@ class MeritReportProcessor(ProcessorMixin):
         return batch
 
     def write(
-        self, instructions: list[str] | list[None], reports: list[str] | None = None, max_length: int | None = None
+        self, instructions: Sequence[str | None], reports: list[str] | None = None, max_length: int | None = None
     ) -> BatchFeature:
         """The text alone, see `__call__`; the instruction of English reports stands for None."""
         prompts = [
