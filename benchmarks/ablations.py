@@ -32,6 +32,7 @@ ARMS = {
     "random-initialisation": ["training.num_train_epochs=0"],
 }
 SIMULATED_RECORDS = 3000
+LEFT_OUT = {"labels", "reliability"}  # figures of each label by itself, the larger half of a file
 STEPS_TIMED = 60
 
 
@@ -66,6 +67,7 @@ def main() -> None:
                 results = evaluate(encoder, dataset, methods=["zero-shot", "linear-probe"])
                 if arm == "reconstruction-only":  # its text encoder is as it was
                     results = [result for result in results if result["method"] != "zero-shot"]
+                results = [{key: result[key] for key in result if key not in LEFT_OUT} for result in results]
                 content = result_file(encoder, dataset, Path(args.data).name, seed, results)
                 write_json(path, {**content, "physiology": of_physiology(encoder, simulated), "trained": training})
                 print(f"{path} written", flush=True)
