@@ -286,7 +286,8 @@ def claim() -> str:
     """MERIT and its ablations after the same time, over seeds."""
     folder = RESULTS / "ablations"
     arms = {arm: [json.loads(path.read_text()) for path in sorted(folder.glob(f"{arm}-[0-9]*.json"))] for arm in ARMS}
-    minutes, seeds = load("ablations/steps.json")["minutes"], len(arms["merit"])
+    minutes = load("ablations/steps.json")["minutes"]
+    seeds = ", ".join(f"{len(group)} of {arm}" for arm, group in arms.items())
     rows = []
     for method, metric in (
         ("zero-shot", "auroc"),
@@ -309,7 +310,7 @@ def claim() -> str:
         values = [[100 * file["physiology"][quantity]["r2"]["value"] for file in group] for group in arms.values()]
         rows.append([f"{quantity.replace('_', ' ')}, R² in percent", *map(_mean_and_range, values), "-"])
     text = (
-        f"**MERIT and its ablations**, {minutes:g} minutes of training each, {seeds} seeds "
+        f"**MERIT and its ablations**, {minutes:g} minutes of training each; seeds: {seeds} "
         "([files](results/ablations)): mean (lowest to highest). Classification on fold 10; physiology regressed from "
         "frozen features of simulated recordings. The last column: MERIT minus alignment-only, mean over seeds, and in "
         "how many seeds the paired 95 % interval lies above or below 0."
