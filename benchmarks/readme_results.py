@@ -237,7 +237,7 @@ def reports() -> str:
     rows = []
     for language in ("en", "de"):
         for result in content["results"]:
-            if result["task"] == f"reports-{language}":
+            if (result["task"], result["method"]) == (f"reports-{language}", "report-generation"):
                 who = ", ".join(result["setting"].values())
                 mark = "**" if result["setting"]["reports"] == "generated" else ""
                 cells = (cell(result["metrics"].get(metric), metric) for metric in metrics)
@@ -337,7 +337,7 @@ def report_encoders() -> str:
     for arm in ARMS:
         for path in sorted((RESULTS / "report-encoders").glob(f"{arm}-[0-9]*.json")):
             for result in json.loads(path.read_text(encoding="utf-8"))["results"]:
-                if result["setting"]["reports"] == "generated":
+                if result["setting"].get("reports") == "generated":
                     metrics = ("bleu_1", "bleu_4", "rouge_l", "statements_f1", "statements_f1_macro")
                     cells = (cell(result["metrics"][metric], metric) for metric in metrics)
                     rows.append([f"{arm}, {result['setting']['decoding']}", *cells])
