@@ -245,12 +245,13 @@ def reports() -> str:
     published = (files("merit.training") / "published_reports.csv").read_text(encoding="utf-8").splitlines()
     for row in csv.DictReader(published):
         rows.append([f"{row['system']}, as published", *(row.get(metric, "-") for metric in metrics)])
-    model = content["model"]
+    model, language_model = content["model"], load("report-speed.json")["results"]["parameters"]["language model"]
     text = (
-        f"**{REPORTER}**: reports of fold 10, by {model['parameters'] / 1e6:.1f} M parameters in all, language model "
-        f"included ([file](hub_cards/{REPORTER}/results/evaluation.json)). In percent with 95 % intervals. Statements "
-        "are read out of the text and held against the labels; the written reports, read in the same way, are the "
-        "limit. Published systems prepared the reports in ways of their own."
+        f"**{REPORTER}**: reports of fold 10, by {model['parameters'] / 1e6:.1f} M parameters in all, of which "
+        f"{language_model / 1e6:.1f} M are a language model trained from scratch "
+        f"([file](hub_cards/{REPORTER}/results/evaluation.json)). In percent with 95 % intervals. Statements are read "
+        "out of the text and held against the labels; the written reports, read in the same way, are the limit. "
+        "Published systems prepared the reports in ways of their own."
     )
     for result in content["results"]:
         if (result["task"], result["method"]) == ("reports-en", "support"):
