@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from copy import deepcopy
 
 import pytest
 
@@ -109,7 +110,9 @@ def untrained_reporter(untrained, dataset):
     merit = MeritModel(untrained[0].config)
     merit.load_state_dict({name: value for name, value in untrained[0].state_dict().items() if "decoder." not in name})
     torch.manual_seed(0)
-    model, processor = build(merit, untrained[1], recipe, ReportRows(dataset["train"], ["en", "de"]).texts())
+    # A tokenizer remembers how it was last used, and would be written otherwise.
+    own = deepcopy(untrained[1])
+    model, processor = build(merit, own, recipe, ReportRows(dataset["train"], ["en", "de"]).texts())
     with torch.no_grad():
         for parameter in (*model.connector.parameters(), *model.language_model.parameters()):
             parameter.add_(0.3 * torch.randn_like(parameter))

@@ -92,7 +92,7 @@ def test_the_reports_of_the_reporting_checkpoint_come_out_again():
     assert stored["model"]["weights_sha256"] == reporter.weights_sha256
     rows = test.select(list(reported(test, "en"))[:5])
     said, _ = generate_reports(reporter, rows)
-    [result] = [r for r in stored["results"] if r["task"] == "reports-en" and r["setting"].get("decoding") == "greedy"]
+    result = find_result(stored, "reports-en", "report-generation", {"reports": "generated", "decoding": "greedy"})
     assert [example["record_id"] for example in result["examples"]] == rows["record_id"][:]
     # Another processor computes in another precision, and may write another word.
     assert sum(example["generated"] == text for example, text in zip(result["examples"], said)) >= 4

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def merit(untrained):
         model = MeritModel(untrained[0].config)
         weights = untrained[0].state_dict()
         model.load_state_dict({name: value for name, value in weights.items() if "decoder." not in name})
-        return model.eval(), untrained[1]
+        return model.eval(), deepcopy(untrained[1])
 
     return new
 
