@@ -9,7 +9,7 @@ Any encoder will do, see `merit.training.embeddings`; `merit.training.protocol` 
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +85,17 @@ def evaluate(
     needed = ["train", "validation", "test"] if trained else ["test"]
     if missing := [split for split in needed if split not in dataset]:
         raise ValueError(f"The data set has no split {', '.join(missing)}, which {', '.join(methods)} need.")
-    results = []
-    for result in _results(
-        encoder, dataset, tasks, methods, cache, published_protocol, shift_to, seed, resamples, probed
-    ):
+    results = _results(encoder, dataset, tasks, methods, cache, published_protocol, shift_to, seed, resamples, probed)
+    return collected(results, log)
+
+
+def collected(results: Iterable[Result], log: Callable[[Result], None]) -> list[Result]:
+    """All results, each shown to `log` when it is ready."""
+    ready = []
+    for result in results:
         log(result)
-        results.append(result)
-    return results
+        ready.append(result)
+    return ready
 
 
 def evaluate_classifier(classifier: MeritClassifier, dataset: DatasetDict, resamples: int = 1000) -> list[Result]:

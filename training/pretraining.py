@@ -333,6 +333,35 @@ def collators(recipe: Mapping[str, Any], processor: MeritProcessor, patch_length
     return {"train": replace(plain, augmentation=augmentation if augmentation.effects else None), "validation": plain}
 
 
+def checkpoint_folder(output_dir: str | Path, resume: bool) -> Path:
+    """
+    Where the checkpoints of a run go.
+
+    Raises:
+        ValueError: an earlier run's lie there, and it is not to be resumed.
+    """
+    checkpoints = Path(output_dir) / "checkpoints"
+    if not resume and any(checkpoints.glob("checkpoint-*")):
+        raise ValueError(f"{checkpoints} holds checkpoints of an earlier run: resume it, or name another folder.")
+    return checkpoints
+
+
+def require_splits(dataset: Mapping[Any, Dataset]) -> None:
+    """A training needs records to learn from and others to be judged by."""
+    if missing := [name for name in ("train", "validation") if name not in dataset]:
+        raise ValueError(f"The data set has no records in split {', '.join(missing)}: folds 1 to 8 train, 9 validates.")
+
+
+def train_by(recipe: Mapping[str, Any], trainer: Trainer, checkpoints: Path) -> None:
+    """Write the recipe beside the checkpoints and train, from the last of them that is whole."""
+    last = last_checkpoint(checkpoints)
+    if trainer.args.should_save:
+        _remove_unfinished(checkpoints)
+        checkpoints.parent.mkdir(parents=True, exist_ok=True)
+        (checkpoints.parent / "recipe.yaml").write_text(yaml.safe_dump(dict(recipe)), encoding="utf-8")
+    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+
+
 def pretrain(
     dataset: DatasetDict, recipe: Mapping[str, Any], output_dir: str | Path, resume: bool = False
 ) -> tuple[MeritForPreTraining, MeritProcessor]:
@@ -357,17 +386,14 @@ def pretrain(
             the loss is not finite.
         OSError: a checkpoint cannot be written, or a loader worker vanished (`ChildProcessError`).
     """
-    checkpoints = Path(output_dir) / "checkpoints"
-    if not resume and any(checkpoints.glob("checkpoint-*")):
-        raise ValueError(f"{checkpoints} holds checkpoints of an earlier run: resume it, or name another folder.")
+    checkpoints = checkpoint_folder(output_dir, resume)
     arguments = training_arguments(checkpoints, recipe.get("training", {}))
     if arguments.n_gpu > 1:
         raise ValueError(f"A process trains on one GPU: start it with torchrun --nproc-per-node {arguments.n_gpu}.")
     if arguments.fsdp and arguments.use_cpu:
         raise ValueError("accelerate shards models on GPUs only: leave training.fsdp out, or run where there are some.")
     set_seed(arguments.seed)
-    if missing := [name for name in ("train", "validation") if name not in dataset]:
-        raise ValueError(f"The data set has no records in split {', '.join(missing)}: folds 1 to 8 train, 9 validates.")
+    require_splits(dataset)
     columns = TEXTS.get(recipe.get("text", "original"), ["report"])
     if missing := [column for column in columns if column not in dataset["train"].column_names]:
         raise ValueError(f"The data set has no column {', '.join(missing)}: prepare it anew, or choose another text.")
@@ -405,13 +431,8 @@ def pretrain(
         eval_collator=collate["validation"],
         gradient_norms_every=every,
     )
-    last = last_checkpoint(checkpoints)
-    if arguments.should_save:
-        _remove_unfinished(checkpoints)
-        checkpoints.parent.mkdir(parents=True, exist_ok=True)
-        (checkpoints.parent / "recipe.yaml").write_text(yaml.safe_dump(dict(recipe)), encoding="utf-8")
     try:
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        train_by(recipe, trainer, checkpoints)
     except Exception as error:
         if not _of_a_vanished_worker(error):
             raise

@@ -19,7 +19,7 @@ from ..processing.processing_merit import INSTRUCTIONS
 from ..processing.zero_shot_merit import embed_labels
 from . import metrics
 from .embeddings import MeritReporter, Rows, batches, embed
-from .evaluation import patients_of
+from .evaluation import collected, patients_of
 from .report_generation import COLUMNS, reported
 from .report_measures import clinical_measures, findings_in, report_measures
 from .robustness import arms_exchanged, noise_only
@@ -74,11 +74,7 @@ def evaluate_reports(
         raise ValueError(
             f"There are no reports in {wanted} in both splits; there are in {', '.join(written) or 'none'}."
         )
-    results = []
-    for result in _results(reporter, dataset, languages, decoding, resamples):
-        log(result)
-        results.append(result)
-    return results
+    return collected(_results(reporter, dataset, languages, decoding, resamples), log)
 
 
 def _results(reporter, dataset, languages, decoding, resamples) -> Iterator[Result]:
@@ -146,11 +142,7 @@ def evaluate_abstention(
 
     Args and returns: as of [`evaluate_reports`].
     """
-    results = []
-    for result in _abstention(reporter, dataset["test"], resamples):
-        log(result)
-        results.append(result)
-    return results
+    return collected(_abstention(reporter, dataset["test"], resamples), log)
 
 
 def _abstention(reporter: MeritReporter, test: Dataset, resamples: int) -> Iterator[Result]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from datasets import Dataset, DatasetDict
 from huggingface_hub.errors import StrictDataclassError
 from sklearn.covariance import LedoitWolf
@@ -26,7 +25,14 @@ from .augmentation import Chance
 from .collator import ecg_rows, random_crop
 from .embeddings import MeritEncoder, embed
 from .hardware import fast_attention
-from .pretraining import EcgTrainer, TrainingRecord, first_process, last_checkpoint
+from .pretraining import (
+    EcgTrainer,
+    TrainingRecord,
+    checkpoint_folder,
+    first_process,
+    require_splits,
+    train_by,
+)
 from .recipe import training_arguments
 from .tokenizer import train_causal_tokenizer
 
@@ -177,11 +183,8 @@ def train_reports(
     Raises:
         ValueError: `output_dir` holds checkpoints and `resume` is false, or recipe or data set cannot be used.
     """
-    output, checkpoints = Path(output_dir), Path(output_dir) / "checkpoints"
-    if not resume and any(checkpoints.glob("checkpoint-*")):
-        raise ValueError(f"{checkpoints} holds checkpoints of an earlier run: resume it, or name another folder.")
-    if missing := [split for split in ("train", "validation") if split not in dataset]:
-        raise ValueError(f"The data set has no records in split {', '.join(missing)}: folds 1 to 8 train, 9 validates.")
+    checkpoints = checkpoint_folder(output_dir, resume)
+    require_splits(dataset)
     languages = recipe.get("languages") or ["en"]
     if unknown := [language for language in languages if language not in COLUMNS]:
         raise ValueError(f"languages has {', '.join(map(str, unknown))}; there are {', '.join(COLUMNS)}.")
@@ -195,7 +198,7 @@ def train_reports(
         raise ValueError(f"No recording of split {', '.join(empty)} has a report in {', '.join(languages)}.")
     model, report_processor = build(merit, processor, recipe, rows["train"].texts())
     model.set_attn_implementation(fast_attention())
-    record = TrainingRecord({split: dataset[split] for split in rows}, recipe, output)
+    record = TrainingRecord({split: dataset[split] for split in rows}, recipe, checkpoints.parent)
     trained: Any = _with_lora(model, recipe["lora"]) if recipe.get("lora") else model
     collator = ReportCollator(report_processor, recipe.get("max_length"))
     crop = recipe.get("crop_seconds")
@@ -209,11 +212,7 @@ def train_reports(
         data_collator=replace(collator, crop_seconds=crop),
         eval_collator=collator,
     )
-    last = last_checkpoint(checkpoints)
-    if first_process():
-        output.mkdir(parents=True, exist_ok=True)
-        (output / "recipe.yaml").write_text(yaml.safe_dump(dict(recipe)), encoding="utf-8")
-    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    train_by(recipe, trainer, checkpoints)
     if trained is not model:
         model = trained.merge_and_unload()
     model.eval()
