@@ -25,6 +25,8 @@ SHOWN = {
     "linear probe, 1 % of the labels": ("linear-probe", {"train_fraction": 0.01}),
     "linear probe, 10 % of the labels": ("linear-probe", {"train_fraction": 0.1}),
     "linear probe": ("linear-probe", {}),
+    "fine-tuned, 1 % of the labels": ("fine-tuned", {"train_fraction": 0.01}),
+    "fine-tuned, 10 % of the labels": ("fine-tuned", {"train_fraction": 0.1}),
     "fine-tuned": ("fine-tuned", {}),
 }
 BESIDE = {
@@ -71,8 +73,9 @@ def checkpoint(name: str) -> str:
         if set(cells) == {"-"}:
             continue
         rows.append([f"**{title}**", *cells])
-        if method in ("zero-shot", "linear-probe") and not setting:
+        if not setting:
             rows.append([f"{title}, F1", *of_tasks(trained, method, setting, "f1")])
+        if method in ("zero-shot", "linear-probe") and not setting:
             before = of_tasks([measured["random initialisation"]], method, setting, "auroc")
             rows.append([f"{title}, before training", *before])
         for model, how in BESIDE.get(title, ()):

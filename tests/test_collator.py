@@ -6,8 +6,8 @@ import torch
 
 from merit.processing.feature_extraction_merit import MeritFeatureExtractor
 from merit.processing.processing_merit import MeritProcessor
-from merit.training.augmentation import Augmentation, Chance
-from merit.training.collator import MeritCollator, SeededOrder, SeededRows, ecg_rows, some_statements
+from merit.training.augmentation import Augmentation
+from merit.training.collator import MeritCollator, SeededOrder, SeededRows, ecg_rows
 from merit.training.tokenizer import train_tokenizer
 
 RATE = 100
@@ -185,29 +185,6 @@ def test_of_two_texts_one_is_drawn_and_the_last_says_which_are_the_same(processo
     keys = batch["keys"].tolist()
     assert len(set(keys)) == 2
     assert keys[0] == keys[2] != keys[1]
-
-
-def test_a_report_is_cut_down_to_any_of_its_statements_in_their_order():
-    report = ["sinus rhythm. q waves in ii, iii, v5,6. av-block 2. grades möglich. old infarct."]
-    statements = ["sinus rhythm.", "q waves in ii, iii, v5,6.", "av-block 2. grades möglich.", "old infarct."]
-    cut = [some_statements(report, 1.0, Chance([seed]))[0] for seed in range(300)]
-    subsets = {tuple(s for i, s in enumerate(statements) if which >> i & 1) for which in range(1, 16)}
-    assert set(cut) == {" ".join(subset) for subset in subsets}
-    whole = [some_statements(report, 0.25, Chance([seed]))[0] == report[0] for seed in range(300)]
-    assert 0.75 <= np.mean(whole) < 0.9  # a quarter of those drawn keep all four
-    alone = ["sinusrhythmus linkstyp"]
-    assert some_statements(alone, 1.0, Chance([0])) == alone
-
-
-def test_what_is_left_of_a_report_is_the_same_as_a_report_that_says_it(processor):
-    reports = ["sinus rhythm. vorhofflimmern.", "sinus rhythm.", "vorhofflimmern.", "vorhofflimmern"]
-    rows = [{**row(500, report=report), "report_en": report, "draw": (0, 0, i)} for i, report in enumerate(reports)]
-    for draw in range(10):
-        rows[0]["draw"] = (0, draw, 0)
-        batch = MeritCollator(processor, ["report", "report_en"], partial_reports=1.0)(rows)
-        left = processor.tokenizer.batch_decode(batch["input_ids"], skip_special_tokens=True)[0]
-        same = [key == batch["keys"][0] for key in batch["keys"]]
-        assert same == [True, "vorhof" not in left, "sinus" not in left, False]
 
 
 def test_a_signal_that_is_not_finite_is_refused_by_name(processor, monkeypatch):

@@ -393,7 +393,6 @@ class TestRecipes:
         ("override", "message"),
         [
             ("text=french", "text must be one of original, english, mixed"),
-            ("partial_reports=2", "partial_reports must be a share"),
             ("crop_seconds=long", "crop_seconds must be a number"),
             ("crop_seconds=0.1", "between a patch"),
             ("crop_seconds=20", "window"),

@@ -1,7 +1,6 @@
 """From rows of a data set to a batch of the model."""
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,6 @@ import torch
 from datasets import Dataset
 
 from .augmentation import Augmentation, Chance
-
-_END_OF_STATEMENT = re.compile(r"(?<=\.)(?<! \d\.) ")  # but not "av block 2. grades"
 
 SIGNAL_COLUMNS = ["record_id", "signal", "gain", "baseline", "sampling_rate", "lead_names"]
 
@@ -94,7 +91,6 @@ class MeritCollator:
         augmentation: what disturbs the recordings.
         patch_length: samples of a patch of the model: adds `noise`, which decides its masks.
         pad_text: to the tokenizer's limit, so that all batches have one shape.
-        partial_reports: share of the texts of which only some statements are kept, see [`some_statements`].
 
     Raises:
         ValueError: a value is NaN or infinite; the message names the recordings.
@@ -110,7 +106,6 @@ class MeritCollator:
     augmentation: Augmentation | None = None
     patch_length: int | None = None
     pad_text: bool = False
-    partial_reports: float = 0.0
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         chance = Chance(row["draw"] if "draw" in row else torch.randint(2**62, ()).item() for row in rows)
@@ -119,15 +114,10 @@ class MeritCollator:
         if columns:
             which = (chance.uniform() * len(columns)).long().tolist() if len(columns) > 1 else [0] * len(rows)
             text = [row[columns[i]] for row, i in zip(rows, which)]
-        whole = text
-        if text and self.partial_reports:
-            text = some_statements(text, self.partial_reports, chance)
         padding = {"padding": "max_length"} if self.pad_text and text else {}
         batch = dict(self.processor(ecg=list(rows), text=text, return_tensors="pt", **padding))
         if len(columns) > 1:
-            # A report and its translation are the same; what is left of one speaks for itself.
-            said = [row[columns[-1]] if t is w else t for row, t, w in zip(rows, text or (), whole or ())]
-            batch["keys"] = torch.tensor([_key(one) for one in said])
+            batch["keys"] = torch.tensor([_key(row[columns[-1]]) for row in rows])
         if self.crop_seconds is not None:
             rate = self.processor.feature_extractor.sampling_rate
             batch |= random_crop(batch, self.crop_seconds, rate, chance)
@@ -162,26 +152,6 @@ def random_crop(
         "ecg_values": values.gather(2, index[:, None].expand(-1, values.shape[1], -1)),
         "sample_mask": batch["sample_mask"].gather(1, index),
     }
-
-
-def some_statements(texts: Sequence[str], share: float, chance: Chance) -> list[str]:
-    """
-    Texts, `share` of them cut down to some of their statements, which end with a full stop: any number of them, in
-    their order. Labels are prompted for by single statements, which few reports consist of.
-
-    Example:
-        >>> some_statements(["sinus rhythm. old infarct."], 1.0, Chance([2]))
-        ['old infarct.']
-    """
-    drawn = chance.uniform(2).tolist()
-    kept = []
-    for text, (chosen, number), generator in zip(texts, drawn, chance.generators):
-        statements = _END_OF_STATEMENT.split(text)
-        if chosen < share and len(statements) > 1:
-            rank = generator.random(len(statements)).argsort().argsort()
-            text = " ".join(statement for statement, r in zip(statements, rank) if r <= number * len(statements))
-        kept.append(text)
-    return kept
 
 
 def _key(text: str) -> int:

@@ -18,11 +18,13 @@ from .pretraining import EcgTrainer
 from .probes import train_rows
 from .protocol import Protocol
 
-# Customary values, not tuned; with few labels an epoch is short, so there are more of them.
+# Customary values, not tuned.
 SETTINGS = {"learning_rate": 3e-4, "weight_decay": 0.05, "warmup_steps": 0.1, "lr_scheduler_type": "cosine"}
 # Random stretches train, whole recordings are judged.
 CROP_SECONDS = 5.0
-EPOCHS = {0.01: 60, 0.1: 20, 1.0: 8}
+EPOCHS = 8
+# Over few labels an epoch passes more often; it is after an epoch that all of "validation" is scored.
+PASSES = {0.01: 8, 0.1: 3}
 
 
 def fine_tune(
@@ -58,7 +60,7 @@ def fine_tune(
     model.ecg_model.load_state_dict(pretrained.ecg_model.state_dict())
     model.ecg_model.set_attn_implementation(fast_attention())
     column = f"labels_{task}"
-    train = dataset["train"].select(train_rows(protocol, fraction))
+    train = dataset["train"].select(train_rows(protocol, fraction)).repeat(PASSES.get(fraction, 1))
 
     def macro_auroc(prediction) -> dict[str, float]:
         return {"auroc": protocol.macro_auroc("validation", prediction.predictions)}
@@ -68,7 +70,7 @@ def fine_tune(
     with tempfile.TemporaryDirectory() as checkpoints:
         arguments = {
             **SETTINGS,
-            "num_train_epochs": EPOCHS.get(fraction, EPOCHS[1.0]),
+            "num_train_epochs": EPOCHS,
             "per_device_train_batch_size": 64,
             "per_device_eval_batch_size": 256,
             "eval_strategy": "epoch",

@@ -330,11 +330,7 @@ def collators(recipe: Mapping[str, Any], processor: MeritProcessor, patch_length
     plain = MeritCollator(
         processor, columns if len(columns) > 1 else columns[0], crop_seconds=crop, patch_length=patch_length
     )
-    partial = recipe.get("partial_reports", 0.0)
-    if not fits(partial, float) or not 0 <= partial <= 1:
-        raise ValueError(f"partial_reports must be a share between 0 and 1, not {partial!r}.")
-    train = replace(plain, augmentation=augmentation if augmentation.effects else None, partial_reports=partial)
-    return {"train": train, "validation": plain}
+    return {"train": replace(plain, augmentation=augmentation if augmentation.effects else None), "validation": plain}
 
 
 def checkpoint_folder(output_dir: str | Path, resume: bool) -> Path:
