@@ -21,8 +21,8 @@ from transformers import AutoModel, AutoProcessor
 
 from merit.training.data import load_data
 from merit.training.embeddings import MeritEncoder, embed
-from merit.training.evaluation import evaluate, fractions, protocol_of, task_names
-from merit.training.probes import published_probe, train_rows
+from merit.training.evaluation import evaluate, protocol_of, task_names, with_records
+from merit.training.probes import FRACTIONS, published_probe, train_rows
 from merit.training.results import provenance, write_json
 
 EPOCHS = 100
@@ -64,7 +64,7 @@ def main() -> None:
     passes = 0.0
     for task in tasks:
         protocol = protocol_of(dataset, task, resamples=0)
-        for fraction in fractions(protocol):
+        for fraction in with_records(FRACTIONS, protocol):
             name = f"{task}, {100 * fraction:g} %"
             by = timed(
                 f"published probe: {name}",

@@ -79,6 +79,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="METHOD",
         help="zero-shot, linear-probe, knn, retrieval, robustness, fine-tuned (default: all but fine-tuned)",
     )
+    evaluate.add_argument(
+        "--fractions",
+        nargs="+",
+        type=float,
+        metavar="SHARE",
+        help="of the training labels, for probes and fine-tuning (default: 0.01 0.1 1)",
+    )
     evaluate.add_argument("--cache", metavar="DIR", help="keep embeddings here and use those that are there")
     evaluate.add_argument("--shift-to", nargs="+", default=[], metavar="DIR", help="data sets with shared labels")
     evaluate.add_argument("--random-initialisation", action="store_true", help="measure the model before training")
@@ -94,7 +101,9 @@ def parser() -> argparse.ArgumentParser:
     finetune.add_argument("--task", required=True, metavar="TASK", help="such as super")
     finetune.add_argument("--output", required=True, metavar="DIR", help="gets the classifier")
     finetune.add_argument("--fraction", type=float, default=1.0, help="of the training labels (default: 1)")
-    finetune.add_argument("--epochs", type=float, help="default: 8, each of 3 passes over a tenth of the labels and of 8 over a hundredth")
+    finetune.add_argument(
+        "--epochs", type=float, help="default: 8, each of 3 passes over a tenth of the labels and of 8 over a hundredth"
+    )
     finetune.add_argument("--seed", type=int, default=0, help="default: 0")
     finetune.set_defaults(run=run_finetune)
 
@@ -257,6 +266,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     from .training.data import load_data
     from .training.embeddings import MeritClassifier, MeritEncoder, MeritReporter
     from .training.evaluation import METHODS, evaluate, evaluate_classifier, result_file
+    from .training.probes import FRACTIONS
     from .training.report_evaluation import evaluate_abstention, evaluate_reports
     from .training.results import write_json
 
@@ -269,7 +279,15 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
         write_json(arguments.output, content)
 
     def refuse_options(what: str) -> None:
-        for option in ("tasks", "only", "random_initialisation", "published_protocol", "cache", "shift_to"):
+        for option in (
+            "tasks",
+            "only",
+            "fractions",
+            "random_initialisation",
+            "published_protocol",
+            "cache",
+            "shift_to",
+        ):
             if getattr(arguments, option):
                 raise ValueError(f"{arguments.model} {what}: --{option.replace('_', '-')} does not go with it.")
 
@@ -306,6 +324,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
         arguments.published_protocol,
         [load_data(folder) for folder in arguments.shift_to],
         arguments.seed,
+        sorted(set(arguments.fractions or FRACTIONS)),
         log=partial(show_result, started=started),
     )
     write(encoder, results)
@@ -325,12 +344,17 @@ def show_result(result: dict[str, Any], started: float) -> None:
 
 
 def run_finetune(arguments: argparse.Namespace) -> None:
+    import tempfile
+    from pathlib import Path
+
     from transformers import AutoModel, AutoProcessor
 
     from .hub_cards.export import export
+    from .modeling_merit.weights import weights_sha256
     from .training.data import load_data
     from .training.evaluation import protocol_of, task_names
-    from .training.finetuning import fine_tune
+    from .training.finetuning import EPOCHS, SETTINGS, fine_tune
+    from .training.pretraining import TrainingRecord
 
     if not 0 < arguments.fraction <= 1:
         raise ValueError(f"--fraction must be above 0 and at most 1, not {arguments.fraction:g}.")
@@ -339,18 +363,17 @@ def run_finetune(arguments: argparse.Namespace) -> None:
         raise ValueError(f"{arguments.data} has no split {', '.join(missing)}.")
     if arguments.task not in task_names(dataset):
         raise ValueError(f"{arguments.data} has no task {arguments.task}; it has {', '.join(task_names(dataset))}.")
-    processor = AutoProcessor.from_pretrained(arguments.model)
-    classifier, _ = fine_tune(
-        AutoModel.from_pretrained(arguments.model),
-        processor,
-        dataset,
-        arguments.task,
-        protocol_of(dataset, arguments.task, resamples=0),
-        arguments.fraction,
-        arguments.seed,
-        **({"num_train_epochs": arguments.epochs} if arguments.epochs else {}),
-    )
-    print(f"Model in {export(classifier, processor, arguments.output)}")
+    pretrained, processor = AutoModel.from_pretrained(arguments.model), AutoProcessor.from_pretrained(arguments.model)
+    task, fraction, seed = arguments.task, arguments.fraction, arguments.seed
+    settings = SETTINGS | {"num_train_epochs": arguments.epochs or EPOCHS}
+    start = {"name": Path(arguments.model).name, "weights_sha256": weights_sha256(pretrained.state_dict())}
+    facts = {"start": start, "task": task, "fraction": fraction, "training": {**settings, "seed": seed}}
+    protocol = protocol_of(dataset, task, resamples=0)
+    with tempfile.TemporaryDirectory() as scratch:
+        record = TrainingRecord(dataset, facts, Path(scratch))
+        tuned = fine_tune(pretrained, processor, dataset, task, protocol, fraction, seed, **settings)
+        record.write(tuned.log)
+        print(f"Model in {export(tuned.model, processor, arguments.output, results=[record.path])}")
 
 
 def run_train_reports(arguments: argparse.Namespace) -> None:

@@ -49,7 +49,7 @@ def run(data: str | None, output: str) -> None:
     measured = evaluate(MeritEncoder(model, processor), dataset, [TASK], METHODS)
     protocol = protocol_of(dataset, TASK)
     say(f"Fine-tuning it on {int(protocol.kept['train'].sum())} recordings")
-    classifier, scores = fine_tune(model, processor, dataset, TASK, protocol, num_train_epochs=FINE_TUNING_EPOCHS)
+    classifier, scores, _ = fine_tune(model, processor, dataset, TASK, protocol, num_train_epochs=FINE_TUNING_EPOCHS)
     measured.append(judged(protocol, scores, TASK, "fine-tuned", {}))
     saved = export(classifier, processor, folder / "fine-tuned")
     auc = {method: figures[TASK] for method, figures in aucs(measured).items()}

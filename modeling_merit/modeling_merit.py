@@ -9,7 +9,6 @@ What is notable:
 - The objective is one function, `merit_objective`, with the symbols of the paper.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
@@ -601,16 +600,10 @@ class MeritEcgModel(MeritPreTrainedModel):
         patches, recorded = self.patchify(ecg_values, lead_mask, sample_mask)
         tokens, positions, token_mask = self.embeddings(patches, recorded)
         last, of_pooled_layer = self.encoder(tokens, positions, token_mask, **kwargs)
-        return BaseModelOutputWithPooling(
-            last_hidden_state=last, pooler_output=self.pool(of_pooled_layer, token_mask)
-        )
-
-    def pool(self, hidden_states: torch.Tensor, token_mask: torch.Tensor) -> torch.Tensor:
-        """`(batch, pooled_size)` of tokens `(batch, tokens, hidden_size)`, those that saw a signal."""
-        mean = masked_mean(hidden_states, token_mask)
-        if self.config.pooling == "mean":
-            return mean
-        return torch.cat([mean, masked_max(hidden_states, token_mask)], dim=-1)
+        pooler_output = masked_mean(of_pooled_layer, token_mask)
+        if self.config.pooling == "mean_max":
+            pooler_output = torch.cat([pooler_output, masked_max(of_pooled_layer, token_mask)], dim=-1)
+        return BaseModelOutputWithPooling(last_hidden_state=last, pooler_output=pooler_output)
 
 
 class MeritModel(MeritPreTrainedModel):
@@ -844,14 +837,13 @@ class MeritForPreTraining(MeritModel):
         lead_mask: torch.Tensor | None = None,
         sample_mask: torch.Tensor | None = None,
         noise: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """
         The masked branch.
 
         Returns:
-            the standardised signal and its prediction, both `(batch, leads, patches, patch_length)`; `hidden`,
-            `(batch, leads, patches)`: recorded cells that were not seen; and the pooled output of what was seen,
-            `(batch, pooled_size)`.
+            the standardised signal and its prediction, both `(batch, leads, patches, patch_length)`, and `hidden`,
+            `(batch, leads, patches)`: recorded cells that were not seen.
         """
         patches, recorded = self.ecg_model.patchify(ecg_values, lead_mask, sample_mask)
         visible = random_visibility(recorded, self.config.time_mask_ratio, self.config.lead_mask_ratio, noise)
@@ -863,10 +855,9 @@ class MeritForPreTraining(MeritModel):
         kept = token_mask.int().argsort(dim=-1, descending=True, stable=True)[:, :num_kept]
         tokens = tokens.gather(1, kept[..., None].expand(-1, -1, tokens.shape[-1]))
         seen = token_mask.gather(1, kept)
-        encoded, of_pooled_layer = self.ecg_model.encoder(tokens, positions.gather(1, kept), seen)
+        encoded, _ = self.ecg_model.encoder(tokens, positions.gather(1, kept), seen)
         x_hat = self.decoder(encoded, seen, kept, recorded)
-        features = self.ecg_model.pool(of_pooled_layer, seen)
-        return standardise_leads(patches.float(), recorded), x_hat, recorded & ~visible, features
+        return standardise_leads(patches.float(), recorded), x_hat, recorded & ~visible
 
     @can_return_tuple
     def forward(
@@ -893,19 +884,8 @@ class MeritForPreTraining(MeritModel):
         if ecg_values is None:
             raise ValueError("ecg_values are missing.")
         features = ecg_embeds = text_embeds = information_zt = information_zx = x = x_hat = hidden = None
-        parts, start = [], 0  # of the features; whose recordings up to `start` are there
-        if self.config.reconstruction_weight:
-            number = math.ceil(len(ecg_values) / self.config.reconstruction_stride) if self.training else None
-            some = (None if tensor is None else tensor[:number] for tensor in (lead_mask, sample_mask, noise))
-            x, x_hat, hidden, of_seen = self.reconstruct(ecg_values[:number], *some)
-            information_zx = reconstruction_information(x, x_hat.float(), hidden, self.gather)
-            if self.training and self.config.shared_pass:
-                parts, start = [of_seen], len(of_seen)
         if self.config.alignment_weight or not self.training:
-            if start < len(ecg_values):
-                some = (None if tensor is None else tensor[start:] for tensor in (lead_mask, sample_mask))
-                parts.append(pooled(self.ecg_model(ecg_values[start:], *some, return_dict=True)))
-            features = torch.cat(parts)
+            features = pooled(self.ecg_model(ecg_values, lead_mask, sample_mask, return_dict=True))
         if self.config.alignment_weight:
             if input_ids is None:
                 raise ValueError("input_ids are missing: alignment_weight is not 0, so each ECG needs its report.")
@@ -914,6 +894,11 @@ class MeritForPreTraining(MeritModel):
             text_embeds = F.normalize(text.float(), dim=-1)
             same = report_keys(input_ids, attention_mask) if keys is None else keys
             information_zt = self.alignment(ecg_embeds, text_embeds, same)
+        if self.config.reconstruction_weight:
+            every = slice(None, None, self.config.reconstruction_stride if self.training else 1)
+            others = (None if tensor is None else tensor[every] for tensor in (lead_mask, sample_mask, noise))
+            x, x_hat, hidden = self.reconstruct(ecg_values[every], *others)
+            information_zx = reconstruction_information(x, x_hat.float(), hidden, self.gather)
         loss = merit_objective(
             information_zt, information_zx, self.config.alignment_weight, self.config.reconstruction_weight
         )

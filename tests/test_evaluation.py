@@ -86,6 +86,12 @@ def test_an_encoder_that_knows_the_labels_scores_one(dataset):
     assert {result["setting"].get("train_fraction") for result in results} == {None, 0.1}
 
 
+def test_probes_learn_from_the_parts_of_the_labels_that_are_named(dataset):
+    oracle = Oracle(dataset, "super")
+    results = evaluate(oracle, dataset, ["super"], ["linear-probe"], fractions=[0.25, 0.5], resamples=5)
+    assert [result["setting"] for result in results] == [{"train_fraction": 0.25}, {"train_fraction": 0.5}]
+
+
 def test_any_torch_network_can_be_evaluated(dataset):
     results = evaluate(TorchEncoder(), dataset, ["super"], ["linear-probe", "zero-shot", "robustness"], resamples=5)
     assert {result["method"] for result in results} == {"linear-probe"}  # it reads no text
@@ -286,11 +292,12 @@ def test_fine_tuning_learns_and_leaves_the_model_as_it_was(encoder, dataset):
     before = weights_sha256(encoder.model.state_dict())
     protocol = protocol_of(dataset, "super", 5)
     settings = {"num_train_epochs": 2, "bf16": False, "disable_tqdm": True}
-    model, scores = fine_tune(encoder.model, encoder.processor, dataset, "super", protocol, **settings)
+    model, scores, log = fine_tune(encoder.model, encoder.processor, dataset, "super", protocol, **settings)
     assert list(model.config.id2label.values()) == protocol.labels
     assert scores["test"].shape == (len(dataset["test"]), len(protocol.labels))
     assert scores["validation"].shape == (len(dataset["validation"]), len(protocol.labels))
     assert np.isfinite(scores["test"]).all()
+    assert [entry["epoch"] for entry in log if "eval_auroc" in entry] == [1.0, 2.0]
     assert weights_sha256(encoder.model.state_dict()) == before
     [result] = evaluate_classifier(MeritClassifier(model, encoder.processor), dataset, resamples=5)
     assert (result["task"], result["method"], result["setting"]) == ("super", "fine-tuned", {})
@@ -308,6 +315,9 @@ def test_a_classifier_of_other_labels_is_refused(encoder, dataset):
     [
         ({"tasks": ["supper"]}, "supper"),
         ({"methods": ["zeroshot"]}, "zeroshot"),
+        ({"fractions": [0.5, 2.0]}, r"up to 1, the smallest first, not \[0.5, 2.0\]"),
+        ({"fractions": [1.0, 0.5]}, "smallest first"),
+        ({"fractions": []}, "smallest first"),
     ],
 )
 def test_what_there_is_not_is_named(encoder, dataset, arguments, message):
@@ -341,6 +351,10 @@ def test_a_model_is_fine_tuned_and_measured_by_commands(model_folder, simulated,
     assert [(result["task"], result["method"]) for result in content["results"]] == [("super", "fine-tuned")]
     assert run("export", classifier, tmp_path / "release", "--results", output)[0] == 0
     assert "| fine-tuned |" in (tmp_path / "release" / "README.md").read_text()
+    record = json.loads((classifier / "results" / "training.json").read_text())["training"]
+    start = weights_sha256(AutoModel.from_pretrained(model_folder).state_dict())
+    assert (record["recipe"]["task"], record["recipe"]["start"]["weights_sha256"]) == ("super", start)
+    assert record["recipe"]["training"]["num_train_epochs"] == record["log"][-1]["epoch"] == 1
 
 
 def test_the_command_writes_the_same_file_twice(model_folder, simulated, tmp_path, monkeypatch, capsys):

@@ -348,29 +348,12 @@ def test_in_training_one_in_so_many_recordings_is_reconstructed_and_all_are_alig
     inputs = tiny_inputs(MeritForPreTraining, batch=5)
     whole = tiny_model(MeritForPreTraining)
     strided = tiny_model(MeritForPreTraining, reconstruction_stride=2).train()
-    every = whole(**{name: tensor[:3] for name, tensor in inputs.items()})
+    every = whole(**{name: tensor[::2] for name, tensor in inputs.items()})
     output = strided(**inputs)
     assert len(output.hidden) == 3
     torch.testing.assert_close(output.reconstruction_information, every.reconstruction_information)
     torch.testing.assert_close(output.alignment_information, whole(**inputs).alignment_information)
     assert_same(strided.eval()(**inputs), whole(**inputs))
-
-
-@every_tokenization
-def test_in_a_shared_pass_what_is_reconstructed_is_aligned_by_what_was_seen_of_it(tokenization):
-    inputs = tiny_inputs(MeritForPreTraining, batch=5)
-    separate = tiny_model(MeritForPreTraining, tokenization, reconstruction_stride=2).train()
-    shared = tiny_model(MeritForPreTraining, tokenization, reconstruction_stride=2, shared_pass=True).train()
-    expected, output = separate(**inputs), shared(**inputs)
-    torch.testing.assert_close(output.reconstruction_information, expected.reconstruction_information)
-    torch.testing.assert_close(output.pooler_output[3:], expected.pooler_output[3:])
-    assert (output.pooler_output[:3] - expected.pooler_output[:3]).abs().amax(1).min() > 1e-3
-    # What was hidden changes nothing of it.
-    hidden = torch.zeros(5, 12, 300, dtype=torch.bool)
-    hidden[:3] = output.hidden.repeat_interleave(25, dim=2)
-    blind = shared(**{**inputs, "ecg_values": inputs["ecg_values"].masked_fill(hidden, 7.0)})
-    torch.testing.assert_close(blind.ecg_embeds, output.ecg_embeds)
-    assert_same(shared.eval()(**inputs), separate.eval()(**inputs))
 
 
 def test_missing_inputs_are_named():

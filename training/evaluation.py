@@ -49,6 +49,7 @@ def evaluate(
     published_protocol: bool = False,
     shift_to: Sequence[DatasetDict] = (),
     seed: int = 0,
+    fractions: Sequence[float] = FRACTIONS,
     resamples: int = 1000,
     log: Callable[[Result], None] = lambda result: None,
 ) -> list[Result]:
@@ -65,6 +66,7 @@ def evaluate(
         published_protocol: also measure as the literature does: probes selected on test, scores after a softmax.
         shift_to: other data sets, on whose test splits the tasks that they share with this one are measured.
         seed: of added noise and of fine-tuning.
+        fractions: of the training labels, for probes and fine-tuning, the smallest first.
         resamples: of the bootstrap.
         log: is shown each result when it is ready.
 
@@ -73,19 +75,23 @@ def evaluate(
         what [`Protocol.judge`] returns.
 
     Raises:
-        ValueError: for a task or method that there is not, or a missing split.
+        ValueError: for a task, method or part of the labels that there is not, or a missing split.
     """
     tasks = task_names(dataset) if tasks is None else list(tasks)
     if unknown := [task for task in tasks if task not in task_names(dataset)]:
         raise ValueError(f"The data set has no task {', '.join(unknown)}; it has {', '.join(task_names(dataset))}.")
     if unknown := [method for method in methods if method not in ALL_METHODS]:
         raise ValueError(f"There is no method {', '.join(unknown)}; there are {', '.join(ALL_METHODS)}.")
+    if not fractions or not all(0 < fraction <= 1 for fraction in fractions) or list(fractions) != sorted(fractions):
+        raise ValueError(f"Parts of the labels lie above 0 and up to 1, the smallest first, not {list(fractions)}.")
     probed = bool({"linear-probe", "robustness"} & set(methods)) or bool(shift_to and "train" in dataset)
     trained = probed or bool({"knn", "fine-tuned"} & set(methods))
     needed = ["train", "validation", "test"] if trained else ["test"]
     if missing := [split for split in needed if split not in dataset]:
         raise ValueError(f"The data set has no split {', '.join(missing)}, which {', '.join(methods)} need.")
-    results = _results(encoder, dataset, tasks, methods, cache, published_protocol, shift_to, seed, resamples, probed)
+    results = _results(
+        encoder, dataset, tasks, methods, cache, published_protocol, shift_to, seed, fractions, resamples, probed
+    )
     return collected(results, log)
 
 
@@ -121,7 +127,7 @@ def evaluate_classifier(classifier: MeritClassifier, dataset: DatasetDict, resam
 
 
 def _results(
-    encoder, dataset, tasks, methods, cache, published_protocol, shift_to, seed, resamples, probed
+    encoder, dataset, tasks, methods, cache, published_protocol, shift_to, seed, fractions, resamples, probed
 ) -> Iterator[Result]:
     splits = [
         split
@@ -145,7 +151,8 @@ def _results(
                 if published_protocol and language is None:
                     softmax = {split: _softmax(values) for split, values in scores.items()}
                     yield judged(protocol, softmax, task, "zero-shot", {"scores": "softmax"})
-        for fraction in fractions(protocol) if probed else ():
+        parts = with_records(fractions, protocol)
+        for fraction in parts if probed else ():
             setting = {"train_fraction": fraction} if fraction < 1 else {}
             probe = linear_probe(features, protocol, fraction)
             probes[task] = probe
@@ -161,8 +168,8 @@ def _results(
             scores, number = nearest_neighbours(features, protocol)
             yield judged(protocol, scores, task, "knn", {}) | {"chosen": {"neighbours": number}}
         if "fine-tuned" in methods and hasattr(encoder, "model"):
-            for fraction in fractions(protocol):
-                _, scores = fine_tune(encoder.model, encoder.processor, dataset, task, protocol, fraction, seed)
+            for fraction in parts:
+                scores = fine_tune(encoder.model, encoder.processor, dataset, task, protocol, fraction, seed).scores
                 setting = {"train_fraction": fraction} if fraction < 1 else {}
                 yield judged(protocol, scores, task, "fine-tuned", setting)
     if speaks and "retrieval" in methods:
@@ -225,9 +232,9 @@ def shift(
                 yield judged(protocol, scores, target_task, "linear-probe", setting)
 
 
-def fractions(protocol: Protocol) -> list[float]:
+def with_records(fractions: Sequence[float], protocol: Protocol) -> list[float]:
     """The parts of the training labels that hold any record."""
-    return [fraction for fraction in FRACTIONS if fraction * protocol.kept["train"].sum() >= 1]
+    return [fraction for fraction in fractions if fraction * protocol.kept["train"].sum() >= 1]
 
 
 def _pairs(source: str, target: str, sources: Sequence[str], targets: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 import tempfile
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +27,17 @@ EPOCHS = 8
 PASSES = {0.01: 8, 0.1: 3}
 
 
+class FineTuned(NamedTuple):
+    """
+    The classifier after the epoch that was best on "validation", its scores `(records, labels)` of "validation" and
+    "test", and the Trainer's log.
+    """
+
+    model: MeritForEcgClassification
+    scores: dict[str, np.ndarray]
+    log: list[dict[str, float]]
+
+
 def fine_tune(
     pretrained: MeritModel,
     processor: MeritProcessor,
@@ -36,7 +47,7 @@ def fine_tune(
     fraction: float = 1.0,
     seed: int = 0,
     **settings: Any,
-) -> tuple[MeritForEcgClassification, dict[str, np.ndarray]]:
+) -> FineTuned:
     """
     Train all weights of the ECG encoder and a linear head on one task.
 
@@ -48,10 +59,6 @@ def fine_tune(
         protocol: of the task.
         fraction: of the training labels, drawn as for probes.
         settings: of `TrainingArguments`, over those above.
-
-    Returns:
-        the classifier after the epoch that was best on "validation", and its scores `(records, labels)` of
-        "validation" and "test".
     """
     set_seed(seed)
     config = MeritConfig(**{**pretrained.config.to_dict(), "id2label": dict(enumerate(protocol.labels))})
@@ -100,4 +107,4 @@ def fine_tune(
                 split: trainer.predict(ecg_rows(dataset[split], column)).predictions  # type: ignore[arg-type]
                 for split in ("validation", "test")
             }
-    return model, scores
+    return FineTuned(model, scores, trainer.state.log_history)

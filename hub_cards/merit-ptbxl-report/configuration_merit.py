@@ -119,8 +119,6 @@ class MeritConfig(PreTrainedConfig):
         reconstruction_weight (`float`): weight of the bound on I(Z;X); 0 trains by alignment only.
         reconstruction_stride (`int`): one in so many recordings of a training batch is reconstructed. The others cost a
             pass less; it is alignment that needs a large batch, for its negatives.
-        shared_pass (`bool`): in training, the recordings that are reconstructed meet their reports by what the masked
-            branch saw of them: one pass of the encoder serves both terms.
         time_mask_ratio (`float`): share of the time patches that the masked branch does not see at all.
         lead_mask_ratio (`float`): share of the leads hidden at each time patch that it does see.
         decoder_hidden_size, decoder_num_hidden_layers, decoder_num_attention_heads, decoder_intermediate_size:
@@ -151,7 +149,6 @@ class MeritConfig(PreTrainedConfig):
     alignment_weight: float | int = 1.0
     reconstruction_weight: float | int = 10.0
     reconstruction_stride: int = 1
-    shared_pass: bool = False
     time_mask_ratio: float | int = 0.5
     lead_mask_ratio: float | int = 0.5
     decoder_hidden_size: int = 128
