@@ -57,10 +57,13 @@ def checkpoint(name: str) -> str:
     """A checkpoint that ships: macro AUROC and F1 on fold 10, beside the same model before training and others."""
     folder = ROOT / "hub_cards" / name / "results"
     own = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    # Classifiers that were fine-tuned on it and ship beside it.
+    heads = sorted(ROOT.glob(f"hub_cards/{name}-*/results/evaluation.json"))
     training = next(file["training"] for file in own if "training" in file)
-    measured = {file["model"]["name"]: file for file in own if "results" in file}
+    untrained = next(file for file in own if file.get("model", {}).get("name") == "random initialisation")
     seconds = next(entry["train_runtime"] for entry in training["log"] if "train_runtime" in entry)
-    trained = [file for model, file in measured.items() if model != "random initialisation"]
+    trained = [file for file in own if "results" in file and file["model"]["name"] != "random initialisation"]
+    trained += [json.loads(path.read_text(encoding="utf-8")) for path in heads]
     published = {(row["model"], row["method"], row["train_fraction"], row["task"]): row for row in published_rows()}
     text = (
         f"**{name}**: {trained[0]['model']['parameters'] / 1e6:.1f} M parameters, pretrained in {seconds / 60:.0f} "
@@ -76,7 +79,7 @@ def checkpoint(name: str) -> str:
         if not setting:
             rows.append([f"{title}, F1", *of_tasks(trained, method, setting, "f1")])
         if method in ("zero-shot", "linear-probe") and not setting:
-            before = of_tasks([measured["random initialisation"]], method, setting, "auroc")
+            before = of_tasks([untrained], method, setting, "auroc")
             rows.append([f"{title}, before training", *before])
         for model, how in BESIDE.get(title, ()):
             found = [published.get((model, how, 1.0, task)) for task in TASKS]
@@ -86,7 +89,18 @@ def checkpoint(name: str) -> str:
                     *(f"{100 * row['auroc']:.1f}" if row else "-" for row in found),
                 ]
             )
-    return text + "\n\n" + table(["", *TASKS], rows)
+    return text + "\n\n" + table(["", *TASKS], rows + supervised())
+
+
+def supervised() -> list[list[str]]:
+    """The baseline that `merit baseline` trained."""
+    rows = []
+    for path in sorted(RESULTS.glob("supervised-*-epochs.json")):
+        file, epochs = load(path.name), path.stem.split("-")[1]
+        for metric, said in (("auroc", ""), ("f1", ", F1")):
+            title = f"xresnet1d101, supervised, trained here for {epochs} epochs{said}"
+            rows.append([title, *of_tasks([file], "supervised", {}, metric)])
+    return rows
 
 
 def of_tasks(files: list[dict], method: str, setting: dict, metric: str) -> list[str]:
@@ -286,6 +300,19 @@ def abstention(content: dict) -> str:
     return text + "\n\n" + table(header, rows)
 
 
+def input_rate() -> str:
+    content = load("input-rate.json")
+    results = content["results"]
+    cosine, auroc = results["cosine_of_the_embeddings"], results["macro_auroc"]
+    return (
+        f"**500 Hz and 100 Hz**: of {results['records']} recordings both files of PTB-XL, through {content['model']} "
+        f"([file](results/input-rate.json)). Embeddings have a cosine of {cosine['mean']:.3f} in the mean, "
+        f"{cosine['lowest']:.3f} at the lowest; zero-shot scores of {content['task']} correlate with "
+        f"{results['correlation_of_the_scores']:.3f}; macro AUROC {100 * auroc['100 Hz']:.1f} at 100 Hz and "
+        f"{100 * auroc['500 Hz']:.1f} at 500 Hz (most of these recordings trained the model).\n"
+    )
+
+
 def claim() -> str:
     """MERIT and its ablations after the same time, over seeds."""
     folder = RESULTS / "ablations"
@@ -390,14 +417,19 @@ def protocol() -> str:
 
 
 def balance() -> str:
-    return _search("search-balance", "How both terms share the time")
+    return _search("search-balance", "How both terms share the time") + (
+        "\nTwo more ideas were tried at the commits that their files name, and taken out again: *partial-reports* cut "
+        "half of the English reports down to some of their statements, as prompts are; in a *shared-pass* the "
+        "recordings that are reconstructed met their reports by what the masked branch saw of them, which costs no "
+        "second pass.\n"
+    )
 
 
 # What stands where.
 DOCUMENTS = {
     "README.md": [*(partial(checkpoint, name) for name in CHECKPOINTS), reports],
     "benchmarks/README.md": [
-        *(claim, balance, report_encoders, protocol, search, demo),
+        *(claim, balance, report_encoders, protocol, search, input_rate, demo),
         *(partial(auc_section, name) for name in ("demo-ptbxl.json", "demo-simulated.json")),
         *(scores, preparation, processing, pipeline, report_speed),
     ],
