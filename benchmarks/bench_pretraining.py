@@ -33,8 +33,8 @@ from merit.modeling_merit.modeling_merit import random_visibility, standardise_l
 from merit.training.collator import SeededOrder, SeededRows, ecg_rows
 from merit.training.data import load_data
 from merit.training.hardware import fast_attention, fast_precision
-from merit.training.pretraining import TEXTS, TRAINING_DEFAULTS, build, collators, with_text
-from merit.training.recipe import load_recipe
+from merit.training.pretraining import TEXTS, build, collators, with_text
+from merit.training.recipe import TRAINING_DEFAULTS, load_recipe
 from merit.training.results import provenance, write_json
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -222,6 +222,31 @@ def processing() -> str:
     return text + "([file](results/processing.json)).\n\n" + table(header, rows)
 
 
+def pretraining() -> str:
+    content = load("pretraining.json")
+    results = content["results"]
+    rates, peaks = results["records_per_second"], results["peak_bytes"]
+    done, possible = results["operations_per_second"], results["matrix_operations_per_second"]["bfloat16"]
+    [loader] = results["loader_records_per_second"].values()
+    [(memory, batch)] = results["largest_batch"].items()
+    rows = [
+        ["as `merit pretrain` runs it", f"{rates['recipe']:.0f} records/s"],
+        ["with mask tokens through the encoder", f"{rates['mask-tokens']:.0f} records/s"],
+        ["in float32, without compilation", f"{rates['float32']:.0f} records/s"],
+        ["both: the straightforward version", f"{rates['straightforward']:.0f} records/s"],
+        ["times as many as the straightforward version", f"{rates['recipe'] / rates['straightforward']:.1f}"],
+        [
+            "share of the rate at which this machine multiplies matrices in bfloat16",
+            f"{100 * done / possible:.0f} % of {possible / 1e9:.0f} Gflop/s",
+        ],
+        ["the loader, one process", f"{loader:.0f} records/s"],
+        *([f"peak memory, batch of {size}", f"{peak / 1e9:.1f} GB"] for size, peak in peaks.items()),
+        [f"largest batch in {memory}, by the line through both", f"{batch:,}"],
+    ]
+    text = f"**A step of pretraining**, recipe {content['recipe']}, {content['machine']['cores']} cores, no GPU "
+    return text + "([file](results/pretraining.json)).\n\n" + table(["", ""], rows)
+
+
 def pipeline() -> str:
     results = load("pipeline.json")["results"]
     imports = results["import_seconds"]
@@ -431,7 +456,7 @@ DOCUMENTS = {
     "benchmarks/README.md": [
         *(claim, balance, report_encoders, protocol, search, input_rate, demo),
         *(partial(auc_section, name) for name in ("demo-ptbxl.json", "demo-simulated.json")),
-        *(scores, preparation, processing, pipeline, report_speed),
+        *(scores, preparation, processing, pretraining, pipeline, report_speed),
     ],
 }
 
