@@ -112,6 +112,38 @@ def of_tasks(files: list[dict], method: str, setting: dict, metric: str) -> list
     return cells
 
 
+def robustness() -> str:
+    """Fewer leads, noise, less time, lower rates: thresholds and probes are those of the recordings as they are."""
+    path = f"hub_cards/{CHECKPOINTS[0]}/results/evaluation.json"
+    file = json.loads((ROOT / path).read_text(encoding="utf-8"))
+    columns = [(method, task) for method in ("zero-shot", "linear-probe") for task in ("super", "all", "rhythm")]
+    settings = [{}]
+    for result in file["results"]:
+        setting = result["setting"]
+        if {"leads", "noise", "seconds", "sampling_rate"} & set(setting) and setting not in settings:
+            settings.append(setting)
+    rows = [
+        [
+            ", ".join(_said(key, value) for key, value in setting.items()) or "as they are",
+            *(cell(find_result(file, task, method, setting)["metrics"]["auroc"], "auroc") for method, task in columns),
+        ]
+        for setting in settings
+    ]
+    text = f"**Fewer leads, noise, less time**: macro AUROC of {CHECKPOINTS[0]} on fold 10, in percent "
+    return (
+        text
+        + f"([file](../{path})).\n\n"
+        + table(["", *(f"{method.replace('-', ' ')} {task}" for method, task in columns)], rows)
+    )
+
+
+def _said(key: str, value) -> str:
+    units = {"noise_db": "dB", "seconds": "s", "sampling_rate": "Hz"}
+    if key == "leads":
+        return f"{len(value)} leads ({', '.join(value)})" if len(value) > 1 else f"lead {value[0]}"
+    return f"{value} noise" if key == "noise" else f"{value:g} {units[key]}"
+
+
 def demo() -> str:
     """What real training says of simulated disease."""
     content = load("demo.json")
@@ -454,7 +486,7 @@ def balance() -> str:
 DOCUMENTS = {
     "README.md": [*(partial(checkpoint, name) for name in CHECKPOINTS), reports],
     "benchmarks/README.md": [
-        *(claim, balance, report_encoders, protocol, search, input_rate, demo),
+        *(claim, balance, report_encoders, protocol, search, robustness, input_rate, demo),
         *(partial(auc_section, name) for name in ("demo-ptbxl.json", "demo-simulated.json")),
         *(scores, preparation, processing, pretraining, pipeline, report_speed),
     ],
