@@ -6,7 +6,7 @@ DATA ?=
 # A run on real data has a folder of its own.
 OUTPUT ?= demo$(if $(DATA),-ptbxl)
 
-.PHONY: demo demo-train checkpoints merit-ptbxl-report test lint clean
+.PHONY: demo demo-train checkpoints merit-ptbxl-report fine-tuned test lint clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,8 +21,8 @@ demo: $(READY)
 demo-train: $(READY)
 	$(VENV)/bin/merit demo --train --output $(OUTPUT)-train $(if $(DATA),--data $(DATA))
 
-# The checkpoints that ship, trained and measured anew on PTB-XL in DATA: two hours on two cores, resumed if stopped.
-checkpoints: merit-ptbxl-small merit-ptbxl-tiny merit-ptbxl-report
+# The checkpoints that ship, trained and measured anew on PTB-XL in DATA: four hours on two cores, resumed if stopped.
+checkpoints: merit-ptbxl-small merit-ptbxl-tiny merit-ptbxl-report merit-ptbxl-small-super merit-ptbxl-small-all fine-tuned
 
 merit-ptbxl-%: $(READY)
 	$(VENV)/bin/merit pretrain --data $(DATA) --recipe ptbxl-$* --output runs/$@ --resume
@@ -41,6 +41,26 @@ merit-ptbxl-report: $(READY)
 	$(VENV)/bin/merit export runs/$@/model runs/$@/$@ --dtype float16
 	$(VENV)/bin/merit evaluate runs/$@/$@ --data $(DATA) --output runs/$@/evaluation.json
 	$(VENV)/bin/merit export runs/$@/$@ hub_cards/$@ --results runs/$@/evaluation.json
+
+# Classifiers, from the small encoder as it stands in hub_cards.
+merit-ptbxl-small-%: $(READY)
+	$(VENV)/bin/merit finetune hub_cards/merit-ptbxl-small --data $(DATA) --task $* --output runs/$@/tuned
+	$(VENV)/bin/merit export runs/$@/tuned runs/$@/$@ --dtype float16
+	$(VENV)/bin/merit evaluate runs/$@/$@ --data $(DATA) --output runs/$@/evaluation.json
+	$(VENV)/bin/merit export runs/$@/$@ hub_cards/$@ --results runs/$@/evaluation.json
+
+# What fine-tuning makes of it with few labels, and where no classifier ships with all of them.
+fine-tuned: $(patsubst %,runs/fine-tuned/few-%.json,all diagnostic sub super form rhythm) \
+		$(patsubst %,runs/fine-tuned/all-%.json,diagnostic sub form rhythm)
+	$(VENV)/bin/merit export hub_cards/merit-ptbxl-small hub_cards/merit-ptbxl-small --results $^
+
+runs/fine-tuned/few-%.json: $(READY)
+	$(VENV)/bin/merit evaluate hub_cards/merit-ptbxl-small --data $(DATA) --only fine-tuned --tasks $* \
+		--fractions 0.01 0.1 --output $@
+
+runs/fine-tuned/all-%.json: $(READY)
+	$(VENV)/bin/merit evaluate hub_cards/merit-ptbxl-small --data $(DATA) --only fine-tuned --tasks $* \
+		--fractions 1 --output $@
 
 # Two processes for two cores; a file's tests share its fixtures.
 test: $(READY)

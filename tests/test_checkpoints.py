@@ -22,9 +22,11 @@ from merit.training.report_generation import reported
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = sorted(path.parent for path in ROOT.glob("hub_cards/*/config.json"))
+CLASSIFIERS = [folder for folder in FOLDERS if "MeritForEcgClassification" in (folder / "config.json").read_text()]
 MEGABYTE = 10**6
 
 every_checkpoint = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+every_classifier = pytest.mark.parametrize("folder", CLASSIFIERS, ids=lambda folder: folder.name)
 
 
 def contents(folder):
@@ -58,13 +60,26 @@ def test_a_checkpoint_answers_without_the_package_and_its_card_is_true(folder):
     check_card(folder)
 
 
-@every_checkpoint
+@pytest.mark.parametrize("folder", [f for f in FOLDERS if f not in CLASSIFIERS], ids=lambda folder: folder.name)
 def test_a_checkpoint_was_trained_on_reports_alone_and_says_so(folder):
     record = json.loads((folder / "results" / "training.json").read_text())["training"]
     assert [data["name"] for data in record["data"]] == ["ptbxl"]
     assert set(record["recipe"]) <= {*PRETRAINING.fields, *REPORTS.fields}  # none of them names labels
     assert "dirty" not in record["commit"]
     assert len(record["log"]) > 100
+
+
+@every_classifier
+def test_a_classifier_says_what_it_was_fine_tuned_from_and_on_which_labels(folder):
+    record = json.loads((folder / "results" / "training.json").read_text())["training"]
+    start = ROOT / "hub_cards" / record["recipe"]["start"]["name"]
+    measured = json.loads((start / "results" / "evaluation.json").read_text())["model"]
+    assert record["recipe"]["start"]["weights_sha256"] == measured["weights_sha256"]
+    assert "dirty" not in record["commit"]
+    [own] = json.loads((folder / "results" / "evaluation.json").read_text())["results"]
+    assert own["task"] == record["recipe"]["task"]
+    best = find_result(json.loads((start / "results" / "evaluation.json").read_text()), own["task"], "linear-probe", {})
+    assert own["metrics"]["auroc"]["value"] > best["metrics"]["auroc"]["value"]  # it earns its place
 
 
 @pytest.mark.skipif("PTBXL_ROOT" not in os.environ, reason="PTBXL_ROOT names no PTB-XL")
