@@ -50,15 +50,15 @@ merit-ptbxl-small-%: $(READY)
 	$(VENV)/bin/merit export runs/$@/$@ hub_cards/$@ --results runs/$@/evaluation.json
 
 # What fine-tuning makes of it with few labels, and where no classifier ships with all of them.
-fine-tuned: $(patsubst %,runs/fine-tuned/few-%.json,all diagnostic sub super form rhythm) \
-		$(patsubst %,runs/fine-tuned/all-%.json,diagnostic sub form rhythm)
+fine-tuned: $(patsubst %,runs/fine-tuned/fine-tuned-few-%.json,all diagnostic sub super form rhythm) \
+		$(patsubst %,runs/fine-tuned/fine-tuned-%.json,diagnostic sub form rhythm)
 	$(VENV)/bin/merit export hub_cards/merit-ptbxl-small hub_cards/merit-ptbxl-small --results $^
 
-runs/fine-tuned/few-%.json: $(READY)
+runs/fine-tuned/fine-tuned-few-%.json: $(READY)
 	$(VENV)/bin/merit evaluate hub_cards/merit-ptbxl-small --data $(DATA) --only fine-tuned --tasks $* \
 		--fractions 0.01 0.1 --output $@
 
-runs/fine-tuned/all-%.json: $(READY)
+runs/fine-tuned/fine-tuned-%.json: $(READY)
 	$(VENV)/bin/merit evaluate hub_cards/merit-ptbxl-small --data $(DATA) --only fine-tuned --tasks $* \
 		--fractions 1 --output $@
 

@@ -50,7 +50,7 @@ class WithMaskTokens(MeritForPreTraining):
         tokens, positions, seen = self.ecg_model.embeddings(patches, visible)
         exists = recorded.flatten(1) if seen.shape[1] == recorded[0].numel() else recorded.any(1)
         tokens = torch.where(seen[..., None], tokens, torch.zeros_like(tokens))
-        encoded, _ = self.ecg_model.encoder(tokens, positions, exists)
+        encoded = self.ecg_model.encoder(tokens, positions, exists)[-1]
         everything = torch.arange(tokens.shape[1], device=tokens.device).expand(len(tokens), -1)
         x_hat = self.decoder(encoded, exists, everything, recorded)
         return standardise_leads(patches.float(), recorded), x_hat, recorded & ~visible

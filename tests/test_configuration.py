@@ -132,6 +132,8 @@ def test_an_ecg_configuration_that_cannot_be_is_refused(fields, message):
         ({"text_config": "bert"}, "text_config"),
         ({"alignment_weight": -1.0}, "must not be negative"),
         ({"alignment_weight": 0, "reconstruction_weight": 0}, "nothing would be trained"),
+        ({"reconstruction_depth": 0}, r"reconstruction_depth must be above 0 and below num_hidden_layers \(\d\)"),
+        ({"reconstruction_depth": 12}, "or None for all, not 12"),
         ({"time_mask_ratio": 1.0}, r"time_mask_ratio must be in \[0, 1\)"),
         ({"lead_mask_ratio": -0.1}, r"lead_mask_ratio must be in \[0, 1\)"),
         ({"time_mask_ratio": 0, "lead_mask_ratio": 0}, "nothing is hidden"),

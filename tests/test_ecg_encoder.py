@@ -197,7 +197,7 @@ def test_leaving_out_hidden_tokens_only_saves_time(tokenization, time_ratio, lea
         patches, recorded = model.ecg_model.patchify(inputs["ecg_values"], inputs["lead_mask"], inputs["sample_mask"])
         visible = random_visibility(recorded, time_ratio, lead_ratio, inputs["noise"])
         tokens, positions, token_mask = model.ecg_model.embeddings(patches, visible)
-        encoded, _ = model.ecg_model.encoder(tokens, positions, token_mask)
+        encoded = model.ecg_model.encoder(tokens, positions, token_mask)[-1]
         everywhere = torch.arange(tokens.shape[1]).expand(3, -1)
         full = model.decoder(encoded, token_mask, everywhere, recorded)
     assert torch.equal(hidden, recorded & ~visible)

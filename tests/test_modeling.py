@@ -204,6 +204,9 @@ SETTINGS = {
     "alignment only": (MeritForPreTraining, {"reconstruction_weight": 0}),
     "alignment only, middle layer": (MeritForPreTraining, {"reconstruction_weight": 0, "ecg": {"pooled_layer": 1}}),
     "reconstruction only": (MeritForPreTraining, {"alignment_weight": 0}),
+    "shallow reconstruction": (MeritForPreTraining, {"reconstruction_depth": 1}),
+    "shallow reconstruction only": (MeritForPreTraining, {"reconstruction_depth": 1, "alignment_weight": 0}),
+    "both shallow": (MeritForPreTraining, {"reconstruction_depth": 1, "ecg": {"pooled_layer": 1}}),
     "no time hidden": (MeritForPreTraining, {"time_mask_ratio": 0}),
     "no leads hidden": (MeritForPreTraining, {"lead_mask_ratio": 0}),
     "multi-label": (MeritForEcgClassification, {}),
@@ -354,6 +357,20 @@ def test_in_training_one_in_so_many_recordings_is_reconstructed_and_all_are_alig
     torch.testing.assert_close(output.reconstruction_information, every.reconstruction_information)
     torch.testing.assert_close(output.alignment_information, whole(**inputs).alignment_information)
     assert_same(strided.eval()(**inputs), whole(**inputs))
+
+
+@every_tokenization
+def test_layers_above_the_depth_of_reconstruction_are_of_alignment_alone(tokenization):
+    whole = tiny_model(MeritForPreTraining, tokenization)
+    model = tiny_model(MeritForPreTraining, tokenization, reconstruction_depth=1)
+    before = run(model)
+    torch.testing.assert_close(before.ecg_embeds, run(whole).ecg_embeds)
+    assert (before.reconstruction - run(whole).reconstruction).abs().max() > 1e-3
+    with torch.no_grad():
+        model.ecg_model.encoder.layers[1].mlp_norm.weight.mul_(-1)
+    after = run(model)
+    torch.testing.assert_close(after.reconstruction, before.reconstruction)
+    assert (after.ecg_embeds - before.ecg_embeds).abs().max() > 1e-3
 
 
 def test_missing_inputs_are_named():

@@ -439,17 +439,23 @@ class MeritEncoder(nn.Module):
         self.gradient_checkpointing = False
 
     def forward(
-        self, tokens: torch.Tensor, positions: torch.Tensor, token_mask: torch.Tensor, **kwargs
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The normalised output of the last layer, and the states of the pooled layer."""
+        self,
+        tokens: torch.Tensor,
+        positions: torch.Tensor,
+        token_mask: torch.Tensor,
+        depth: int | None = None,
+        **kwargs,
+    ) -> list[torch.Tensor]:
+        """The states before and after each layer, the last ones normalised; with `depth`, up to that layer."""
         attention_mask = create_bidirectional_mask(self.config, inputs_embeds=tokens, attention_mask=token_mask)
         head_dim = self.config.hidden_size // self.config.num_attention_heads
         rotary = rotary_embedding(positions, head_dim, self.config.rope_theta)
         states = [tokens]
-        for layer in self.layers:
+        for layer in self.layers[:depth]:
             states.append(layer(states[-1], rotary, attention_mask, **kwargs))
-        states[-1] = self.norm(states[-1])
-        return states[-1], states[self.config.pooled_layer]
+        if depth is None:
+            states[-1] = self.norm(states[-1])
+        return states
 
 
 class MeritPreTrainedModel(PreTrainedModel):
@@ -525,11 +531,15 @@ class MeritEcgModel(MeritPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module):
         self.embeddings.projection = value
 
-    def freeze_above_pooled_layer(self):
-        """For losses that read `pooler_output` only."""
-        layers, pooled_layer = self.encoder.layers, self.config.pooled_layer % (self.config.num_hidden_layers + 1)
-        if pooled_layer < len(layers):
-            layers[pooled_layer:].requires_grad_(False)
+    @property
+    def pooled_depth(self) -> int:
+        """The number of layers below `pooler_output`."""
+        return self.config.pooled_layer % (self.config.num_hidden_layers + 1)
+
+    def freeze_above(self, depth: int):
+        """For losses that read no layer above."""
+        if depth < len(self.encoder.layers):
+            self.encoder.layers[depth:].requires_grad_(False)
             self.encoder.norm.requires_grad_(False)
 
     def patchify(
@@ -599,11 +609,12 @@ class MeritEcgModel(MeritPreTrainedModel):
         kwargs.pop("attention_mask", None)
         patches, recorded = self.patchify(ecg_values, lead_mask, sample_mask)
         tokens, positions, token_mask = self.embeddings(patches, recorded)
-        last, of_pooled_layer = self.encoder(tokens, positions, token_mask, **kwargs)
+        states = self.encoder(tokens, positions, token_mask, **kwargs)
+        of_pooled_layer = states[self.config.pooled_layer]
         pooler_output = masked_mean(of_pooled_layer, token_mask)
         if self.config.pooling == "mean_max":
             pooler_output = torch.cat([pooler_output, masked_max(of_pooled_layer, token_mask)], dim=-1)
-        return BaseModelOutputWithPooling(last_hidden_state=last, pooler_output=pooler_output)
+        return BaseModelOutputWithPooling(last_hidden_state=states[-1], pooler_output=pooler_output)
 
 
 class MeritModel(MeritPreTrainedModel):
@@ -648,7 +659,7 @@ class MeritModel(MeritPreTrainedModel):
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
 
     def freeze(self):
-        self.ecg_model.freeze_above_pooled_layer()
+        self.ecg_model.freeze_above(self.ecg_model.pooled_depth)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.text_model.get_input_embeddings()
@@ -784,8 +795,7 @@ class MeritDecoder(MeritPreTrainedModel):
         if self.lead_embedding is not None:
             leads = self.lead_embedding(torch.arange(num_leads, device=tokens.device))
             tokens = tokens + leads.repeat_interleave(num_patches, 0)
-        decoded, _ = self.encoder(tokens, positions, token_mask)
-        predicted = self.prediction(decoded)
+        predicted = self.prediction(self.encoder(tokens, positions, token_mask)[-1])
         if self.lead_embedding is None:
             return predicted.view(batch, num_patches, num_leads, -1).transpose(1, 2)
         return predicted.view(batch, num_leads, num_patches, -1)
@@ -819,8 +829,12 @@ class MeritForPreTraining(MeritModel):
             )
 
     def freeze(self):
-        if not self.config.reconstruction_weight:
-            super().freeze()
+        of_reconstruction = self.config.reconstruction_depth or self.config.ecg_config.num_hidden_layers
+        reached = [
+            self.ecg_model.pooled_depth if self.config.alignment_weight else 0,
+            of_reconstruction if self.config.reconstruction_weight else 0,
+        ]
+        self.ecg_model.freeze_above(max(reached))
         if not self.config.alignment_weight:
             for module in (self.text_model, self.text_projection, self.ecg_projection, self.logit_scale):
                 module.requires_grad_(False)
@@ -855,8 +869,9 @@ class MeritForPreTraining(MeritModel):
         kept = token_mask.int().argsort(dim=-1, descending=True, stable=True)[:, :num_kept]
         tokens = tokens.gather(1, kept[..., None].expand(-1, -1, tokens.shape[-1]))
         seen = token_mask.gather(1, kept)
-        encoded, _ = self.ecg_model.encoder(tokens, positions.gather(1, kept), seen)
-        x_hat = self.decoder(encoded, seen, kept, recorded)
+        depth = self.config.reconstruction_depth
+        states = self.ecg_model.encoder(tokens, positions.gather(1, kept), seen, depth)
+        x_hat = self.decoder(states[-1], seen, kept, recorded)
         return standardise_leads(patches.float(), recorded), x_hat, recorded & ~visible
 
     @can_return_tuple
@@ -951,7 +966,7 @@ class MeritForEcgClassification(MeritPreTrainedModel):
     def freeze(self):
         if self.config.freeze_encoder:
             self.ecg_model.requires_grad_(False)
-        self.ecg_model.freeze_above_pooled_layer()
+        self.ecg_model.freeze_above(self.ecg_model.pooled_depth)
 
     @can_return_tuple
     def forward(

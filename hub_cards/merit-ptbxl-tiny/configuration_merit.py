@@ -119,6 +119,8 @@ class MeritConfig(PreTrainedConfig):
         reconstruction_weight (`float`): weight of the bound on I(Z;X); 0 trains by alignment only.
         reconstruction_stride (`int`): one in so many recordings of a training batch is reconstructed. The others cost a
             pass less; it is alignment that needs a large batch, for its negatives.
+        reconstruction_depth (`int`): layers of the encoder that the masked branch goes through, all of them if `None`.
+            Those above belong to alignment alone.
         time_mask_ratio (`float`): share of the time patches that the masked branch does not see at all.
         lead_mask_ratio (`float`): share of the leads hidden at each time patch that it does see.
         decoder_hidden_size, decoder_num_hidden_layers, decoder_num_attention_heads, decoder_intermediate_size:
@@ -149,6 +151,7 @@ class MeritConfig(PreTrainedConfig):
     alignment_weight: float | int = 1.0
     reconstruction_weight: float | int = 10.0
     reconstruction_stride: int = 1
+    reconstruction_depth: int | None = None
     time_mask_ratio: float | int = 0.5
     lead_mask_ratio: float | int = 0.5
     decoder_hidden_size: int = 128
@@ -181,6 +184,12 @@ class MeritConfig(PreTrainedConfig):
         """Called by `@strict` after construction."""
         _require_positive(self, "projection_dim", "reconstruction_stride", *(f"decoder_{size}" for size in _SIZES))
         self.decoder_config().validate_ecg()
+        layers = self.ecg_config.num_hidden_layers
+        if self.reconstruction_depth is not None and not 0 < self.reconstruction_depth < layers:
+            raise ValueError(
+                f"reconstruction_depth must be above 0 and below num_hidden_layers ({layers}), or None for all, "
+                f"not {self.reconstruction_depth}."
+            )
         if min(self.alignment_weight, self.reconstruction_weight) < 0:
             raise ValueError("alignment_weight and reconstruction_weight must not be negative.")
         if self.alignment_weight == self.reconstruction_weight == 0:
