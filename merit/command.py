@@ -355,6 +355,7 @@ def run_finetune(arguments: argparse.Namespace) -> None:
     from .training.evaluation import protocol_of, task_names
     from .training.finetuning import EPOCHS, SETTINGS, fine_tune
     from .training.pretraining import TrainingRecord
+    from .training.probes import train_rows
 
     if not 0 < arguments.fraction <= 1:
         raise ValueError(f"--fraction must be above 0 and at most 1, not {arguments.fraction:g}.")
@@ -369,8 +370,9 @@ def run_finetune(arguments: argparse.Namespace) -> None:
     start = {"name": Path(arguments.model).name, "weights_sha256": weights_sha256(pretrained.state_dict())}
     facts = {"start": start, "task": task, "fraction": fraction, "training": {**settings, "seed": seed}}
     protocol = protocol_of(dataset, task, resamples=0)
+    learned = {"train": dataset["train"].select(train_rows(protocol, fraction)), "validation": dataset["validation"]}
     with tempfile.TemporaryDirectory() as scratch:
-        record = TrainingRecord(dataset, facts, Path(scratch))
+        record = TrainingRecord(learned, facts, Path(scratch))
         tuned = fine_tune(pretrained, processor, dataset, task, protocol, fraction, seed, **settings)
         record.write(tuned.log)
         print(f"Model in {export(tuned.model, processor, arguments.output, results=[record.path])}")

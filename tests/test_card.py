@@ -22,6 +22,7 @@ from merit.training.results import write_json
 
 FIGURE = re.compile(r"-?\d+(?:\.\d)? \(-?\d+(?:\.\d)? to -?\d+(?:\.\d)?\)")
 TRAINING = {
+    "recipe": {},
     "data": [
         {
             "name": "ptbxl",

@@ -355,6 +355,9 @@ def test_a_model_is_fine_tuned_and_measured_by_commands(model_folder, simulated,
     start = weights_sha256(AutoModel.from_pretrained(model_folder).state_dict())
     assert (record["recipe"]["task"], record["recipe"]["start"]["weights_sha256"]) == ("super", start)
     assert record["recipe"]["training"]["num_train_epochs"] == record["log"][-1]["epoch"] == 1
+    assert set(record["data"][0]["splits"]) == {"train", "validation"}
+    card = (classifier / "README.md").read_text()
+    assert f'Fine-tuned from {model_folder.name} (weights {start[:12]}) on the labels of task "super".' in card
 
 
 def test_the_command_writes_the_same_file_twice(model_folder, simulated, tmp_path, monkeypatch, capsys):
