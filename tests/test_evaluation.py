@@ -325,6 +325,11 @@ def test_what_there_is_not_is_named(encoder, dataset, arguments, message):
         evaluate(encoder, dataset, **arguments)
 
 
+def test_zero_shot_needs_no_training_records(encoder, dataset):
+    splits = DatasetDict({split: dataset[split] for split in ("validation", "test")})
+    assert len(evaluate(encoder, splits, ["super"], ["zero-shot"], resamples=5)) == 3
+
+
 def test_a_missing_split_is_named(encoder, dataset):
     with pytest.raises(ValueError, match="train"):
         evaluate(encoder, DatasetDict({"test": dataset["test"]}), ["super"], ["linear-probe"])

@@ -151,7 +151,7 @@ def _results(
                 if published_protocol and language is None:
                     softmax = {split: _softmax(values) for split, values in scores.items()}
                     yield judged(protocol, softmax, task, "zero-shot", {"scores": "softmax"})
-        parts = with_records(fractions, protocol)
+        parts = with_records(fractions, protocol) if "train" in dataset else []
         for fraction in parts if probed else ():
             setting = {"train_fraction": fraction} if fraction < 1 else {}
             probe = linear_probe(features, protocol, fraction)

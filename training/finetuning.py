@@ -23,8 +23,6 @@ SETTINGS = {"learning_rate": 3e-4, "weight_decay": 0.05, "warmup_steps": 0.1, "l
 # Random stretches train, whole recordings are judged.
 CROP_SECONDS = 5.0
 EPOCHS = 8
-# Over few labels an epoch passes more often; it is after an epoch that all of "validation" is scored.
-PASSES = {0.01: 8, 0.1: 3}
 
 
 class FineTuned(NamedTuple):
@@ -36,6 +34,18 @@ class FineTuned(NamedTuple):
     model: MeritForEcgClassification
     scores: dict[str, np.ndarray]
     log: list[dict[str, float]]
+
+
+def passes(fraction: float) -> int:
+    """
+    How often an epoch passes over a part of the labels: few of them are seen more often, and all of "validation" is
+    scored after an epoch.
+
+    Example:
+        >>> passes(1.0), passes(0.1), passes(0.01)
+        (1, 3, 8)
+    """
+    return round(fraction**-0.45)
 
 
 def fine_tune(
@@ -67,7 +77,7 @@ def fine_tune(
     model.ecg_model.load_state_dict(pretrained.ecg_model.state_dict())
     model.ecg_model.set_attn_implementation(fast_attention())
     column = f"labels_{task}"
-    train = dataset["train"].select(train_rows(protocol, fraction)).repeat(PASSES.get(fraction, 1))
+    train = dataset["train"].select(train_rows(protocol, fraction)).repeat(passes(fraction))
 
     def macro_auroc(prediction) -> dict[str, float]:
         return {"auroc": protocol.macro_auroc("validation", prediction.predictions)}
