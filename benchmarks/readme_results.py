@@ -171,9 +171,11 @@ def _search(name: str, title: str) -> str:
         shown = [
             f"{figures[how][task]:.3f}" for how in ("zero-shot", "linear-probe") for task in ("super", "all", "rhythm")
         ]
-        rows.append([path.stem, f"{content['seconds']:.0f} s", *shown])
+        steps = [setting.partition("=")[2] for setting in content["settings"] if "max_steps" in setting]
+        rows.append([path.stem, *(steps or "-"), f"{content['seconds']:.0f} s", *shown])
     header = [
         "",
+        "steps",
         "training",
         *(f"{how} {task}" for how in ("zero-shot", "probe") for task in ("super", "all", "rhythm")),
     ]
@@ -478,7 +480,7 @@ def balance() -> str:
         "\nTwo more ideas were tried at the commits that their files name, and taken out again: *partial-reports* cut "
         "half of the English reports down to some of their statements, as prompts are; in a *shared-pass* the "
         "recordings that are reconstructed met their reports by what the masked branch saw of them, which costs no "
-        "second pass.\n"
+        "second pass. depth-1 and shared-pass ran beside other programs, so their seconds say nothing.\n"
     )
 
 
