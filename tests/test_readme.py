@@ -92,7 +92,7 @@ def test_the_first_program_classifies_a_recording_in_three_lines():
     assert len([line for line in PROGRAMS[0].splitlines() if line]) == 3
 
 
-@pytest.mark.parametrize(("number", "printed"), [(0, "score"), (1, ""), (2, "rhythm"), (3, "NORM")])
+@pytest.mark.parametrize(("number", "printed"), [(0, "score"), (1, ""), (2, "normal axis."), (3, "NORM")])
 def test_the_programs_run_as_they_stand(number, printed, here):
     run = subprocess.run(
         [sys.executable, "-c", PROGRAMS[number]], cwd=here, capture_output=True, text=True, check=False
