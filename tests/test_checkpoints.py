@@ -22,7 +22,8 @@ from merit.training.report_generation import reported
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = sorted(path.parent for path in ROOT.glob("hub_cards/*/config.json"))
-CLASSIFIERS = [folder for folder in FOLDERS if "MeritForEcgClassification" in (folder / "config.json").read_text()]
+ARCHITECTURES = {folder: json.loads((folder / "config.json").read_text())["architectures"] for folder in FOLDERS}
+CLASSIFIERS = [folder for folder in FOLDERS if ARCHITECTURES[folder] == ["MeritForEcgClassification"]]
 MEGABYTE = 10**6
 
 every_checkpoint = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
