@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ablations import ARMS
 
+from merit.hub_cards.card import setting_in_words
 from merit.training.compare import cell, find_result, paired_difference, published_rows, table
 from merit.training.physiology import QUANTITIES
 
@@ -56,14 +57,14 @@ def with_results(text: str, name: str) -> str:
 def checkpoint(name: str) -> str:
     """A checkpoint that ships: macro AUROC and F1 on fold 10, beside the same model before training and others."""
     folder = ROOT / "hub_cards" / name / "results"
-    own = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    own = [read(path) for path in sorted(folder.glob("*.json"))]
     # Classifiers that were fine-tuned on it and ship beside it.
     heads = sorted(ROOT.glob(f"hub_cards/{name}-*/results/evaluation.json"))
     training = next(file["training"] for file in own if "training" in file)
     untrained = next(file for file in own if file.get("model", {}).get("name") == "random initialisation")
     seconds = next(entry["train_runtime"] for entry in training["log"] if "train_runtime" in entry)
     trained = [file for file in own if "results" in file and file["model"]["name"] != "random initialisation"]
-    trained += [json.loads(path.read_text(encoding="utf-8")) for path in heads]
+    trained += [read(path) for path in heads]
     published = {(row["model"], row["method"], row["train_fraction"], row["task"]): row for row in published_rows()}
     text = (
         f"**{name}**: {trained[0]['model']['parameters'] / 1e6:.1f} M parameters, pretrained in {seconds / 60:.0f} "
@@ -115,7 +116,7 @@ def of_tasks(files: list[dict], method: str, setting: dict, metric: str) -> list
 def robustness() -> str:
     """Fewer leads, noise, less time, lower rates: thresholds and probes are those of the recordings as they are."""
     path = f"hub_cards/{CHECKPOINTS[0]}/results/evaluation.json"
-    file = json.loads((ROOT / path).read_text(encoding="utf-8"))
+    file = read(ROOT / path)
     columns = [(method, task) for method in ("zero-shot", "linear-probe") for task in ("super", "all", "rhythm")]
     settings = [{}]
     for result in file["results"]:
@@ -124,7 +125,7 @@ def robustness() -> str:
             settings.append(setting)
     rows = [
         [
-            ", ".join(_said(key, value) for key, value in setting.items()) or "as they are",
+            ", ".join(setting_in_words(setting)) or "as they are",
             *(cell(find_result(file, task, method, setting)["metrics"]["auroc"], "auroc") for method, task in columns),
         ]
         for setting in settings
@@ -135,13 +136,6 @@ def robustness() -> str:
         + f"([file](../{path})).\n\n"
         + table(["", *(f"{method.replace('-', ' ')} {task}" for method, task in columns)], rows)
     )
-
-
-def _said(key: str, value) -> str:
-    units = {"noise_db": "dB", "seconds": "s", "sampling_rate": "Hz"}
-    if key == "leads":
-        return f"{len(value)} leads ({', '.join(value)})" if len(value) > 1 else f"lead {value[0]}"
-    return f"{value} noise" if key == "noise" else f"{value:g} {units[key]}"
 
 
 def demo() -> str:
@@ -166,13 +160,14 @@ def _search(name: str, title: str) -> str:
     """Variants of a recipe on fold 9."""
     rows = []
     for path in sorted((RESULTS / name).glob("*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read(path)
         figures = content["macro_auc"]
         shown = [
             f"{figures[how][task]:.3f}" for how in ("zero-shot", "linear-probe") for task in ("super", "all", "rhythm")
         ]
-        steps = [setting.partition("=")[2] for setting in content["settings"] if "max_steps" in setting]
-        rows.append([path.stem, *(steps or "-"), f"{content['seconds']:.0f} s", *shown])
+        settings = dict(setting.split("=", 1) for setting in content["settings"])
+        steps = settings.get("training.max_steps", "-")
+        rows.append([path.stem, steps, f"{content['seconds']:.0f} s", *shown])
     header = [
         "",
         "steps",
@@ -209,7 +204,11 @@ def preparation() -> str:
 
 
 def load(name: str) -> dict:
-    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+    return read(RESULTS / name)
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def auc_section(name: str) -> str:
@@ -299,7 +298,7 @@ def pipeline() -> str:
 
 def reports() -> str:
     """The checkpoint that reports, what it has to beat, and published systems."""
-    content = json.loads((ROOT / "hub_cards" / REPORTER / "results" / "evaluation.json").read_text(encoding="utf-8"))
+    content = read(ROOT / "hub_cards" / REPORTER / "results" / "evaluation.json")
     meteor = next(metric for metric in content["results"][0]["metrics"] if metric.startswith("meteor"))
     metrics = {
         "bleu_1": "BLEU-1",
@@ -375,7 +374,7 @@ def input_rate() -> str:
 def claim() -> str:
     """MERIT and its ablations after the same time, over seeds."""
     folder = RESULTS / "ablations"
-    arms = {arm: [json.loads(path.read_text()) for path in sorted(folder.glob(f"{arm}-[0-9]*.json"))] for arm in ARMS}
+    arms = {arm: [read(path) for path in sorted(folder.glob(f"{arm}-[0-9]*.json"))] for arm in ARMS}
     minutes = load("ablations/steps.json")["minutes"]
     seeds = ", ".join(f"{len(group)} of {arm}" for arm, group in arms.items())
     rows = []
@@ -426,7 +425,7 @@ def report_encoders() -> str:
     rows = []
     for arm in ARMS:
         for path in sorted((RESULTS / "report-encoders").glob(f"{arm}-[0-9]*.json")):
-            for result in json.loads(path.read_text(encoding="utf-8"))["results"]:
+            for result in read(path)["results"]:
                 if result["setting"].get("reports") == "generated":
                     metrics = ("bleu_1", "bleu_4", "rouge_l", "statements_f1", "statements_f1_macro")
                     cells = (cell(result["metrics"][metric], metric) for metric in metrics)

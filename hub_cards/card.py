@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from ..modeling_merit.weights import weights_sha256
 
-__all__ = ["CardError", "check_card", "name_card", "write_card"]
+__all__ = ["CardError", "check_card", "name_card", "setting_in_words", "write_card"]
 
 CARD = "README.md"
 # What the examples call a model that has no name on the Hub yet.
@@ -349,9 +349,13 @@ def _published() -> list[dict[str, Any]]:
 
 def _title(result: Mapping[str, Any]) -> str:
     """How a result was measured, in words."""
-    said = [_SETTINGS[key](value) if key in _SETTINGS else f"{key} {value}" for key, value in result["setting"].items()]
     method: str = result["method"]
-    return ", ".join([_METHODS.get(method, method), *said])
+    return ", ".join([_METHODS.get(method, method), *setting_in_words(result["setting"])])
+
+
+def setting_in_words(setting: Mapping[str, Any]) -> list[str]:
+    """What of a result's setting differs from the default, each in words."""
+    return [_SETTINGS[key](value) if key in _SETTINGS else f"{key} {value}" for key, value in setting.items()]
 
 
 def _metric_name(metric: str) -> str:
