@@ -28,7 +28,12 @@ from merit.training.simulated_ptbxl import write_simulated_ptbxl
 ARMS = {
     "merit": [],
     "alignment-only": ["model.reconstruction_weight=0"],
-    "reconstruction-only": ["model.alignment_weight=0", "model.reconstruction_stride=1"],
+    # Alone, the masked branch has every recording and all layers.
+    "reconstruction-only": [
+        "model.alignment_weight=0",
+        "model.reconstruction_stride=1",
+        "model.reconstruction_depth=null",
+    ],
     "random-initialisation": ["training.num_train_epochs=0"],
 }
 SIMULATED_RECORDS = 3000
