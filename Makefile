@@ -26,7 +26,8 @@ checkpoints: merit-ptbxl-small merit-ptbxl-tiny merit-ptbxl-report merit-ptbxl-s
 
 merit-ptbxl-%: $(READY)
 	$(VENV)/bin/merit pretrain --data $(DATA) --recipe ptbxl-$* --output runs/$@ --resume
-	$(VENV)/bin/merit export runs/$@/model runs/$@/$@ --dtype float16
+	$(VENV)/bin/merit learn-labels runs/$@/model --data $(DATA) --output runs/$@/with-labels
+	$(VENV)/bin/merit export runs/$@/with-labels runs/$@/$@ --dtype float16
 	$(VENV)/bin/merit evaluate runs/$@/$@ --data $(DATA) --cache runs/cache --output runs/$@/evaluation.json
 	$(VENV)/bin/merit evaluate runs/$@/$@ --data $(DATA) --cache runs/cache --output runs/$@/random-initialisation.json \
 		--random-initialisation --only zero-shot linear-probe

@@ -19,7 +19,7 @@ from datasets import DatasetDict
 
 from merit.training.data import load_data
 from merit.training.embeddings import MeritEncoder, embed
-from merit.training.evaluation import label_directions, protocol_of
+from merit.training.evaluation import label_embeddings, protocol_of, zero_shot_scores
 from merit.training.pretraining import pretrain
 from merit.training.probes import linear_probe
 from merit.training.recipe import load_recipe
@@ -79,9 +79,11 @@ def judge(encoder: MeritEncoder, dataset: DatasetDict) -> dict[str, dict[str, fl
     figures: dict[str, dict[str, float]] = {"zero-shot": {}, "linear-probe": {}}
     for task in TASKS:
         protocol = protocol_of(dataset, task, resamples=0)
-        said = label_directions(encoder, task, protocol.labels)
+        said = label_embeddings(encoder, task, protocol.labels)
         probe = linear_probe(features, protocol)
-        figures["zero-shot"][task] = protocol.macro_auroc("test", encoder.project(features["test"]) @ said.T)
+        figures["zero-shot"][task] = protocol.macro_auroc(
+            "test", zero_shot_scores(encoder, {"test": features["test"]}, said)["test"]
+        )
         figures["linear-probe"][task] = protocol.macro_auroc("test", probe(features["test"]))
     return figures
 

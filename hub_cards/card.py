@@ -77,7 +77,7 @@ _SETTINGS: dict[str, Callable[[Any], str]] = {
     "reports": str,
     "decoding": str,
     "recordings": str,
-    "language": lambda language: {"en": "English prompts", "de": "German prompts"}[language],
+    "language": lambda language: {"en": "English prompts", "de": "German prompts", "both": "prompts"}[language],
     "leads": lambda leads: f"leads {' '.join(leads)}",
     "noise": lambda kind: f"{kind} noise",
     "noise_db": lambda ratio: f"{ratio:g} dB",
@@ -87,6 +87,8 @@ _SETTINGS: dict[str, Callable[[Any], str]] = {
 }
 # Those that leave the recordings and the protocol as they are.
 _PLAIN = {"direction", "language", "train_fraction", "reports", "decoding", "recordings"}
+# Of zero-shot results, where labels were learned as well.
+_BY_PROMPTS = {"language": "both"}
 # Published figures were measured on these numbers of test records; on others they would not be comparable.
 _PUBLISHED_RECORDS = {
     "all": 2198,
@@ -313,6 +315,9 @@ def _compared(own: Mapping[str, File], trained_on: str) -> Iterator[Table]:
         # Fine-tuning has to be better than training from scratch on the same labels.
         methods = ("fine-tuned", "supervised") if method == "fine-tuned" else (method,)
         setting = {"train_fraction": fraction} if fraction < 1 else {}
+        # Others classify by prompts.
+        if method == "zero-shot" and any(r["setting"] == _BY_PROMPTS for file in own.values() for r in file["results"]):
+            setting = _BY_PROMPTS
         rows = [row for row in published if row["method"] in methods and row["train_fraction"] == fraction]
         found = {
             result["task"]: _cell(result, "auroc")

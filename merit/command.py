@@ -67,6 +67,16 @@ def parser() -> argparse.ArgumentParser:
     pretrain.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --output")
     pretrain.set_defaults(run=run_pretrain)
 
+    learn = commands.add_parser(
+        "learn-labels", help="learn from reports alone how they state the labels of the glossary"
+    )
+    learn.add_argument("model", metavar="MODEL", help="folder or Hub id")
+    learn.add_argument(
+        "--data", required=True, nargs="+", metavar="DIR", help="whose reports; prepared data sets, or PTB-XL's folder"
+    )
+    learn.add_argument("--output", required=True, metavar="DIR", help="gets the model with what it has learned")
+    learn.set_defaults(run=run_learn_labels)
+
     evaluate = commands.add_parser("evaluate", help="measure what a model knows on a data set")
     evaluate.add_argument("model", metavar="MODEL", help="folder or Hub id")
     evaluate.add_argument("--data", required=True, metavar="DIR", help="a prepared data set, or PTB-XL's folder")
@@ -250,6 +260,31 @@ def run_pretrain(arguments: argparse.Namespace) -> None:
         print(f"Model in {export(model, processor, folder / 'model', results=[folder / TRAINING_RECORD])}")
 
 
+def run_learn_labels(arguments: argparse.Namespace) -> None:
+    import tempfile
+    from pathlib import Path
+
+    from .hub_cards.export import export, load
+    from .hub_cards.folder import fetch
+    from .modeling_merit.weights import weights_sha256
+    from .training.data import load_data
+    from .training.label_learning import PENALTY, learn_labels, report_texts
+    from .training.pretraining import TRAINING_RECORD, combine
+    from .training.results import FORMAT, provenance, write_json
+
+    source, _ = fetch(arguments.model)
+    model, processor = load(source)
+    reports = report_texts(combine([load_data(folder) for folder in arguments.data])["train"])
+    taught, stated = learn_labels(model, processor, reports)
+    start = {"name": Path(arguments.model).name, "weights_sha256": weights_sha256(model.state_dict())}
+    facts = {"start": start, "penalty": PENALTY, "reports": sum(map(bool, reports)), "stated": stated}
+    with tempfile.TemporaryDirectory() as scratch:
+        record = Path(scratch) / "learned-labels.json"
+        write_json(record, {"format": FORMAT, "learned_labels": facts | provenance()})
+        results = [*source.glob(f"results/{TRAINING_RECORD}"), record]
+        print(f"{len(stated)} labels, model in {export(taught, processor, arguments.output, results=results)}")
+
+
 def run_evaluate(arguments: argparse.Namespace) -> None:
     from functools import partial
     from pathlib import Path
@@ -312,6 +347,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     model = AutoModel.from_pretrained(arguments.model)
     if arguments.random_initialisation:
         set_seed(arguments.seed)
+        model.config.learned_labels = []
         model, name = AutoModel.from_config(model.config), arguments.name or "random initialisation"
     encoder = MeritEncoder(model, processor, name)
 

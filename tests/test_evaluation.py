@@ -24,7 +24,7 @@ from merit.training.evaluation import (
     ALL_METHODS,
     evaluate,
     evaluate_classifier,
-    label_directions,
+    label_embeddings,
     protocol_of,
     result_file,
     retrieval,
@@ -129,23 +129,25 @@ def test_the_published_protocol_is_marked_as_such(encoder, dataset, monkeypatch)
 
 def test_zero_shot_directions_are_those_of_the_pipeline(encoder):
     labels = ["NORM", "MI", "AFIB", "CLBBB", "SR"]
-    expected = embed_labels(encoder.model, encoder.processor.tokenizer, labels).directions.numpy()
-    np.testing.assert_allclose(label_directions(encoder, "super", labels), expected, atol=1e-5)
+    expected = embed_labels(encoder.model, encoder.processor.tokenizer, labels).directions / encoder.model.scale()
+    np.testing.assert_allclose(label_embeddings(encoder, "super", labels).directions, expected, atol=1e-5)
 
 
 def test_prompts_of_one_language_are_those_of_that_language(encoder):
-    english, german, both = (label_directions(encoder, "super", ["MI", "HYP"], way) for way in ("en", "de", None))
+    ways = ("en", "de", "both", None)
+    english, german, both, neither = (label_embeddings(encoder, "super", ["MI", "HYP"], way).directions for way in ways)
+    np.testing.assert_array_equal(both, neither)
     assert not np.allclose(english, german, atol=1e-3)
     assert not np.allclose(english, both, atol=1e-3)
-    unknown = [label_directions(encoder, "own", ["Brugada pattern"], way)[0] for way in ("en", "de")]
+    unknown = [label_embeddings(encoder, "own", ["Brugada pattern"], way).directions for way in ("en", "de")]
     assert np.isfinite(unknown).all()
 
 
 def test_labels_of_another_data_set_are_said_by_what_they_mean_there(encoder):
     assert CSN_LABELS["AF"] == "AFLT"
-    there = label_directions(encoder, "csn-clean", ["AF"])
-    np.testing.assert_allclose(there, label_directions(encoder, "all", ["AFLT"]), atol=1e-6)
-    assert not np.allclose(there, label_directions(encoder, "all", ["AFIB"]), atol=1e-3)
+    there = label_embeddings(encoder, "csn-clean", ["AF"]).directions
+    np.testing.assert_allclose(there, label_embeddings(encoder, "all", ["AFLT"]).directions, atol=1e-6)
+    assert not np.allclose(there, label_embeddings(encoder, "all", ["AFIB"]).directions, atol=1e-3)
 
 
 class Space:

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from merit.processing.prompts_merit import opposites, prompts
 from merit.processing.zero_shot_merit import LabelEmbeddings, embed_labels, phrasings
 
+SCALE = 7.0
+
 
 class Texts(SimpleNamespace):
     def keys(self):
@@ -30,8 +32,11 @@ class Model:
 
     device = torch.device("cpu")
 
-    def __init__(self):
+    def __init__(self, learned=()):
         self.seen = []
+        self.learned_labels = {
+            code: (torch.full((64,), i + 1.0), torch.tensor(-i - 0.5)) for i, code in enumerate(learned)
+        }
 
     def vector(self, text):
         generator = torch.Generator().manual_seed(sum(map(ord, text)) * 1009 + len(text))
@@ -42,7 +47,7 @@ class Model:
         return SimpleNamespace(pooler_output=torch.stack([3 * self.vector(text) for text in texts]))
 
     def scale(self):
-        return torch.tensor(7.0)
+        return torch.tensor(SCALE)
 
 
 def mean(texts):
@@ -57,8 +62,8 @@ def from_codes(codes):
 
 def test_a_direction_leads_from_the_opposite_to_the_label():
     labels = embed_labels(Model(), tokenizer, ["atrial fibrillation", "LBBB"])
-    torch.testing.assert_close(labels.directions[0], mean(prompts("AFIB")) - from_codes(opposites("AFIB")))
-    torch.testing.assert_close(labels.directions[1], mean(prompts("CLBBB")) - mean(prompts("NORM")))
+    torch.testing.assert_close(labels.directions[0] / SCALE, mean(prompts("AFIB")) - from_codes(opposites("AFIB")))
+    torch.testing.assert_close(labels.directions[1] / SCALE, mean(prompts("CLBBB")) - mean(prompts("NORM")))
     assert labels.labels == ["atrial fibrillation", "LBBB"]
 
 
@@ -67,14 +72,14 @@ def test_the_opposite_of_normal_is_abnormal(name):
     away = from_codes(opposites("NORM"))
     assert "NORM" not in opposites("NORM")
     labels = embed_labels(Model(), tokenizer, [name])
-    torch.testing.assert_close(labels.directions[0], mean(prompts("NORM")) - away)
+    torch.testing.assert_close(labels.directions[0] / SCALE, mean(prompts("NORM")) - away)
 
 
 def test_prompts_of_a_normal_ecg_have_the_abnormal_opposite_whatever_their_label():
     labels = embed_labels(Model(), tokenizer, {"fine": list(prompts("NORM"))[:2], "bad": ["broad qrs"]})
     away = from_codes(opposites("NORM"))
-    torch.testing.assert_close(labels.directions[0], mean(list(prompts("NORM"))[:2]) - away)
-    torch.testing.assert_close(labels.directions[1], mean(["broad qrs"]) - mean(prompts("NORM")))
+    torch.testing.assert_close(labels.directions[0] / SCALE, mean(list(prompts("NORM"))[:2]) - away)
+    torch.testing.assert_close(labels.directions[1] / SCALE, mean(["broad qrs"]) - mean(prompts("NORM")))
 
 
 def test_a_label_that_no_glossary_knows_is_taken_as_typed():
@@ -82,7 +87,7 @@ def test_a_label_that_no_glossary_knows_is_taken_as_typed():
     labels = embed_labels(model, tokenizer, ["Osborn waves of hypothermia"])
     said = [text for text in model.seen if "osborn" in text.lower()]
     assert [text.lower() for text in said] == ["osborn waves of hypothermia"]
-    torch.testing.assert_close(labels.directions[0], mean(said) - mean(prompts("NORM")))
+    torch.testing.assert_close(labels.directions[0] / SCALE, mean(said) - mean(prompts("NORM")))
 
 
 def test_a_label_stands_in_every_template():
@@ -123,8 +128,40 @@ def test_a_direction_does_not_depend_on_the_other_labels():
     torch.testing.assert_close(embed_labels(Model(), tokenizer, names[::-1]).directions, together.flip(0))
 
 
-def test_logits_are_scaled_projections_on_the_directions():
-    labels = LabelEmbeddings(["a", "b"], torch.tensor([[1.0, 0.0, -1.0], [0.0, 2.0, 0.0]]), 7.0)
+def test_logits_are_projections_on_the_directions_plus_the_biases():
+    labels = LabelEmbeddings(["a", "b"], torch.tensor([[1.0, 0.0, -1.0], [0.0, 2.0, 0.0]]), torch.tensor([0.0, 0.5]))
     logits = labels.logits(torch.tensor([[0.6, 0.8, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64))
-    torch.testing.assert_close(logits, torch.tensor([[4.2, 11.2], [-7.0, 0.0]]))
-    assert embed_labels(Model(), tokenizer, ["AFIB"]).scale == 7.0
+    torch.testing.assert_close(logits, torch.tensor([[0.6, 2.1], [-1.0, 0.5]]))
+    assert embed_labels(Model(), tokenizer, ["AFIB"]).biases.tolist() == [0]
+
+
+def test_learned_labels_are_scored_as_learned_by_whatever_name_and_no_text_is_embedded():
+    model = Model(learned=["AFIB", "NORM"])
+    labels = embed_labels(model, tokenizer, ["normal ECG", "Vorhofflimmern"])
+    torch.testing.assert_close(labels.directions, torch.stack([torch.full((64,), 2.0), torch.ones(64)]))
+    assert labels.biases.tolist() == [-1.5, -0.5]
+    assert model.seen == []
+
+
+def test_labels_that_compete_are_all_learned_or_all_said_by_prompts():
+    names = ["AFIB", "Osborn waves"]
+    taught = embed_labels(Model(learned=["AFIB"]), tokenizer, names)
+    plain = embed_labels(Model(), tokenizer, names)
+    torch.testing.assert_close(taught.directions, plain.directions)
+    assert taught.biases.tolist() == [0, 0]
+
+
+def test_labels_judged_apart_are_each_scored_as_well_as_they_can_be():
+    labels = embed_labels(Model(learned=["AFIB"]), tokenizer, ["Osborn waves", "AFIB"], apart=True)
+    torch.testing.assert_close(labels.directions[0] / SCALE, mean(["osborn waves"]) - mean(prompts("NORM")))
+    torch.testing.assert_close(labels.directions[1], torch.ones(64))
+    assert labels.biases.tolist() == [0, -0.5]
+
+
+@pytest.mark.parametrize(
+    ("labels", "template"),
+    [({"AF": ["irregular rhythm"]}, "{}"), (["AFIB"], "sinus rhythm. {}"), (["AFIB"], ["{}", "a {}"])],
+)
+def test_what_the_user_words_is_said_as_worded(labels, template):
+    taught = embed_labels(Model(learned=["AFIB"]), tokenizer, labels, template)
+    torch.testing.assert_close(taught.directions, embed_labels(Model(), tokenizer, labels, template).directions)

@@ -95,6 +95,13 @@ class MeritEncoder(_Checkpoint):
         projected = self.model.ecg_projection(torch.from_numpy(features).to(self.model.device, self.model.dtype))
         return F.normalize(projected.float(), dim=-1).cpu().numpy()
 
+    @property
+    def learned_labels(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Those of the model, in units of similarity."""
+        scale = self.model.scale().item()
+        known = self.model.learned_labels
+        return {code: (weight.cpu() / scale, bias.cpu() / scale) for code, (weight, bias) in known.items()}
+
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str], batch_size: int = 256) -> np.ndarray:
         """Texts in the shared space, of unit length, `(texts, projection_dim)`."""

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from datasets import Dataset, DatasetDict
 
 from ..processing.prompts_merit import CPSC2018_LABELS, CSN_LABELS, find, opposites, prompts
+from ..processing.zero_shot_merit import LabelEmbeddings
 from . import metrics
 from .collator import SIGNAL_COLUMNS
 from .embeddings import Encoder, MeritClassifier, embed, fingerprint
@@ -138,13 +140,14 @@ def _results(
     speaks = hasattr(encoder, "embed_texts")
     protocols = {task: protocol_of(dataset, task, resamples) for task in tasks}
     probes: dict[str, LinearProbe] = {}
-    directions: dict[str, np.ndarray] = {}
+    labels: dict[str, LabelEmbeddings] = {}
     for task, protocol in protocols.items():
         scored = {split: features[split] for split in ("validation", "test") if split in features}
         if speaks and "zero-shot" in methods:
-            for language in (None, *_LANGUAGES):
-                said = label_directions(encoder, task, protocol.labels, language)
-                directions.setdefault(task, said)
+            by_prompts = ("both",) if getattr(encoder, "learned_labels", None) else ()
+            for language in (None, *by_prompts, *_LANGUAGES):
+                said = label_embeddings(encoder, task, protocol.labels, language)
+                labels.setdefault(task, said)
                 scores = zero_shot_scores(encoder, scored, said)
                 setting = {"language": language} if language else {}
                 yield judged(protocol, scores, task, "zero-shot", setting)
@@ -178,9 +181,9 @@ def _results(
         # Models are those of the recordings as they are, thresholds too.
         scorers: list[tuple[str, str, Callable[[np.ndarray], np.ndarray]]] = []
         for task in tasks:
-            if task in directions:
-                said = directions[task]
-                scorers.append((task, "zero-shot", lambda values, said=said: encoder.project(values) @ said.T))
+            if task in labels:
+                said = labels[task]
+                scorers.append((task, "zero-shot", lambda values, said=said: _said(encoder, values, said)))
             scorers.append((task, "linear-probe", probes[task]))
         learned = [protocols[task].learn(score(features["validation"])) for task, _, score in scorers]
         for change in changes(float(dataset["test"][0]["sampling_rate"]), seed):
@@ -223,7 +226,7 @@ def shift(
             )
             setting = {"shift": f"{source_task} > {target_task}"}
             if hasattr(encoder, "embed_texts"):
-                said = label_directions(encoder, target_task, shared)
+                said = label_embeddings(encoder, target_task, shared)
                 scores = zero_shot_scores(encoder, {"test": features}, said)
                 yield judged(protocol, scores, target_task, "zero-shot", setting)
             if source_task in probes:
@@ -245,20 +248,26 @@ def _pairs(source: str, target: str, sources: Sequence[str], targets: Sequence[s
                 yield source_task, target_task
 
 
-def zero_shot_scores(encoder: Any, features: Mapping[str, np.ndarray], directions: np.ndarray) -> dict[str, np.ndarray]:
-    """Similarity of recordings to each label minus that to its opposite, `(records, labels)` for each split."""
-    return {split: encoder.project(values) @ directions.T for split, values in features.items()}
+def zero_shot_scores(encoder: Any, features: Mapping[str, np.ndarray], said: LabelEmbeddings) -> dict[str, np.ndarray]:
+    """How recordings fit each label, `(records, labels)` for each split."""
+    return {split: _said(encoder, values, said) for split, values in features.items()}
 
 
-def label_directions(encoder: Any, task: str, labels: Sequence[str], language: str | None = None) -> np.ndarray:
+def _said(encoder: Any, features: np.ndarray, said: LabelEmbeddings) -> np.ndarray:
+    return said.logits(torch.from_numpy(encoder.project(features))).numpy()
+
+
+def label_embeddings(encoder: Any, task: str, labels: Sequence[str], language: str | None = None) -> LabelEmbeddings:
     """
-    The embedding of each label minus that of its opposite, as the pipeline has them, `(labels, projection_dim)`.
+    Labels as the pipeline has them, in units of similarity: learned from reports where the encoder knows them so, else
+    the embedding of each minus that of its opposite.
 
     Args:
-        encoder: with `embed_texts`.
+        encoder: with `embed_texts`, and perhaps `learned_labels`.
         task: whose labels may have names of their own, as those of CPSC2018.
         labels: said by the prompts of the glossary.
-        language: "en" or "de" prompts alone; both if None. A label without prompts in it is said by its name.
+        language: of prompts, "en", "de" or "both", and nothing learned. A label without prompts in it is said by its
+            name.
     """
     codes = [_CODES.get(task, {}).get(label, label) for label in labels]
     away = [opposites(code) for code in codes]
@@ -268,12 +277,18 @@ def label_directions(encoder: Any, task: str, labels: Sequence[str], language: s
     embeds = encoder.embed_texts(texts)
     ensembles = {code: _unit(embeds[[row[text] for text in phrasings]].mean(0)) for code, phrasings in said.items()}
     opposed = [_unit(np.mean([ensembles[one] for one in group], axis=0)) for group in away]
-    return np.stack([ensembles[code] for code in codes]) - np.stack(opposed)
+    directions = torch.from_numpy(np.stack([ensembles[code] for code in codes]) - np.stack(opposed))
+    biases = torch.zeros(len(codes))
+    known = {} if language else getattr(encoder, "learned_labels", {})
+    for i, code in enumerate(codes):
+        if (finding := find(code)) and finding.code in known:
+            directions[i], biases[i] = known[finding.code]
+    return LabelEmbeddings(list(labels), directions, biases)
 
 
 def _phrasings(code: str, language: str | None) -> tuple[str, ...]:
     finding = find(code)
-    spoken = getattr(finding, _LANGUAGES[language]) if finding and language else None
+    spoken = getattr(finding, _LANGUAGES[language]) if finding and language in _LANGUAGES else None
     return spoken or prompts(code)
 
 

@@ -1,0 +1,141 @@
+"""Labels that are learned from the text of reports."""
+
+import json
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoProcessor, pipeline
+
+from merit.command import main
+from merit.modeling_merit.modeling_merit import MeritForPreTraining
+from merit.processing.prompts_merit import FINDINGS
+from merit.training.data import load_data
+from merit.training.embeddings import MeritEncoder
+from merit.training.evaluation import evaluate, label_embeddings
+from merit.training.label_learning import learn_labels, report_texts, statements_of
+from merit.training.report_measures import findings_in
+
+
+@pytest.fixture(scope="module")
+def reports(dataset):
+    return report_texts(dataset["train"])
+
+
+@pytest.fixture(scope="module")
+def learned(untrained, reports):
+    model, processor = untrained
+    return learn_labels(model, processor, reports)
+
+
+@pytest.fixture(scope="module")
+def folder(learned, untrained, tmp_path_factory):
+    path = tmp_path_factory.mktemp("learned") / "model"
+    learned[0].save_pretrained(path)
+    untrained[1].save_pretrained(path)
+    return path
+
+
+def test_a_class_is_stated_by_what_any_of_its_members_says():
+    assert statements_of("CLBBB") == {"CLBBB"}
+    assert {"AMI", "IMI", "ASMI"} <= statements_of("MI")
+    assert statements_of("NORM") == {"NORM"}
+    assert all(statements_of(member) <= statements_of(code) for code in FINDINGS for member in FINDINGS[code].members)
+
+
+def test_learned_labels_tell_the_reports_that_state_them_from_the_others(learned, untrained, reports):
+    model, stated = learned
+    embeds = torch.from_numpy(MeritEncoder(model, untrained[1]).embed_texts(reports))
+    assert len(stated) >= 5
+    for code, (weight, bias) in model.learned_labels.items():
+        states = torch.tensor([not statements_of(code).isdisjoint(findings_in(report)) for report in reports])
+        assert stated[code] == states.sum() >= 10
+        scores = embeds @ weight + bias
+        assert scores[states].mean() > scores[~states].mean(), code
+        # How common it is among the reports is in the score.
+        assert scores.sigmoid().mean() == pytest.approx(states.float().mean().item(), abs=0.02), code
+
+
+def test_nothing_else_of_the_model_changes(learned, untrained):
+    before, after = untrained[0].state_dict(), learned[0].state_dict()
+    assert after.keys() - before.keys() == {"label_weight", "label_bias"}
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert untrained[0].learned_labels == {}
+
+
+def test_what_was_learned_is_saved_and_loaded(learned, folder):
+    model = learned[0]
+    for kind in (AutoModel, MeritForPreTraining):
+        loaded = kind.from_pretrained(folder)
+        assert list(loaded.learned_labels) == list(model.learned_labels) == model.config.learned_labels
+        assert torch.equal(loaded.label_weight, model.label_weight)
+        assert torch.equal(loaded.label_bias, model.label_bias)
+
+
+def test_the_encoder_fine_tunes_without_them(folder, recwarn):
+    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
+    assert not [name for name in model.state_dict() if name.startswith("label_")]
+
+
+def test_a_model_of_the_same_configuration_may_learn_again(learned, untrained, reports):
+    again, stated = learn_labels(learned[0], untrained[1], reports)
+    assert stated == learned[1]
+    torch.testing.assert_close(again.label_weight, learned[0].label_weight)
+
+
+def test_the_pipeline_answers_by_what_was_learned(learned, folder, simulated):
+    record = next((simulated / "records100").rglob("*.hea")).with_suffix("")
+    classify = pipeline("zero-shot-ecg-classification", model=str(folder))
+    model, processor = learned[0], AutoProcessor.from_pretrained(folder)
+    with torch.inference_mode():
+        embeds = F.normalize(model.get_ecg_features(**processor(ecg=[str(record)])).pooler_output)[0]
+    codes = list(model.learned_labels)[:3]
+    logits = torch.stack([embeds @ weight + bias for weight, bias in map(model.learned_labels.get, codes)])
+    apart = {one["label"]: one["score"] for one in classify(str(record), candidate_labels=codes, multi_label=True)}
+    together = {one["label"]: one["score"] for one in classify(str(record), candidate_labels=codes)}
+    assert [apart[code] for code in codes] == pytest.approx(logits.sigmoid().tolist(), abs=1e-5)
+    assert [together[code] for code in codes] == pytest.approx(logits.softmax(-1).tolist(), abs=1e-5)
+
+
+def test_evaluation_measures_learned_labels_and_prompts_apart(learned, untrained, dataset):
+    plain, taught = (MeritEncoder(model, untrained[1]) for model in (untrained[0], learned[0]))
+    splits = {split: dataset[split] for split in ("validation", "test")}
+    known, said = (
+        {result["setting"].get("language"): result["metrics"] for result in results}
+        for results in (
+            evaluate(encoder, type(dataset)(splits), ["super"], ["zero-shot"], resamples=2)
+            for encoder in (taught, plain)
+        )
+    )
+    assert list(known) == [None, "both", "en", "de"]
+    assert list(said) == [None, "en", "de"]
+    assert known["both"] == said[None]
+    assert known[None] != said[None]
+    scale = learned[0].scale()
+    code = next(iter(learned[1]))
+    directions = label_embeddings(taught, "all", [code])
+    torch.testing.assert_close(directions.directions[0] * scale, learned[0].learned_labels[code][0])
+    torch.testing.assert_close(directions.biases[0] * scale, learned[0].learned_labels[code][1])
+
+
+def test_too_few_reports_are_refused(untrained):
+    with pytest.raises(ValueError, match="None of 9 reports states what 10 or more"):
+        learn_labels(*untrained, ["sinus rhythm."] * 9)
+
+
+def test_the_command_learns_labels_and_says_from_what(untrained, simulated, tmp_path, capsys, monkeypatch):
+    model, processor = untrained
+    model.save_pretrained(tmp_path / "model")
+    processor.save_pretrained(tmp_path / "model")
+    command = ["merit", "learn-labels", tmp_path / "model", "--data", simulated, "--output", tmp_path / "learned"]
+    monkeypatch.setattr(sys, "argv", list(map(str, command)))
+    assert main() == 0
+    assert f"model in {tmp_path / 'learned'}" in capsys.readouterr().out
+    record = json.loads((tmp_path / "learned/results/learned-labels.json").read_text())["learned_labels"]
+    loaded = AutoModel.from_pretrained(tmp_path / "learned")
+    assert list(record["stated"]) == list(loaded.learned_labels)
+    assert record["reports"] == len([report for report in report_texts(load_data(simulated)["train"]) if report])
+    assert record["start"]["name"] == "model"
+    card = (tmp_path / "learned/README.md").read_text()
+    assert f"{len(record['stated'])} labels were learned from the text of training reports" in card
