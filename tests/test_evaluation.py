@@ -33,6 +33,7 @@ from merit.training.evaluation import (
 )
 from merit.training.finetuning import fine_tune
 from merit.training.preparation import load_prepared, prepare
+from merit.training.probes import linear_probe
 from merit.training.records import label_names
 from merit.training.robustness import Change
 
@@ -129,7 +130,7 @@ def test_the_published_protocol_is_marked_as_such(encoder, dataset, monkeypatch)
 
 def test_zero_shot_directions_are_those_of_the_pipeline(encoder):
     labels = ["NORM", "MI", "AFIB", "CLBBB", "SR"]
-    expected = embed_labels(encoder.model, encoder.processor.tokenizer, labels).directions / encoder.model.scale()
+    expected = embed_labels(encoder.model, encoder.processor.tokenizer, labels).directions / encoder.model.scale().item()
     np.testing.assert_allclose(label_embeddings(encoder, "super", labels).directions, expected, atol=1e-5)
 
 
@@ -293,7 +294,7 @@ def test_a_data_version_is_what_its_columns_hold(dataset):
 def test_fine_tuning_learns_and_leaves_the_model_as_it_was(encoder, dataset):
     before = weights_sha256(encoder.model.state_dict())
     protocol = protocol_of(dataset, "super", 5)
-    settings = {"num_train_epochs": 2, "bf16": False, "disable_tqdm": True}
+    settings = {"num_train_epochs": 2, "disable_tqdm": True}
     model, scores, log = fine_tune(encoder.model, encoder.processor, dataset, "super", protocol, **settings)
     assert list(model.config.id2label.values()) == protocol.labels
     assert scores["test"].shape == (len(dataset["test"]), len(protocol.labels))
@@ -304,6 +305,19 @@ def test_fine_tuning_learns_and_leaves_the_model_as_it_was(encoder, dataset):
     [result] = evaluate_classifier(MeritClassifier(model, encoder.processor), dataset, resamples=5)
     assert (result["task"], result["method"], result["setting"]) == ("super", "fine-tuned", {})
     assert result["metrics"]["auroc"]["value"] == pytest.approx(protocol.macro_auroc("test", scores["test"]), abs=0.01)
+
+
+def test_fine_tuning_starts_from_the_linear_probe(encoder, dataset):
+    protocol = protocol_of(dataset, "super", 5)
+    settings = {"num_train_epochs": 1, "learning_rate": 0.0, "bf16": False, "disable_tqdm": True}
+    model, _, _ = fine_tune(encoder.model, encoder.processor, dataset, "super", protocol, **settings)
+    normed = {}
+    for split in ("train", "validation"):
+        features = embed(encoder, dataset[split])
+        normed[split] = ((features.T - features.mean(1)) / np.sqrt(features.var(1) + 1e-5)).T
+    weight, bias = linear_probe(normed, protocol).as_linear()
+    torch.testing.assert_close(model.classifier.weight.detach(), weight, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(model.classifier.bias.detach(), bias, atol=1e-3, rtol=1e-3)
 
 
 def test_a_classifier_of_other_labels_is_refused(encoder, dataset):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.model_selection import train_test_split
 
 from merit.training import probes
@@ -50,6 +51,15 @@ def test_a_probe_of_the_labels_themselves_is_perfect(targets, protocol, fraction
     features = features_of(targets, 0.01)
     probe = linear_probe(features, protocol, fraction)
     assert protocol.macro_auroc("test", probe(features["test"])) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_probe_is_a_linear_layer_over_features_as_they_are(targets, protocol):
+    features = {split: 3 * values + 7 for split, values in features_of(targets, 0.5, 4).items()}
+    probe = linear_probe(features, protocol)
+    weight, bias = probe.as_linear()
+    assert weight.shape == (3, 7)
+    scores = torch.from_numpy(features["test"]) @ weight.T + bias
+    np.testing.assert_allclose(scores, probe(features["test"]), atol=1e-4)
 
 
 def test_a_probe_of_constant_features_knows_nothing(targets, protocol):

@@ -47,8 +47,13 @@ def linear_probe(features: Splits, protocol: Protocol, fraction: float = 1.0) ->
         fraction: of the training labels.
     """
     rows = train_rows(protocol, fraction)
-    probes = _regularisation_path(features["train"][rows], protocol.train_targets(rows))
-    return max(probes, key=lambda probe: protocol.macro_auroc("validation", probe(features["validation"])))
+    return best_probe(features["train"][rows], protocol.train_targets(rows), features["validation"], protocol)
+
+
+def best_probe(features: np.ndarray, targets: np.ndarray, validation: np.ndarray, protocol: Protocol) -> "LinearProbe":
+    """Of probes fitted to features and targets, the best on the features of "validation"."""
+    probes = _regularisation_path(features, targets)
+    return max(probes, key=lambda probe: protocol.macro_auroc("validation", probe(validation)))
 
 
 class LinearProbe:
@@ -60,6 +65,12 @@ class LinearProbe:
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Scores `(records, labels)` of features `(records, dim)`."""
         return self.scaler.transform(features).astype(np.float32) @ self.weight + self.bias
+
+    def as_linear(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weight `(labels, dim)` and bias `(labels,)` of a layer that scores features as they are, not standardised."""
+        weight = self.weight.T / self.scaler.scale_
+        bias = self.bias - weight @ self.scaler.mean_
+        return torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
 
 
 def _regularisation_path(features: np.ndarray, targets: np.ndarray) -> Iterator[LinearProbe]:
