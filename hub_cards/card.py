@@ -17,7 +17,7 @@ import torch
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors.torch import load_file
 
-from ..modeling_merit.weights import weights_sha256
+from ..modeling_merit.weights import answering, weights_sha256
 
 __all__ = ["CardError", "check_card", "name_card", "setting_in_words", "write_card"]
 
@@ -224,10 +224,9 @@ def _read_results(folder: Path) -> dict[str, File]:
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
-    """What answers questions: all weights but those that pretraining alone uses."""
     tensors: dict[str, torch.Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        tensors |= {name: tensor for name, tensor in load_file(path).items() if not name.startswith("decoder.")}
+        tensors |= answering(load_file(path))
     return tensors
 
 

@@ -266,7 +266,7 @@ def run_learn_labels(arguments: argparse.Namespace) -> None:
 
     from .hub_cards.export import export, load
     from .hub_cards.folder import fetch
-    from .modeling_merit.weights import weights_sha256
+    from .modeling_merit.weights import answering, weights_sha256
     from .training.data import load_data
     from .training.label_learning import PENALTY, learn_labels, report_texts
     from .training.pretraining import TRAINING_RECORD, combine
@@ -276,7 +276,7 @@ def run_learn_labels(arguments: argparse.Namespace) -> None:
     model, processor = load(source)
     reports = report_texts(combine([load_data(folder) for folder in arguments.data])["train"])
     taught, stated = learn_labels(model, processor, reports)
-    start = {"name": Path(arguments.model).name, "weights_sha256": weights_sha256(model.state_dict())}
+    start = {"name": Path(arguments.model).name, "weights_sha256": weights_sha256(answering(model.state_dict()))}
     facts = {"start": start, "penalty": PENALTY, "reports": sum(map(bool, reports)), "stated": stated}
     with tempfile.TemporaryDirectory() as scratch:
         record = Path(scratch) / "learned-labels.json"

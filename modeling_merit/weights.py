@@ -6,6 +6,11 @@ from collections.abc import Mapping
 import torch
 
 
+def answering(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What answers questions: all weights but those that pretraining alone uses."""
+    return {name: tensor for name, tensor in weights.items() if not name.startswith("decoder.")}
+
+
 def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:
     """Hash of names, shapes and values of weights such as a state dict: the same in any type that holds them."""
     digest = hashlib.sha256()

@@ -129,8 +129,8 @@ def test_the_published_protocol_is_marked_as_such(encoder, dataset, monkeypatch)
 
 
 def test_zero_shot_directions_are_those_of_the_pipeline(encoder):
-    labels = ["NORM", "MI", "AFIB", "CLBBB", "SR"]
-    expected = embed_labels(encoder.model, encoder.processor.tokenizer, labels).directions / encoder.model.scale().item()
+    labels, scale = ["NORM", "MI", "AFIB", "CLBBB", "SR"], encoder.model.scale().item()
+    expected = embed_labels(encoder.model, encoder.processor.tokenizer, labels).directions / scale
     np.testing.assert_allclose(label_embeddings(encoder, "super", labels).directions, expected, atol=1e-5)
 
 

@@ -10,6 +10,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoProc
 
 from merit.command import main
 from merit.modeling_merit.modeling_merit import MeritForPreTraining
+from merit.modeling_merit.weights import answering, weights_sha256
 from merit.processing.prompts_merit import FINDINGS
 from merit.training.data import load_data
 from merit.training.embeddings import MeritEncoder
@@ -136,6 +137,6 @@ def test_the_command_learns_labels_and_says_from_what(untrained, simulated, tmp_
     loaded = AutoModel.from_pretrained(tmp_path / "learned")
     assert list(record["stated"]) == list(loaded.learned_labels)
     assert record["reports"] == len([report for report in report_texts(load_data(simulated)["train"]) if report])
-    assert record["start"]["name"] == "model"
+    assert record["start"] == {"name": "model", "weights_sha256": weights_sha256(answering(model.state_dict()))}
     card = (tmp_path / "learned/README.md").read_text()
     assert f"{len(record['stated'])} labels were learned from the text of training reports" in card
