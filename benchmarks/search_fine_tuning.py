@@ -31,12 +31,12 @@ VARIANTS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="exported folder")
-    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="prepared data set or PTB-XL's folder")
+    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="PTB-XL tree ($PTBXL_ROOT)")
     parser.add_argument("--task", default="all")
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     args = parser.parse_args()
     if args.data is None:
-        parser.error("name PTB-XL with --data or in PTBXL_ROOT")
+        parser.error("name a PTB-XL tree with --data or in PTBXL_ROOT")
     model, processor = AutoModel.from_pretrained(args.model), AutoProcessor.from_pretrained(args.model)
     dataset = folds_of_search(load_data(args.data))
     protocol = protocol_of(dataset, args.task, resamples=0)

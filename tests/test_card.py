@@ -295,6 +295,23 @@ def test_published_figures_stand_beside_those_on_as_many_records_only(folder):
     assert 0.742 not in {entry.metric_value for entry in entries}
 
 
+def test_published_prompts_stand_beside_prompts_where_labels_were_learned_as_well(folder):
+    path = folder / "results" / "merit.json"
+    content = json.loads(path.read_text())
+    learned = content["results"][0]
+    assert (learned["method"], learned["setting"]) == ("zero-shot", {})
+    content["results"].append({**learned, "setting": {"language": "both"}, "records": 2158})
+    content["results"][-1]["metrics"] = {**learned["metrics"], "auroc": {"value": 0.123, "low": 0.1, "high": 0.2}}
+    learned["records"] = 2158
+    write_json(path, content)
+    write_card(folder)
+    [table] = re.findall(
+        r"\*\*zero-shot, prompts: macro AUROC beside published figures\*\*\n\n((?:\|.*\n)+)", text(folder)
+    )
+    assert "| **this model** | not recorded | measured here | 12.3 (10.0 to 20.0) |" in table
+    check_card(folder)
+
+
 VALIDATE = """
 import sys
 from huggingface_hub import ModelCard
