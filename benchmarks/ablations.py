@@ -26,14 +26,9 @@ from merit.training.results import provenance, write_json
 from merit.training.simulated_ptbxl import write_simulated_ptbxl
 
 ARMS = {
-    "merit": [],
+    "merit": ["model.reconstruction_depth=1"],  # the best balance of search-balance.yaml
     "alignment-only": ["model.reconstruction_weight=0"],
-    # Alone, the masked branch has every recording and all layers.
-    "reconstruction-only": [
-        "model.alignment_weight=0",
-        "model.reconstruction_stride=1",
-        "model.reconstruction_depth=null",
-    ],
+    "reconstruction-only": ["model.alignment_weight=0", "model.reconstruction_stride=1"],
     "random-initialisation": ["training.num_train_epochs=0"],
 }
 SIMULATED_RECORDS = 3000
