@@ -19,13 +19,14 @@ from merit.processing.zero_shot_merit import embed_ensembles
 from merit.training.data import load_data
 from merit.training.embeddings import MeritEncoder, embed
 from merit.training.evaluation import label_embeddings
-from merit.training.label_learning import PENALTY, learn_labels, report_texts
+from merit.training.label_learning import LEAST, PENALTY, learn_labels, report_texts
 from merit.training.protocol import Protocol
 from merit.training.records import label_names
 from merit.training.results import provenance, write_json
 
 TASKS = ("super", "sub", "form", "rhythm", "all")
 PENALTIES = (0.1, 0.03, 0.01, 0.003, 0.001)
+FEW = 10
 
 
 def main() -> None:
@@ -40,7 +41,15 @@ def main() -> None:
     dataset = load_data(args.data)
     validation, reports = dataset["validation"], report_texts(dataset["train"])
     encoder = MeritEncoder(model, processor)
-    taught = {p: MeritEncoder(learn_labels(model, processor, reports, p)[0], processor) for p in PENALTIES}
+    learned = {
+        f"learned from reports, penalty {penalty:g}{' (chosen)' if penalty == PENALTY else ''}": (penalty, LEAST)
+        for penalty in PENALTIES
+    }
+    learned[f"the same, penalty {PENALTY:g}, also what few reports state"] = (PENALTY, FEW)
+    taught = {
+        name: MeritEncoder(learn_labels(model, processor, reports, *settings)[0], processor)
+        for name, settings in learned.items()
+    }
     ecg = torch.from_numpy(encoder.project(embed(encoder, validation, name="fold 9")))
 
     results: dict[str, dict[str, float]] = {}
@@ -50,16 +59,14 @@ def main() -> None:
         protocol = Protocol(labels, {"test": targets}, resamples=0)  # of fold 9
         directions_of = ways(model, processor.tokenizer, labels)
         directions_of["prompts minus the opposite"] = label_embeddings(encoder, task, labels, "both").directions
-        for penalty, one in taught.items():
-            chosen = " (chosen)" if penalty == PENALTY else ""
-            name = f"learned from reports, penalty {penalty:g}{chosen}"
+        for name, one in taught.items():
             directions_of[name] = label_embeddings(one, task, labels).directions
         for way, directions in directions_of.items():
             scores = (ecg @ directions.T).numpy()
             results.setdefault(way, {})[task] = protocol.macro_auroc("test", scores)
-    print(f"{'macro AUC on fold 9':<44}" + "".join(f"{task:>8}" for task in TASKS))
+    print(f"{'macro AUC on fold 9':<60}" + "".join(f"{task:>8}" for task in TASKS))
     for way, figures in results.items():
-        print(f"{way:<44}" + "".join(f"{figures[task]:8.3f}" for task in TASKS))
+        print(f"{way:<60}" + "".join(f"{figures[task]:8.3f}" for task in TASKS))
     if args.output:
         write_json(args.output, {**provenance(args.data), "macro_auc": results})
 

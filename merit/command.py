@@ -274,7 +274,10 @@ def run_learn_labels(arguments: argparse.Namespace) -> None:
 
     source, _ = fetch(arguments.model)
     model, processor = load(source)
-    reports = report_texts(combine([load_data(folder) for folder in arguments.data])["train"])
+    dataset = combine([load_data(folder) for folder in arguments.data])
+    if "train" not in dataset:
+        raise ValueError(f"{', '.join(arguments.data)} has no split train, whose reports are learned from.")
+    reports = report_texts(dataset["train"])
     taught, stated = learn_labels(model, processor, reports)
     start = {"name": Path(arguments.model).name, "weights_sha256": weights_sha256(answering(model.state_dict()))}
     facts = {"start": start, "penalty": PENALTY, "reports": sum(map(bool, reports)), "stated": stated}

@@ -126,6 +126,8 @@ class MeritConfig(PreTrainedConfig):
         decoder_hidden_size, decoder_num_hidden_layers, decoder_num_attention_heads, decoder_intermediate_size:
             the decoder that predicts the hidden signal; used in pretraining only.
         freeze_encoder (`bool`): heads train on a frozen encoder (a linear probe) when true.
+        learned_labels (`list[str]`): codes of the glossary's findings that the model has learned from the text of
+            reports, see `merit learn-labels`; zero-shot classification says the others by prompts.
         layout_version (`int`): the layout of the checkpoint; one of another layout is refused.
 
     Example:
@@ -159,6 +161,7 @@ class MeritConfig(PreTrainedConfig):
     decoder_num_attention_heads: int = 4
     decoder_intermediate_size: int = 512
     freeze_encoder: bool = False
+    learned_labels: list[str] | tuple[str, ...] = ()
     layout_version: int = LAYOUT_VERSION
     initializer_range: float = 0.02
 
@@ -168,6 +171,7 @@ class MeritConfig(PreTrainedConfig):
             self.ecg_config = MeritEcgConfig(**(self.ecg_config or {}))
         if not isinstance(self.text_config, PreTrainedConfig):
             self.text_config = _sub_config("bert", _SMALL_BERT, **(self.text_config or {}))
+        self.learned_labels = list(self.learned_labels)
         super().__post_init__(**kwargs)
 
     def decoder_config(self) -> MeritEcgConfig:
@@ -199,6 +203,8 @@ class MeritConfig(PreTrainedConfig):
                 raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)}.")
         if self.reconstruction_weight and self.time_mask_ratio == self.lead_mask_ratio == 0:
             raise ValueError("time_mask_ratio and lead_mask_ratio are both 0: nothing is hidden to be reconstructed.")
+        if len(set(self.learned_labels)) != len(self.learned_labels):
+            raise ValueError(f"learned_labels must name each label once, not {self.learned_labels}.")
 
 
 @strict

@@ -30,7 +30,10 @@ from transformers.utils.output_capturing import capture_outputs
 from .configuration_merit import MeritConfig, MeritEcgConfig
 
 # What a pretraining checkpoint holds besides the ECG encoder: left out by those who need only the encoder.
-NOT_THE_ECG_ENCODER = [r"^decoder\.", r"^text_model\.", r"^text_projection\.", r"^ecg_projection\.", r"^logit_scale$"]
+NOT_THE_ECG_ENCODER = [
+    *(r"^decoder\.", r"^text_model\.", r"^text_projection\.", r"^ecg_projection\."),
+    *(r"^logit_scale$", r"^label_weight$", r"^label_bias$"),
+]
 
 
 @dataclass
@@ -657,6 +660,9 @@ class MeritModel(MeritPreTrainedModel):
         self.ecg_projection = nn.Linear(config.ecg_config.pooled_size, config.projection_dim, bias=False)
         self.text_projection = nn.Linear(config.text_config.hidden_size, config.projection_dim, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
+        if config.learned_labels:  # no parameters: what trains the encoders does not know them
+            self.register_buffer("label_weight", torch.zeros(len(config.learned_labels), config.projection_dim))
+            self.register_buffer("label_bias", torch.zeros(len(config.learned_labels)))
 
     def freeze(self):
         self.ecg_model.freeze_above(self.ecg_model.pooled_depth)
@@ -701,6 +707,17 @@ class MeritModel(MeritPreTrainedModel):
     def scale(self) -> torch.Tensor:
         """The inverse temperature."""
         return self.logit_scale.exp().clamp(max=self.config.max_logit_scale)
+
+    @property
+    def learned_labels(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """
+        Labels that were learned from reports, by their codes, each as weight `(projection_dim,)` and bias: with an
+        embedding of unit length they give the log-odds that a report would state the label.
+        """
+        if not self.config.learned_labels:
+            return {}
+        learned = zip(self.label_weight.float(), self.label_bias.float())
+        return dict(zip(self.config.learned_labels, learned))
 
     def gather(self, tensor: torch.Tensor) -> torch.Tensor:
         """In training the rows of all ranks: a batch is what they see together. Ranks evaluate by themselves."""

@@ -121,8 +121,9 @@ class ZeroShotEcgClassificationPipeline(EcgPipeline):
         Args:
             ecg: recordings, see [`EcgPipeline`].
             candidate_labels (`list[str]`, `str` with commas, or `dict[str, list[str]]`): labels as one types them, or
-                labels with the prompts that say each. A label that the glossary knows, by name or code, is said in the
-                ways of reports; another is taken as it stands.
+                labels with the prompts that say each. A label that the glossary knows, by name or code, is scored as
+                the model has learned it from reports, or said in their ways; another is taken as it stands. Labels
+                that share out a sum of 1 are all scored as learned, or else all by prompts.
             hypothesis_template (`str` or `list[str]`, defaults to `"{}"`): text in which {} is the label.
             multi_label (`bool`, defaults to `False`): judge each label by itself instead of sharing out a sum of 1.
             top_k (`int`, *optional*): only the best labels.
@@ -148,24 +149,25 @@ class ZeroShotEcgClassificationPipeline(EcgPipeline):
             forward["candidate_labels"] = postprocess["candidate_labels"] = candidate_labels
         if hypothesis_template is not None:
             forward["hypothesis_template"] = hypothesis_template
+        if "multi_label" in postprocess:
+            forward["apart"] = postprocess["multi_label"]
         return preprocess, forward, postprocess
 
-    def _embed_once(self, candidate_labels, hypothesis_template) -> LabelEmbeddings:
-        key = (repr(candidate_labels), repr(hypothesis_template))
+    def _embed_once(self, *wanted) -> LabelEmbeddings:
+        key = repr(wanted)
         if getattr(self, "_last_labels", (None, None))[0] != key:
-            embeddings = embed_labels(self.model, self.processor.tokenizer, candidate_labels, hypothesis_template)
-            self._last_labels = (key, embeddings)
+            self._last_labels = (key, embed_labels(self.model, self.processor.tokenizer, *wanted))
         return self._last_labels[1]
 
     def _postprocess_options(self, **kwargs) -> dict[str, Any]:
         options = {name: kwargs.pop(name) for name in ("multi_label", "top_k") if name in kwargs}
         return super()._postprocess_options(**kwargs) | options
 
-    def _represent(self, inputs, candidate_labels=None, hypothesis_template="{}"):
+    def _represent(self, inputs, candidate_labels=None, hypothesis_template="{}", apart=False):
         if candidate_labels is None:
             raise ValueError('Pass candidate_labels, such as candidate_labels=["normal ECG", "atrial fibrillation"].')
         embeds = F.normalize(self.model.get_ecg_features(**inputs).pooler_output.float(), dim=-1)
-        return self._embed_once(candidate_labels, hypothesis_template).logits(embeds)
+        return self._embed_once(candidate_labels, hypothesis_template, apart).logits(embeds)
 
     def postprocess(
         self, logits: torch.Tensor, candidate_labels, multi_label: bool = False, top_k: int | None = None
