@@ -279,7 +279,9 @@ def run_learn_labels(arguments: argparse.Namespace) -> None:
         raise ValueError(f"{', '.join(arguments.data)} has no split train, whose reports are learned from.")
     reports = report_texts(dataset["train"])
     taught, stated = learn_labels(model, processor, reports)
-    start = {"name": Path(arguments.model).name, "weights_sha256": weights_sha256(answering(model.state_dict()))}
+    # Without what it may have learned before.
+    weights = {name: t for name, t in answering(model.state_dict()).items() if not name.startswith("label_")}
+    start = {"name": Path(arguments.model).name, "weights_sha256": weights_sha256(weights)}
     facts = {"start": start, "penalty": PENALTY, "reports": sum(map(bool, reports)), "stated": stated}
     with tempfile.TemporaryDirectory() as scratch:
         record = Path(scratch) / "learned-labels.json"
