@@ -112,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
     finetune.add_argument("--output", required=True, metavar="DIR", help="gets the classifier")
     finetune.add_argument("--fraction", type=float, default=1.0, help="of the training labels (default: 1)")
     finetune.add_argument(
-        "--epochs", type=float, help="default: 4, each of 3 passes over a tenth of the labels and of 8 over a hundredth"
+        "--epochs", type=float, help="default: 8, each of 3 passes over a tenth of the labels and of 8 over a hundredth"
     )
     finetune.add_argument("--seed", type=int, default=0, help="default: 0")
     finetune.set_defaults(run=run_finetune)

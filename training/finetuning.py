@@ -25,11 +25,11 @@ from .pretraining import EcgTrainer
 from .probes import best_probe, train_rows
 from .protocol import Protocol
 
-# Chosen on fold 9 of PTB-XL, task all: benchmarks/search_fine_tuning.py.
-SETTINGS = {"learning_rate": 1e-4, "weight_decay": 0.05, "warmup_steps": 0.1, "lr_scheduler_type": "cosine"}
+# Customary values; of a few trials on fold 9 of PTB-XL none was better on both of the tasks all and super.
+SETTINGS = {"learning_rate": 3e-4, "weight_decay": 0.05, "warmup_steps": 0.1, "lr_scheduler_type": "cosine"}
 # Random stretches train, whole recordings are judged.
 CROP_SECONDS = 5.0
-EPOCHS = 4
+EPOCHS = 8
 
 
 class FineTuned(NamedTuple):
