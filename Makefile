@@ -22,7 +22,8 @@ demo-train: $(READY)
 	$(VENV)/bin/merit demo --train --output $(OUTPUT)-train $(if $(DATA),--data $(DATA))
 
 # The checkpoints that ship, trained and measured anew on PTB-XL in DATA: four hours on two cores, resumed if stopped.
-checkpoints: merit-ptbxl-small merit-ptbxl-tiny merit-ptbxl-report merit-ptbxl-small-super fine-tuned
+checkpoints: merit-ptbxl-small merit-ptbxl-tiny merit-ptbxl-report merit-ptbxl-small-super merit-ptbxl-small-all \
+		fine-tuned
 
 merit-ptbxl-%: $(READY)
 	$(VENV)/bin/merit pretrain --data $(DATA) --recipe ptbxl-$* --output runs/$@ --resume
@@ -52,7 +53,7 @@ merit-ptbxl-small-%: $(READY)
 
 # What fine-tuning makes of it with few labels, and with all of them where no classifier ships.
 fine-tuned: $(patsubst %,runs/fine-tuned/fine-tuned-few-%.json,all diagnostic sub super form rhythm) \
-		$(patsubst %,runs/fine-tuned/fine-tuned-%.json,all diagnostic sub form rhythm)
+		$(patsubst %,runs/fine-tuned/fine-tuned-%.json,diagnostic sub form rhythm)
 	$(VENV)/bin/merit export hub_cards/merit-ptbxl-small hub_cards/merit-ptbxl-small --results $^
 
 runs/fine-tuned/fine-tuned-few-%.json: $(READY)

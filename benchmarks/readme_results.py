@@ -3,6 +3,7 @@
 import csv
 import json
 import statistics
+from collections.abc import Iterable
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -155,6 +156,10 @@ def demo() -> str:
 
 def search() -> str:
     return _search("search", "What the recipes rest on")
+
+
+def choices() -> str:
+    return _search("search-choices", "Objective, tokens and text, one choice at a time")
 
 
 def _search(name: str, title: str) -> str:
@@ -374,10 +379,23 @@ def input_rate() -> str:
 
 def claim() -> str:
     """MERIT and its ablations after the same time, over seeds."""
-    folder = RESULTS / "ablations"
-    arms = {arm: [read(path) for path in sorted(folder.glob(f"{arm}-[0-9]*.json"))] for arm in ARMS}
+    arms = _arms("ablations", ARMS)
     minutes = load("ablations/steps.json")["minutes"]
     seeds = ", ".join(f"{len(group)} of {arm}" for arm, group in arms.items())
+    text = (
+        f"**MERIT and its ablations**, {minutes:g} minutes of training each; seeds: {seeds} "
+        "([files](results/ablations)): mean (lowest to highest). Classification on fold 10, zero-shot by prompts; "
+        "physiology regressed from frozen features of simulated recordings. The last column: MERIT minus "
+        "alignment-only, mean over seeds, and in how many seeds the paired 95 % interval lies above or below 0."
+    )
+    return text + "\n\n" + _measured_arms(arms)
+
+
+def _arms(folder: str, arms: Iterable[str]) -> dict[str, list[dict]]:
+    return {arm: [read(path) for path in sorted((RESULTS / folder).glob(f"{arm}-[0-9]*.json"))] for arm in arms}
+
+
+def _measured_arms(arms: dict[str, list[dict]]) -> str:
     rows = []
     for method, metric in (
         ("zero-shot", "auroc"),
@@ -399,17 +417,14 @@ def claim() -> str:
     for quantity in QUANTITIES:
         values = [[100 * file["physiology"][quantity]["r2"]["value"] for file in group] for group in arms.values()]
         rows.append([f"{quantity.replace('_', ' ')}, R² in percent", *map(_mean_and_range, values), "-"])
-    text = (
-        f"**MERIT and its ablations**, {minutes:g} minutes of training each; seeds: {seeds} "
-        "([files](results/ablations)): mean (lowest to highest). Classification on fold 10; physiology regressed from "
-        "frozen features of simulated recordings. The last column: MERIT minus alignment-only, mean over seeds, and in "
-        "how many seeds the paired 95 % interval lies above or below 0."
-    )
-    return text + "\n\n" + table(["", *ARMS, "difference"], rows)
+    return table(["", *arms, "difference"], rows)
 
 
 def _mean_and_range(values: list[float]) -> str:
-    return f"{statistics.mean(values):.1f} ({min(values):.1f} to {max(values):.1f})" if values else "-"
+    if not values:
+        return "-"
+    mean = f"{statistics.mean(values):.1f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.1f} to {max(values):.1f})"
 
 
 def _paired(arms: dict[str, list[dict]], task: str, method: str, metric: str) -> str:
@@ -488,7 +503,17 @@ def balance() -> str:
 DOCUMENTS = {
     "README.md": [*(partial(checkpoint, name) for name in CHECKPOINTS), reports],
     "benchmarks/README.md": [
-        *(claim, balance, report_encoders, protocol, search, robustness, input_rate, demo),
+        *(
+            claim,
+            balance,
+            report_encoders,
+            protocol,
+            search,
+            choices,
+            robustness,
+            input_rate,
+            demo,
+        ),
         *(partial(auc_section, name) for name in ("demo-ptbxl.json", "demo-simulated.json")),
         *(scores, preparation, processing, pretraining, pipeline, report_speed),
     ],

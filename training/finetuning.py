@@ -78,7 +78,8 @@ def fine_tune(
         settings: of `TrainingArguments`, over those above.
     """
     set_seed(seed)
-    config = MeritConfig(**{**pretrained.config.to_dict(), "id2label": dict(enumerate(protocol.labels))})
+    named = {"id2label": dict(enumerate(protocol.labels)), "learned_labels": []}
+    config = MeritConfig(**{**pretrained.config.to_dict(), **named})
     config.problem_type = "multi_label_classification"
     model = MeritForEcgClassification(config)
     model.ecg_model.load_state_dict(pretrained.ecg_model.state_dict())
