@@ -643,6 +643,9 @@ class MeritModel(MeritPreTrainedModel):
 
     _keys_to_ignore_on_load_unexpected = [r"^decoder\."]
 
+    label_weight: torch.Tensor
+    label_bias: torch.Tensor
+
     def __init__(self, config: MeritConfig):
         super().__init__(config)
         self.build(config)
