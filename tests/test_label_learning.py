@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoProcessor, pipeline
 
 from merit.command import main
+from merit.modeling_merit.configuration_merit import MeritConfig
 from merit.modeling_merit.modeling_merit import MeritForPreTraining
 from merit.modeling_merit.weights import answering, weights_sha256
 from merit.processing.prompts_merit import FINDINGS
@@ -27,16 +28,24 @@ def reports(dataset):
 
 
 @pytest.fixture(scope="module")
-def learned(untrained, reports):
+def plain(untrained):
+    """The model as it is when it is loaded: other tests may have set its attention."""
     model, processor = untrained
-    return learn_labels(model, processor, reports, least=LEAST)
+    copied = type(model)(MeritConfig(**model.config.to_dict()))
+    copied.load_state_dict(model.state_dict())
+    return copied, processor
 
 
 @pytest.fixture(scope="module")
-def folder(learned, untrained, tmp_path_factory):
+def learned(plain, reports):
+    return learn_labels(*plain, reports, least=LEAST)
+
+
+@pytest.fixture(scope="module")
+def folder(learned, plain, tmp_path_factory):
     path = tmp_path_factory.mktemp("learned") / "model"
     learned[0].save_pretrained(path)
-    untrained[1].save_pretrained(path)
+    plain[1].save_pretrained(path)
     return path
 
 
@@ -47,9 +56,9 @@ def test_a_class_is_stated_by_what_any_of_its_members_says():
     assert all(statements_of(member) <= statements_of(code) for code in FINDINGS for member in FINDINGS[code].members)
 
 
-def test_learned_labels_tell_the_reports_that_state_them_from_the_others(learned, untrained, reports):
+def test_learned_labels_tell_the_reports_that_state_them_from_the_others(learned, plain, reports):
     model, stated = learned
-    embeds = torch.from_numpy(MeritEncoder(model, untrained[1]).embed_texts(reports))
+    embeds = torch.from_numpy(MeritEncoder(model, plain[1]).embed_texts(reports))
     assert len(stated) >= 5
     for code, (weight, bias) in model.learned_labels.items():
         states = torch.tensor([not statements_of(code).isdisjoint(findings_in(report)) for report in reports])
@@ -60,11 +69,11 @@ def test_learned_labels_tell_the_reports_that_state_them_from_the_others(learned
         assert scores.sigmoid().mean() == pytest.approx(states.float().mean().item(), abs=0.02), code
 
 
-def test_nothing_else_of_the_model_changes(learned, untrained):
-    before, after = untrained[0].state_dict(), learned[0].state_dict()
+def test_nothing_else_of_the_model_changes(learned, plain):
+    before, after = plain[0].state_dict(), learned[0].state_dict()
     assert after.keys() - before.keys() == {"label_weight", "label_bias"}
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert untrained[0].learned_labels == {}
+    assert plain[0].learned_labels == {}
 
 
 def test_what_was_learned_is_saved_and_loaded(learned, folder):
@@ -81,8 +90,8 @@ def test_the_encoder_fine_tunes_without_them(folder, recwarn):
     assert not [name for name in model.state_dict() if name.startswith("label_")]
 
 
-def test_a_model_of_the_same_configuration_may_learn_again(learned, untrained, reports):
-    again, stated = learn_labels(learned[0], untrained[1], reports, least=LEAST)
+def test_a_model_of_the_same_configuration_may_learn_again(learned, plain, reports):
+    again, stated = learn_labels(learned[0], plain[1], reports, least=LEAST)
     assert stated == learned[1]
     torch.testing.assert_close(again.label_weight, learned[0].label_weight)
 
@@ -101,14 +110,14 @@ def test_the_pipeline_answers_by_what_was_learned(learned, folder, simulated):
     assert [together[code] for code in codes] == pytest.approx(logits.softmax(-1).tolist(), abs=1e-5)
 
 
-def test_evaluation_measures_learned_labels_and_prompts_apart(learned, untrained, dataset):
-    plain, taught = (MeritEncoder(model, untrained[1]) for model in (untrained[0], learned[0]))
+def test_evaluation_measures_learned_labels_and_prompts_apart(learned, plain, dataset):
+    untaught, taught = (MeritEncoder(model, plain[1]) for model in (plain[0], learned[0]))
     splits = {split: dataset[split] for split in ("validation", "test")}
     known, said = (
         {result["setting"].get("language"): result["metrics"] for result in results}
         for results in (
             evaluate(encoder, type(dataset)(splits), ["super"], ["zero-shot"], resamples=2)
-            for encoder in (taught, plain)
+            for encoder in (taught, untaught)
         )
     )
     assert list(known) == [None, "both", "en", "de"]
@@ -122,13 +131,13 @@ def test_evaluation_measures_learned_labels_and_prompts_apart(learned, untrained
     torch.testing.assert_close(directions.biases[0] * scale, learned[0].learned_labels[code][1])
 
 
-def test_too_few_reports_are_refused(untrained):
+def test_too_few_reports_are_refused(plain):
     with pytest.raises(ValueError, match="nothing that 60 of 59 reports state"):
-        learn_labels(*untrained, ["sinus rhythm."] * 59)
+        learn_labels(*plain, ["sinus rhythm."] * 59)
 
 
-def test_the_command_learns_labels_and_says_from_what(untrained, simulated, tmp_path, capsys, monkeypatch):
-    model, processor = untrained
+def test_the_command_learns_labels_and_says_from_what(plain, simulated, tmp_path, capsys, monkeypatch):
+    model, processor = plain
     model.save_pretrained(tmp_path / "model")
     processor.save_pretrained(tmp_path / "model")
     command = ["merit", "learn-labels", tmp_path / "model", "--data", simulated, "--output", tmp_path / "learned"]
