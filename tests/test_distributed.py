@@ -22,6 +22,7 @@ OBJECTIVES = {
 TRAIN = """
 import sys
 import torch
+from accelerate import PartialState
 from safetensors.torch import save_file
 from merit.modeling_merit import modeling_merit
 from merit.training.pretraining import first_process, pretrain, taking_turns
@@ -40,6 +41,7 @@ if __name__ == "__main__":  # preparation starts processes that import this file
         model, _ = pretrain(dataset, recipe, f"{{output}}/{{name}}")
         if first_process():
             save_file(model.state_dict(), f"{{output}}/{{name}}.safetensors")
+    PartialState().destroy_process_group()  # left to the interpreter's end, its threads may abort it
 """
 
 
