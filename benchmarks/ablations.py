@@ -64,8 +64,12 @@ def main() -> None:
                 model.save_pretrained(args.models / path.stem)
                 processor.save_pretrained(args.models / path.stem)
                 encoder = MeritEncoder(model, processor, arm)
-                content = measured(encoder, dataset, Path(args.data).name, seed, simulated)
-                write_json(path, {**content, "trained": training})
+                results = evaluate(encoder, dataset, methods=["zero-shot", "linear-probe"])
+                if arm == "reconstruction-only":  # its text encoder is as it was
+                    results = [result for result in results if result["method"] != "zero-shot"]
+                results = [{key: result[key] for key in result if key not in LEFT_OUT} for result in results]
+                content = result_file(encoder, dataset, Path(args.data).name, seed, results)
+                write_json(path, {**content, "physiology": of_physiology(encoder, simulated), "trained": training})
                 print(f"{path} written", flush=True)
 
 
@@ -86,16 +90,6 @@ def run(dataset: DatasetDict, recipe: str, settings: list[str]):
         model, processor = pretrain(dataset, load_recipe(recipe, settings), folder)
         record = json.loads((Path(folder) / TRAINING_RECORD).read_text(encoding="utf-8"))["training"]
     return model, processor, record
-
-
-def measured(encoder: MeritEncoder, dataset: DatasetDict, name: str, seed: int, simulated: DatasetDict) -> dict:
-    """What an arm's file says of it: zero-shot, by linear probes, and the physiology that its features hold."""
-    results = evaluate(encoder, dataset, methods=["zero-shot", "linear-probe"])
-    if encoder.name == "reconstruction-only":  # its text encoder is as it was
-        results = [result for result in results if result["method"] != "zero-shot"]
-    results = [{key: result[key] for key in result if key not in LEFT_OUT} for result in results]
-    content = result_file(encoder, dataset, name, seed, results)
-    return {**content, "physiology": of_physiology(encoder, simulated)}
 
 
 def of_physiology(encoder: MeritEncoder, simulated: DatasetDict) -> dict:

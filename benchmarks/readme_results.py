@@ -3,7 +3,6 @@
 import csv
 import json
 import statistics
-from collections.abc import Iterable
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -381,23 +380,10 @@ def input_rate() -> str:
 
 def claim() -> str:
     """MERIT and its ablations after the same time, over seeds."""
-    arms = _arms("ablations", ARMS)
+    folder = RESULTS / "ablations"
+    arms = {arm: [read(path) for path in sorted(folder.glob(f"{arm}-[0-9]*.json"))] for arm in ARMS}
     minutes = load("ablations/steps.json")["minutes"]
     seeds = ", ".join(f"{len(group)} of {arm}" for arm, group in arms.items())
-    text = (
-        f"**MERIT and its ablations**, {minutes:g} minutes of training each; seeds: {seeds} "
-        "([files](results/ablations)): mean (lowest to highest). Classification on fold 10, zero-shot by prompts; "
-        "physiology regressed from frozen features of simulated recordings. The last column: MERIT minus "
-        "alignment-only, mean over seeds, and in how many seeds the paired 95 % interval lies above or below 0."
-    )
-    return text + "\n\n" + _measured_arms(arms)
-
-
-def _arms(folder: str, arms: Iterable[str]) -> dict[str, list[dict]]:
-    return {arm: [read(path) for path in sorted((RESULTS / folder).glob(f"{arm}-[0-9]*.json"))] for arm in arms}
-
-
-def _measured_arms(arms: dict[str, list[dict]]) -> str:
     rows = []
     for method, metric in (
         ("zero-shot", "auroc"),
@@ -419,14 +405,17 @@ def _measured_arms(arms: dict[str, list[dict]]) -> str:
     for quantity in QUANTITIES:
         values = [[100 * file["physiology"][quantity]["r2"]["value"] for file in group] for group in arms.values()]
         rows.append([f"{quantity.replace('_', ' ')}, R² in percent", *map(_mean_and_range, values), "-"])
-    return table(["", *arms, "difference"], rows)
+    text = (
+        f"**MERIT and its ablations**, {minutes:g} minutes of training each; seeds: {seeds} "
+        "([files](results/ablations)): mean (lowest to highest). Classification on fold 10, zero-shot by prompts; "
+        "physiology regressed from frozen features of simulated recordings. The last column: MERIT minus "
+        "alignment-only, mean over seeds, and in how many seeds the paired 95 % interval lies above or below 0."
+    )
+    return text + "\n\n" + table(["", *ARMS, "difference"], rows)
 
 
 def _mean_and_range(values: list[float]) -> str:
-    if not values:
-        return "-"
-    mean = f"{statistics.mean(values):.1f}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):.1f} to {max(values):.1f})"
+    return f"{statistics.mean(values):.1f} ({min(values):.1f} to {max(values):.1f})" if values else "-"
 
 
 def _paired(arms: dict[str, list[dict]], task: str, method: str, metric: str) -> str:
@@ -506,17 +495,7 @@ def balance() -> str:
 DOCUMENTS = {
     "README.md": [*(partial(checkpoint, name) for name in CHECKPOINTS), reports],
     "benchmarks/README.md": [
-        *(
-            claim,
-            balance,
-            report_encoders,
-            protocol,
-            search,
-            choices,
-            robustness,
-            input_rate,
-            demo,
-        ),
+        *(claim, balance, report_encoders, protocol, search, choices, robustness, input_rate, demo),
         *(partial(auc_section, name) for name in ("demo-ptbxl.json", "demo-simulated.json")),
         *(scores, preparation, processing, pretraining, pipeline, report_speed),
     ],

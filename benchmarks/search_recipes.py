@@ -81,9 +81,7 @@ def judge(encoder: MeritEncoder, dataset: DatasetDict) -> dict[str, dict[str, fl
         protocol = protocol_of(dataset, task, resamples=0)
         said = label_embeddings(encoder, task, protocol.labels)
         probe = linear_probe(features, protocol)
-        figures["zero-shot"][task] = protocol.macro_auroc(
-            "test", zero_shot_scores(encoder, {"test": features["test"]}, said)["test"]
-        )
+        figures["zero-shot"][task] = protocol.macro_auroc("test", zero_shot_scores(encoder, features["test"], said))
         figures["linear-probe"][task] = protocol.macro_auroc("test", probe(features["test"]))
     return figures
 

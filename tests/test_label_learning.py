@@ -85,7 +85,7 @@ def test_what_was_learned_is_saved_and_loaded(learned, folder):
         assert torch.equal(loaded.label_bias, model.label_bias)
 
 
-def test_the_encoder_fine_tunes_without_them(folder, recwarn):
+def test_the_encoder_fine_tunes_without_them(folder):
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
     assert not [name for name in model.state_dict() if name.startswith("label_")]
 

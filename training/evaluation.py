@@ -148,7 +148,7 @@ def _results(
             for language in (None, *by_prompts, *_LANGUAGES):
                 said = label_embeddings(encoder, task, protocol.labels, language)
                 labels.setdefault(task, said)
-                scores = zero_shot_scores(encoder, scored, said)
+                scores = {split: zero_shot_scores(encoder, values, said) for split, values in scored.items()}
                 setting = {"language": language} if language else {}
                 yield judged(protocol, scores, task, "zero-shot", setting)
                 if published_protocol and language is None:
@@ -183,7 +183,7 @@ def _results(
         for task in tasks:
             if task in labels:
                 said = labels[task]
-                scorers.append((task, "zero-shot", lambda values, said=said: _said(encoder, values, said)))
+                scorers.append((task, "zero-shot", lambda values, said=said: zero_shot_scores(encoder, values, said)))
             scorers.append((task, "linear-probe", probes[task]))
         learned = [protocols[task].learn(score(features["validation"])) for task, _, score in scorers]
         for change in changes(float(dataset["test"][0]["sampling_rate"]), seed):
@@ -227,7 +227,7 @@ def shift(
             setting = {"shift": f"{source_task} > {target_task}"}
             if hasattr(encoder, "embed_texts"):
                 said = label_embeddings(encoder, target_task, shared)
-                scores = zero_shot_scores(encoder, {"test": features}, said)
+                scores = {"test": zero_shot_scores(encoder, features, said)}
                 yield judged(protocol, scores, target_task, "zero-shot", setting)
             if source_task in probes:
                 of_source = probes[source_task](features)
@@ -248,12 +248,8 @@ def _pairs(source: str, target: str, sources: Sequence[str], targets: Sequence[s
                 yield source_task, target_task
 
 
-def zero_shot_scores(encoder: Any, features: Mapping[str, np.ndarray], said: LabelEmbeddings) -> dict[str, np.ndarray]:
-    """How recordings fit each label, `(records, labels)` for each split."""
-    return {split: _said(encoder, values, said) for split, values in features.items()}
-
-
-def _said(encoder: Any, features: np.ndarray, said: LabelEmbeddings) -> np.ndarray:
+def zero_shot_scores(encoder: Any, features: np.ndarray, said: LabelEmbeddings) -> np.ndarray:
+    """How recordings fit each label, `(records, labels)`."""
     return said.logits(torch.from_numpy(encoder.project(features))).numpy()
 
 

@@ -39,8 +39,8 @@ def report_texts(rows: Dataset) -> list[str]:
 
 def statements_of(code: str) -> frozenset[str]:
     """The statements of PTB-XL that a finding of the glossary stands for: its own, and those of its members."""
-    own = {code} & set(STATEMENTS)
-    return frozenset(own).union(*(statements_of(member) for member in FINDINGS[code].members))
+    own = frozenset({code}.intersection(STATEMENTS))
+    return own.union(*(statements_of(member) for member in FINDINGS[code].members))
 
 
 def learn_labels(
@@ -67,7 +67,8 @@ def learn_labels(
     found = [findings_in(text) for text in texts]
     stating: dict[str, np.ndarray] = {}
     for code in FINDINGS:
-        states = np.array([not statements_of(code).isdisjoint(one) for one in found], dtype=bool)
+        statements = statements_of(code)
+        states = np.array([not statements.isdisjoint(one) for one in found], dtype=bool)
         if least <= weight[states].sum() <= weight.sum() - least:
             stating[code] = states
     if not stating:
