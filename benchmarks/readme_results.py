@@ -9,9 +9,10 @@ from pathlib import Path
 
 from ablations import ARMS
 
-from merit.hub_cards.card import setting_in_words
-from merit.training.compare import cell, find_result, paired_difference, published_rows, table
+from merit.training.compare import find_result, paired_difference, table
 from merit.training.physiology import QUANTITIES
+from merit.training.published import published_rows
+from merit.training.wording import cell, setting_in_words
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -20,7 +21,7 @@ REPORTER = "merit-ptbxl-report"
 TASKS = ("all", "diagnostic", "sub", "super", "form", "rhythm")
 # What is shown of a checkpoint, and the published systems beside it.
 SHOWN = {
-    "zero-shot, labels learned from reports": ("zero-shot", {}),
+    "without labels, supervised by reports": ("zero-shot", {}),
     "zero-shot, prompts": ("zero-shot", {"language": "both"}),
     "zero-shot, English prompts": ("zero-shot", {"language": "en"}),
     "zero-shot, German prompts": ("zero-shot", {"language": "de"}),

@@ -7,7 +7,7 @@ as those before training, stands in the tables by its name, and not among the mo
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from itertools import zip_longest
 from pathlib import Path
@@ -18,52 +18,23 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors.torch import load_file
 
 from ..modeling_merit.weights import answering, weights_sha256
+from ..training.published import published_rows
+from ..training.results import FORMAT
+from ..training.wording import cell, how_measured, metric_name
 
-__all__ = ["CardError", "check_card", "name_card", "setting_in_words", "write_card"]
+__all__ = ["CardError", "check_card", "name_card", "write_card"]
 
 CARD = "README.md"
 # What the examples call a model that has no name on the Hub yet.
 NAMELESS = "org/name"
-FORMAT = 1
 
-# How the Hub calls a metric, where it has a name for it, and how people do.
+# How the Hub calls a metric, where it has a name for it.
 _METRIC_TYPES = {"auroc": "roc_auc", "auprc": "average_precision", "brier": "brier_score"}
-_METRIC_NAMES = {
-    "auroc": "macro AUROC",
-    "auroc_weighted": "weighted AUROC",
-    "auprc": "macro AUPRC",
-    "f1": "macro F1",
-    "f1_oracle_threshold": "macro F1 at thresholds chosen on test",
-    "brier": "Brier score",
-    "ece": "calibration error",
-    **{f"bleu_{order}": f"BLEU-{order}" for order in range(1, 5)},
-    **{f"rouge_{kind}": f"ROUGE-{kind.upper()}" for kind in "12l"},
-    "meteor": "METEOR",
-    "meteor_exact_stem": "METEOR of exact and stemmed words",
-    "statements_f1": "F1 of statements",
-    "normal_with_pathology": "normal and pathological at once",
-    "wrong_side": "left for right",
-    "auroc_by_atypicality": "AUROC by atypicality",
-    "auroc_by_doubt": "AUROC by doubt",
-    "auroc_within_statements": "AUROC within statements",
-    "auroc_over_statements": "AUROC over all statements",
-}
 # What tables of reports show of their figures.
 _OF_REPORTS = (
     *("bleu_1", "bleu_4", "rouge_l", "meteor", "meteor_exact_stem"),
     *("statements_f1", "normal_with_pathology", "wrong_side"),
 )
-_METHODS = {
-    "zero-shot": "zero-shot",
-    "linear-probe": "linear probe",
-    "knn": "nearest neighbours",
-    "fine-tuned": "fine-tuned",
-    "supervised": "supervised",
-    "retrieval": "retrieval",
-    "report-generation": "reports",
-    "abstention": "recordings",
-    "support": "right statements from wrong ones by their support",
-}
 _TASK_TYPES = {
     "zero-shot": "zero-shot-classification",
     "retrieval": "text-retrieval",
@@ -71,20 +42,6 @@ _TASK_TYPES = {
 }
 # Methods whose tables have a column for each metric, not for each task.
 _BY_METRIC = ("retrieval", "report-generation", "support", "abstention")
-# Settings in words; others stand as they are in the file.
-_SETTINGS: dict[str, Callable[[Any], str]] = {
-    "direction": str,
-    "reports": str,
-    "decoding": str,
-    "recordings": str,
-    "language": lambda language: {"en": "English prompts", "de": "German prompts", "both": "prompts"}[language],
-    "leads": lambda leads: f"leads {' '.join(leads)}",
-    "noise": lambda kind: f"{kind} noise",
-    "noise_db": lambda ratio: f"{ratio:g} dB",
-    "sampling_rate": lambda rate: f"{rate:g} Hz",
-    "seconds": lambda seconds: f"{seconds:g} s",
-    "train_fraction": lambda fraction: f"{100 * fraction:g} % of the labels",
-}
 # Those that leave the recordings and the protocol as they are.
 _PLAIN = {"direction", "language", "train_fraction", "reports", "decoding", "recordings"}
 # Of zero-shot results, where labels were learned as well.
@@ -251,7 +208,7 @@ def _figures(own: Mapping[str, File]) -> Iterator[EvalResult]:
                     dataset_revision=file["data"]["sha256"],
                     metric_type=_METRIC_TYPES.get(metric, metric),
                     metric_value=figure["value"],
-                    metric_name=f"{_metric_name(metric)}, {_title(result)}",
+                    metric_name=f"{metric_name(metric)}, {how_measured(result['method'], result['setting'])}",
                     metric_config=result["method"],
                     metric_args={**result["setting"], **known},
                 )
@@ -273,16 +230,20 @@ def _tables(own: Mapping[str, File], measured: Mapping[str, File]) -> Iterator[T
             ("changed recordings and other protocols", "auroc", changed),
         ):
             if any(metric in result["metrics"] for _, result in rows):
-                yield {"title": f"{data[0]}, {title}: {_metric_name(metric)}", **_by_task(rows, metric)}
+                yield {"title": f"{data[0]}, {title}: {metric_name(metric)}", **_by_task(rows, metric)}
         for method, task in _unique((r["method"], r["task"]) for _, r in group if r["method"] in _BY_METRIC):
-            rows = [(who, r) for who, r in group if (r["method"], r["task"]) == (method, task)]
-            metrics = _unique(metric for _, r in rows for metric in r["metrics"])
+            rows = [
+                (who + how_measured(method, r["setting"]), r["metrics"])
+                for who, r in group
+                if (r["method"], r["task"]) == (method, task)
+            ]
+            metrics = _unique(metric for _, figures in rows for metric in figures)
             if method == "report-generation":
                 metrics = [metric for metric in _OF_REPORTS if metric in metrics]
             yield {
                 "title": f"{data[0]}, {task}: {method}",
-                "header": ["", *map(_metric_name, metrics)],
-                "rows": [[who + _title(r), *(_cell(r, metric) for metric in metrics)] for who, r in rows],
+                "header": ["", *map(metric_name, metrics)],
+                "rows": [[title, *(cell(figures.get(m), m) for m in metrics)] for title, figures in rows],
             }
 
 
@@ -300,7 +261,8 @@ def _by_task(group: Sequence[tuple[str, Result]], metric: str) -> Table:
     records = {result["task"]: result["records"] for _, result in group}
     rows: dict[str, dict[str, str]] = {}
     for who, result in group:
-        rows.setdefault(who + _title(result), {})[result["task"]] = _cell(result, metric)
+        row = rows.setdefault(who + how_measured(result["method"], result["setting"]), {})
+        row[result["task"]] = cell(result["metrics"].get(metric), metric)
     return {
         "header": ["", *(f"{task} ({number} records)" for task, number in records.items())],
         "rows": [[title, *(cells.get(task, "-") for task in records)] for title, cells in rows.items()],
@@ -319,7 +281,7 @@ def _compared(own: Mapping[str, File], trained_on: str) -> Iterator[Table]:
             setting = _BY_PROMPTS
         rows = [row for row in published if row["method"] in methods and row["train_fraction"] == fraction]
         found = {
-            result["task"]: _cell(result, "auroc")
+            result["task"]: cell(result["metrics"].get("auroc"), "auroc")
             for file in own.values()
             for result in file["results"]
             if (result["method"], result["setting"]) == (method, setting)
@@ -332,49 +294,20 @@ def _compared(own: Mapping[str, File], trained_on: str) -> Iterator[Table]:
         for model in _unique(row["model"] for row in rows if row["task"] in found):
             of_model = {row["task"]: row for row in rows if row["model"] == model}
             system = next(iter(of_model.values()))
-            figures = [f"{float(of_model[task]['auroc']):.1f}" if task in of_model else "-" for task in found]
+            figures = [f"{100 * of_model[task]['auroc']:.1f}" if task in of_model else "-" for task in found]
             lines.append([f"{model}, as published", system["trained_on"], system["source"], *figures])
         yield {
-            "title": f"{_title({'method': method, 'setting': setting})}: macro AUROC beside published figures",
+            "title": f"{how_measured(method, setting)}: macro AUROC beside published figures",
             "header": ["", "trained on", "source", *found],
             "rows": lines,
         }
 
 
 def _published() -> list[dict[str, Any]]:
-    """Figures of other systems, in percent, each with what it was trained on and its source."""
-    rows, sources = (
-        list(csv.DictReader((files(package) / name).read_text(encoding="utf-8").splitlines()))
-        for package, name in (("merit.training", "published.csv"), ("merit.hub_cards", "sources.csv"))
-    )
-    source_of = {row["model"]: row for row in sources}
-    return [{**row, **source_of[row["model"]], "train_fraction": float(row["train_fraction"] or 1)} for row in rows]
-
-
-def _title(result: Mapping[str, Any]) -> str:
-    """How a result was measured, in words."""
-    method: str = result["method"]
-    return ", ".join([_METHODS.get(method, method), *setting_in_words(result["setting"])])
-
-
-def setting_in_words(setting: Mapping[str, Any]) -> list[str]:
-    """What of a result's setting differs from the default, each in words."""
-    return [_SETTINGS[key](value) if key in _SETTINGS else f"{key} {value}" for key, value in setting.items()]
-
-
-def _metric_name(metric: str) -> str:
-    return _METRIC_NAMES.get(metric, metric.replace("_", " "))
-
-
-def _cell(result: Result, metric: str) -> str:
-    """A figure with its interval, in percent but for ranks; "-" where there is none."""
-    figure = result["metrics"].get(metric)
-    if figure is None or figure["value"] is None:
-        return "-"
-    scale, digits = (1, 0) if metric == "median_rank" else (100, 1)
-    numbers = (figure[key] for key in ("value", "low", "high"))
-    value, low, high = ("-" if number is None else f"{scale * number:.{digits}f}" for number in numbers)
-    return f"{value} ({low} to {high})"
+    """Figures of other systems, each with what it was trained on and its source."""
+    text = (files("merit.hub_cards") / "sources.csv").read_text(encoding="utf-8")
+    source_of = {row["model"]: row for row in csv.DictReader(text.splitlines())}
+    return [{**row, **source_of[row["model"]]} for row in published_rows()]
 
 
 def _name(card: ModelCard) -> str:

@@ -68,13 +68,18 @@ def parser() -> argparse.ArgumentParser:
     pretrain.set_defaults(run=run_pretrain)
 
     learn = commands.add_parser(
-        "learn-labels", help="learn from reports alone how they state the labels of the glossary"
+        "learn-labels", help="learn the labels of the glossary from recordings and what their reports state"
     )
     learn.add_argument("model", metavar="MODEL", help="folder or Hub id")
     learn.add_argument(
-        "--data", required=True, nargs="+", metavar="DIR", help="whose reports; prepared data sets, or PTB-XL's folder"
+        "--data",
+        required=True,
+        nargs="+",
+        metavar="DIR",
+        help="whose split train; prepared data sets, or PTB-XL's folder",
     )
     learn.add_argument("--output", required=True, metavar="DIR", help="gets the model with what it has learned")
+    learn.add_argument("--least", type=int, metavar="N", help="how many reports have to state a label (default: 60)")
     learn.set_defaults(run=run_learn_labels)
 
     evaluate = commands.add_parser("evaluate", help="measure what a model knows on a data set")
@@ -248,7 +253,7 @@ def run_pretrain(arguments: argparse.Namespace) -> None:
 
     from .hub_cards.export import export
     from .training.data import load_data
-    from .training.pretraining import TRAINING_RECORD, combine, first_process, pretrain, taking_turns
+    from .training.pretraining import TRAINING_RECORD, combine, end_together, first_process, pretrain, taking_turns
     from .training.recipe import load_recipe
 
     recipe = load_recipe(arguments.recipe, arguments.overrides)
@@ -258,6 +263,7 @@ def run_pretrain(arguments: argparse.Namespace) -> None:
     if first_process():
         folder = Path(arguments.output)
         print(f"Model in {export(model, processor, folder / 'model', results=[folder / TRAINING_RECORD])}")
+    end_together()
 
 
 def run_learn_labels(arguments: argparse.Namespace) -> None:
@@ -268,21 +274,27 @@ def run_learn_labels(arguments: argparse.Namespace) -> None:
     from .hub_cards.folder import fetch
     from .modeling_merit.weights import answering, weights_sha256
     from .training.data import load_data
-    from .training.label_learning import PENALTY, learn_labels, report_texts
-    from .training.pretraining import TRAINING_RECORD, combine
+    from .training.label_learning import LEAST, PENALTY, learn_labels
+    from .training.pretraining import TRAINING_RECORD, combine, with_text
     from .training.results import FORMAT, provenance, write_json
 
     source, _ = fetch(arguments.model)
     model, processor = load(source)
     dataset = combine([load_data(folder) for folder in arguments.data])
     if "train" not in dataset:
-        raise ValueError(f"{', '.join(arguments.data)} has no split train, whose reports are learned from.")
-    reports = report_texts(dataset["train"])
-    taught, stated = learn_labels(model, processor, reports)
+        raise ValueError(f"{', '.join(arguments.data)} has no split train, which labels are learned from.")
+    least = LEAST if arguments.least is None else arguments.least
+    taught, stated = learn_labels(model, processor, dataset["train"], least=least)
     # Without what it may have learned before.
     weights = {name: t for name, t in answering(model.state_dict()).items() if not name.startswith("label_")}
     start = {"name": Path(arguments.model).name, "weights_sha256": weights_sha256(weights)}
-    facts = {"start": start, "penalty": PENALTY, "reports": sum(map(bool, reports)), "stated": stated}
+    facts = {
+        "start": start,
+        "penalty": PENALTY,
+        "least": least,
+        "reports": len(with_text(dataset["train"])),
+        "stated": stated,
+    }
     with tempfile.TemporaryDirectory() as scratch:
         record = Path(scratch) / "learned-labels.json"
         write_json(record, {"format": FORMAT, "learned_labels": facts | provenance()})
@@ -426,7 +438,7 @@ def run_train_reports(arguments: argparse.Namespace) -> None:
 
     from .hub_cards.export import export
     from .training.data import load_data
-    from .training.pretraining import TRAINING_RECORD, first_process, taking_turns
+    from .training.pretraining import TRAINING_RECORD, end_together, first_process, taking_turns
     from .training.recipe import REPORTS, load_recipe
     from .training.report_generation import train_reports
 
@@ -438,6 +450,7 @@ def run_train_reports(arguments: argparse.Namespace) -> None:
     if first_process():
         folder = Path(arguments.output)
         print(f"Model in {export(model, processor, folder / 'model', results=[folder / TRAINING_RECORD])}")
+    end_together()
 
 
 def run_baseline(arguments: argparse.Namespace) -> None:

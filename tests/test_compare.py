@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from merit.command import main
-from merit.training.compare import comparison, paired_difference, published_rows, read_results
+from merit.training.compare import comparison, paired_difference, read_results
 from merit.training.comparison_plots import draw_comparison
 from merit.training.protocol import Protocol
+from merit.training.published import published_rows
 
 LABELS = ["CD", "HYP", "MI", "NORM", "STTC"]
 
@@ -87,7 +88,7 @@ def test_the_table_has_models_in_rows_and_tasks_in_columns(files):
     assert "|  | super |" in section
     assert f"| strong | {value:.1f} ({low:.1f} to {high:.1f}) |" in section
     assert "| MERL (as published) | 74.2 |" in section
-    assert "### linear-probe, 1 % of the labels: macro AUROC" in text
+    assert "### linear probe, 1 % of the labels: macro AUROC" in text
     assert "leads I II" in text
 
 

@@ -22,10 +22,9 @@ OBJECTIVES = {
 TRAIN = """
 import sys
 import torch
-from accelerate import PartialState
 from safetensors.torch import save_file
 from merit.modeling_merit import modeling_merit
-from merit.training.pretraining import first_process, pretrain, taking_turns
+from merit.training.pretraining import end_together, first_process, pretrain, taking_turns
 from merit.training.recipe import load_recipe
 from merit.training.ptbxl import load_ptbxl
 
@@ -41,7 +40,7 @@ if __name__ == "__main__":  # preparation starts processes that import this file
         model, _ = pretrain(dataset, recipe, f"{{output}}/{{name}}")
         if first_process():
             save_file(model.state_dict(), f"{{output}}/{{name}}.safetensors")
-    PartialState().destroy_process_group()  # left to the interpreter's end, its threads may abort it
+    end_together()
 """
 
 

@@ -1,4 +1,4 @@
-"""Labels that are learned from the text of reports."""
+"""Labels that are learned from recordings and what their reports state."""
 
 import json
 import sys
@@ -6,25 +6,26 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
+from datasets import Dataset
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoProcessor, pipeline
 
 from merit.command import main
 from merit.modeling_merit.configuration_merit import MeritConfig
-from merit.modeling_merit.modeling_merit import MeritForPreTraining
+from merit.modeling_merit.modeling_merit import MeritForPreTraining, MeritModel
 from merit.modeling_merit.weights import answering, weights_sha256
 from merit.processing.prompts_merit import FINDINGS
 from merit.training.data import load_data
-from merit.training.embeddings import MeritEncoder
+from merit.training.embeddings import MeritEncoder, embed
 from merit.training.evaluation import evaluate, label_embeddings
-from merit.training.label_learning import learn_labels, report_texts, statements_of
-from merit.training.report_measures import findings_in
+from merit.training.label_learning import learn_labels, statements_in, statements_of
+from merit.training.pretraining import with_text
 
 LEAST = 10
 
 
 @pytest.fixture(scope="module")
-def reports(dataset):
-    return report_texts(dataset["train"])
+def recordings(dataset):
+    return with_text(dataset["train"])
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +38,8 @@ def plain(untrained):
 
 
 @pytest.fixture(scope="module")
-def learned(plain, reports):
-    return learn_labels(*plain, reports, least=LEAST)
+def learned(plain, recordings):
+    return learn_labels(*plain, recordings, least=LEAST)
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +57,22 @@ def test_a_class_is_stated_by_what_any_of_its_members_says():
     assert all(statements_of(member) <= statements_of(code) for code in FINDINGS for member in FINDINGS[code].members)
 
 
-def test_learned_labels_tell_the_reports_that_state_them_from_the_others(learned, plain, reports):
+def test_a_recording_states_what_either_of_its_texts_says():
+    texts = {
+        "report": ["sinusrhythmus.", "", "vorhofflimmern."],
+        "report_en": ["sinus rhythm.", "", "left bundle branch block."],
+    }
+    assert statements_in(Dataset.from_dict(texts)) == [{"SR"}, frozenset(), {"AFIB", "CLBBB"}]
+
+
+def test_learned_labels_tell_the_recordings_whose_reports_state_them_from_the_others(learned, plain, recordings):
     model, stated = learned
-    embeds = torch.from_numpy(MeritEncoder(model, plain[1]).embed_texts(reports))
+    encoder = MeritEncoder(model, plain[1])
+    embeds = torch.from_numpy(encoder.project(embed(encoder, recordings)))
+    found = statements_in(recordings)
     assert len(stated) >= 5
     for code, (weight, bias) in model.learned_labels.items():
-        states = torch.tensor([not statements_of(code).isdisjoint(findings_in(report)) for report in reports])
+        states = torch.tensor([not statements_of(code).isdisjoint(one) for one in found])
         assert stated[code] == states.sum() >= LEAST
         scores = embeds @ weight + bias
         assert scores[states].mean() > scores[~states].mean(), code
@@ -90,8 +101,8 @@ def test_the_encoder_fine_tunes_without_them(folder):
     assert not [name for name in model.state_dict() if name.startswith("label_")]
 
 
-def test_a_model_of_the_same_configuration_may_learn_again(learned, plain, reports):
-    again, stated = learn_labels(learned[0], plain[1], reports, least=LEAST)
+def test_a_model_of_the_same_configuration_may_learn_again(learned, plain, recordings):
+    again, stated = learn_labels(learned[0], plain[1], recordings, least=LEAST)
     assert stated == learned[1]
     torch.testing.assert_close(again.label_weight, learned[0].label_weight)
 
@@ -108,6 +119,14 @@ def test_the_pipeline_answers_by_what_was_learned(learned, folder, simulated):
     together = {one["label"]: one["score"] for one in classify(str(record), candidate_labels=codes)}
     assert [apart[code] for code in codes] == pytest.approx(logits.sigmoid().tolist(), abs=1e-5)
     assert [together[code] for code in codes] == pytest.approx(logits.softmax(-1).tolist(), abs=1e-5)
+
+
+def test_labels_that_a_checkpoint_names_and_does_not_hold_are_as_likely_as_not(plain, tmp_path):
+    plain[0].save_pretrained(tmp_path)
+    loaded, told = MeritModel.from_pretrained(tmp_path, learned_labels=["AFIB"], output_loading_info=True)
+    assert told["missing_keys"] == {"label_weight", "label_bias"}
+    assert not loaded.label_weight.any()
+    assert not loaded.label_bias.any()
 
 
 def test_evaluation_measures_learned_labels_and_prompts_apart(learned, plain, dataset):
@@ -131,9 +150,9 @@ def test_evaluation_measures_learned_labels_and_prompts_apart(learned, plain, da
     torch.testing.assert_close(directions.biases[0] * scale, learned[0].learned_labels[code][1])
 
 
-def test_too_few_reports_are_refused(plain):
+def test_too_few_reports_are_refused(plain, recordings):
     with pytest.raises(ValueError, match="nothing that 60 of 59 reports state"):
-        learn_labels(*plain, ["sinus rhythm."] * 59)
+        learn_labels(*plain, recordings.select(range(59)))
 
 
 def test_the_command_learns_labels_and_says_from_what(plain, simulated, tmp_path, capsys, monkeypatch):
@@ -141,13 +160,15 @@ def test_the_command_learns_labels_and_says_from_what(plain, simulated, tmp_path
     model.save_pretrained(tmp_path / "model")
     processor.save_pretrained(tmp_path / "model")
     command = ["merit", "learn-labels", tmp_path / "model", "--data", simulated, "--output", tmp_path / "learned"]
+    command += ["--least", LEAST]
     monkeypatch.setattr(sys, "argv", list(map(str, command)))
     assert main() == 0
     assert f"model in {tmp_path / 'learned'}" in capsys.readouterr().out
     record = json.loads((tmp_path / "learned/results/learned-labels.json").read_text())["learned_labels"]
     loaded = AutoModel.from_pretrained(tmp_path / "learned")
     assert list(record["stated"]) == list(loaded.learned_labels)
-    assert record["reports"] == len([report for report in report_texts(load_data(simulated)["train"]) if report])
+    assert record["least"] == LEAST
+    assert record["reports"] == len(with_text(load_data(simulated)["train"]))
     assert record["start"] == {"name": "model", "weights_sha256": weights_sha256(answering(model.state_dict()))}
     card = (tmp_path / "learned/README.md").read_text()
-    assert f"{len(record['stated'])} labels were learned from the text of training reports" in card
+    assert f"{len(record['stated'])} labels were learned from the training recordings" in card

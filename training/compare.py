@@ -1,28 +1,21 @@
 """Result files side by side: tables in Markdown, and paired tests between models: the command `merit compare`."""
 
-import csv
 import json
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .protocol import decode_replicates
+from .published import published_rows
 from .results import FORMAT
+from .wording import cell, how_measured, metric_name
 
-METRICS = {
-    "auroc": "macro AUROC",
-    "f1": "macro F1",
-    "recall_at_10": "recall at 10",
-    "median_rank": "median rank",
-    "bleu_1": "BLEU-1",
-    "bleu_4": "BLEU-4",
-    "rouge_l": "ROUGE-L",
-    "statements_f1": "F1 of statements",
-    "abstained": "abstained",
-}
+METRICS = (
+    *("auroc", "f1", "recall_at_10", "median_rank"),
+    *("bleu_1", "bleu_4", "rouge_l", "statements_f1", "abstained"),
+)
 
 Result = dict[str, Any]
 File = dict[str, Any]
@@ -71,15 +64,6 @@ def model_names(read: Sequence[File]) -> list[str]:
     return [f"{name} ({own})" if names.count(name) > 1 else name for name, own in zip(names, weights)]
 
 
-def published_rows() -> list[dict[str, Any]]:
-    """Figures of other models as their authors published them: model, method, train_fraction, task, auroc (0 to 1)."""
-    text = (files("merit.training") / "published.csv").read_text(encoding="utf-8")
-    return [
-        {**row, "train_fraction": float(row["train_fraction"] or 1), "auroc": float(row["auroc"]) / 100}
-        for row in csv.DictReader(text.splitlines())
-    ]
-
-
 def comparison(read: Sequence[File], published: bool = True) -> str:
     """
     Every result of the files as Markdown: one table for each method, setting and metric, one row for each model.
@@ -93,7 +77,7 @@ def comparison(read: Sequence[File], published: bool = True) -> str:
             {r["task"]: r for r in file["results"] if (r["method"], r["setting"]) == (method, setting)} for file in read
         ]
         tasks = list(dict.fromkeys(task for results in found for task in results))
-        for metric, title in METRICS.items():
+        for metric in METRICS:
             shown = [
                 {t: r["metrics"][metric] for t, r in results.items() if metric in r["metrics"]} for results in found
             ]
@@ -106,7 +90,7 @@ def comparison(read: Sequence[File], published: bool = True) -> str:
             ]
             if metric == "auroc" and published:
                 rows += _published(method, setting, tasks)
-            parts.append(f"### {_title(method, setting)}: {title}\n\n" + table(["", *tasks], rows))
+            parts.append(f"### {how_measured(method, setting)}: {metric_name(metric)}\n\n" + table(["", *tasks], rows))
     if len(read) > 1:
         parts.append(f"### Paired differences\n\nModel minus {read[0]['model']['name']}, on the same resamples.\n\n")
         parts[-1] += table(["", "task", "metric", "difference", "p"], list(_differences(read)))
@@ -145,9 +129,9 @@ def _differences(read: Sequence[File]):
                 if other and metric in other.get("replicates", {}):
                     found = paired_difference(one, other, metric)
                     yield [
-                        f"{file['model']['name']}, {_title(one['method'], one['setting'])}",
+                        f"{file['model']['name']}, {how_measured(one['method'], one['setting'])}",
                         one["task"],
-                        METRICS[metric],
+                        metric_name(metric),
                         f"{100 * found['value']:+.1f} ({100 * found['low']:+.1f} to {100 * found['high']:+.1f})",
                         f"{found['p']:.3f}",
                     ]
@@ -167,35 +151,6 @@ def _kinds(read: Sequence[File]) -> list[tuple[str, dict]]:
             if (kind := (result["method"], result["setting"])) not in kinds:
                 kinds.append(kind)
     return sorted(kinds, key=lambda kind: kind[0])
-
-
-def _title(method: str, setting: dict[str, Any]) -> str:
-    words = {"train_fraction": lambda value: f"{100 * value:g} % of the labels"}
-    said = [
-        words.get(key, lambda value, key=key: f"{key.replace('_', ' ')} {_plain(value)}")(value)
-        for key, value in setting.items()
-    ]
-    return ", ".join([method, *said])
-
-
-def _plain(value: Any) -> str:
-    return (
-        " ".join(map(str, value))
-        if isinstance(value, list)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
-
-
-def cell(figure: dict | None, metric: str) -> str:
-    """A figure of a result with its interval, in percent but for ranks; "-" where there is none."""
-    if figure is None or figure["value"] is None:
-        return "-"
-    scale, digits = (1, 0) if metric == "median_rank" else (100, 1)
-    value, low, high = (figure[key] for key in ("value", "low", "high"))
-    text = f"{scale * value:.{digits}f}"
-    return text if low is None else f"{text} ({scale * low:.{digits}f} to {scale * high:.{digits}f})"
 
 
 def _published(method: str, setting: dict[str, Any], tasks: Sequence[str]) -> list[list[str]]:

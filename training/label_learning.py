@@ -1,17 +1,16 @@
-"""How reports state a label, learned from their text alone: the command `merit learn-labels`.
+"""What recordings look like whose reports state a label: the command `merit learn-labels`.
 
-A prompt says a label in a few words; a report states it among other findings, in many wordings, and a recording was
-aligned with its report. The direction in the shared space that tells the reports which state a finding from those which
-do not is therefore nearer to what recordings show than any prompt. It is fitted to the embeddings of reports by
-logistic regression, and a score is the log-odds that a report would state it: how common that is among the reports is
-part of it. Neither signals nor labels of a data set are read: which findings a report states is `findings_in` the text.
+A prompt says a label as no report does, and recordings were aligned with whole reports. A label is learned instead:
+logistic regression tells the recordings whose report states it from the others, by their embeddings in the shared
+space, and a score is the log-odds that the report of a recording would state it. How common that is among the reports
+is part of it. No label of a data set is read: which findings a report states is `findings_in` its text. So this is
+supervision by reports, more than prompts know and less than labels.
 
     >>> sorted(statements_of("CRBBB")), sorted(statements_of("HYP"))
     (['CRBBB'], ['LAO/LAE', 'LVH', 'RVH', 'VCLVH'])
 """
 
-from collections import Counter
-from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,19 +21,14 @@ from ..modeling_merit.configuration_merit import MeritConfig
 from ..modeling_merit.modeling_merit import MeritModel
 from ..processing.processing_merit import MeritProcessor
 from ..processing.prompts_merit import FINDINGS
-from .embeddings import MeritEncoder
-from .pretraining import TEXTS
+from .embeddings import MeritEncoder, embed
+from .pretraining import TEXTS, with_text
 from .report_measures import STATEMENTS, findings_in
 
-# Of the mean loss of a report; chosen on fold 9 by benchmarks/bench_zero_shot_scores.py.
-PENALTY = 0.003
+# Of the mean loss of a recording; chosen on fold 9 by benchmarks/bench_zero_shot_scores.py.
+PENALTY = 0.0001
 # Labels that fewer reports state are better said by prompts; on fold 9 too.
 LEAST = 60
-
-
-def report_texts(rows: Dataset) -> list[str]:
-    """The reports of a data set, as they were written and in English."""
-    return [report for column in TEXTS["mixed"] if column in rows.column_names for report in rows[column]]
 
 
 def statements_of(code: str) -> frozenset[str]:
@@ -43,18 +37,31 @@ def statements_of(code: str) -> frozenset[str]:
     return own.union(*(statements_of(member) for member in FINDINGS[code].members))
 
 
+def statements_in(rows: Dataset) -> list[frozenset[str]]:
+    """What the report of each recording states, as it was written or in English."""
+    texts = [rows[column] for column in TEXTS["mixed"] if column in rows.column_names]
+    found = {text: findings_in(text) for text in set().union(*texts)}
+    return [frozenset().union(*(found[text] for text in of_recording)) for of_recording in zip(*texts)]
+
+
 def learn_labels(
-    model: MeritModel, processor: MeritProcessor, reports: Iterable[str], penalty: float = PENALTY, least: int = LEAST
+    model: MeritModel,
+    processor: MeritProcessor,
+    recordings: Dataset,
+    penalty: float = PENALTY,
+    least: int = LEAST,
+    cache: str | Path | None = None,
 ) -> tuple[MeritModel, dict[str, int]]:
     """
     Learn the labels of the glossary.
 
     Args:
-        model: whose text encoder embeds the reports; it is not changed.
+        model: what embeds the recordings; it is not changed.
         processor: its own.
-        reports: in English or German; one that many recordings share counts as often.
-        penalty: of the squared weights, beside the mean loss of a report.
+        recordings: with reports in English or German; those without one are left out.
+        penalty: of the squared weights, beside the mean loss of a recording.
         least: number of reports that have to state a label, and not to state it, for it to be learned.
+        cache: folder for the embeddings, see `embed`.
 
     Returns:
         the model with what it has learned, and for each label the number of reports that state it.
@@ -62,20 +69,20 @@ def learn_labels(
     Raises:
         ValueError: no label is stated often enough.
     """
-    count = Counter(report for report in reports if report)
-    texts, weight = list(count), np.array(list(count.values()), float)
-    found = [findings_in(text) for text in texts]
+    recordings = with_text(recordings)
+    found = statements_in(recordings)
     stating: dict[str, np.ndarray] = {}
     for code in FINDINGS:
         statements = statements_of(code)
         states = np.array([not statements.isdisjoint(one) for one in found], dtype=bool)
-        if least <= weight[states].sum() <= weight.sum() - least:
+        if least <= states.sum() <= len(states) - least:
             stating[code] = states
     if not stating:
-        raise ValueError(f"There is nothing that {least} of {int(weight.sum())} reports state: give more reports.")
-    embeds = MeritEncoder(model, processor).embed_texts(texts)
+        raise ValueError(f"There is nothing that {least} of {len(found)} reports state: give more reports.")
+    encoder = MeritEncoder(model, processor)
+    embeds = encoder.project(embed(encoder, recordings, cache=cache, name="recordings"))
     fitted = [
-        LogisticRegression(C=1 / (penalty * weight.sum()), max_iter=1000).fit(embeds, states, sample_weight=weight)
+        LogisticRegression(C=1 / (penalty * len(embeds)), max_iter=1000).fit(embeds, states)
         for states in stating.values()
     ]
     learned = {
@@ -85,4 +92,4 @@ def learn_labels(
     config = MeritConfig(**{**model.config.to_dict(), "learned_labels": list(stating)})
     taught = type(model)(config)
     taught.load_state_dict({**model.state_dict(), **learned})
-    return taught.to(model.dtype), {code: int(weight[states].sum()) for code, states in stating.items()}  # type: ignore[arg-type]
+    return taught.to(model.dtype), {code: int(states.sum()) for code, states in stating.items()}  # type: ignore[arg-type]

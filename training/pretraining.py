@@ -70,6 +70,16 @@ def first_process() -> bool:
     return PartialState(cpu=not torch.cuda.is_available()).is_main_process
 
 
+def end_together() -> None:
+    """
+    End the group of processes, when all have come here. One that ended before could abort at the interpreter's end, by
+    threads of the group, and the launcher would then stop the one that still writes.
+    """
+    state = PartialState(cpu=not torch.cuda.is_available())
+    state.wait_for_everyone()
+    state.destroy_process_group()
+
+
 class EcgTrainer(Trainer):
     """
     The Trainer, with a collator of its own for what is evaluated: all of it, and nothing disturbed.
