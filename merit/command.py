@@ -271,10 +271,10 @@ def run_learn_labels(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
     from .hub_cards.export import export, load
-    from .hub_cards.folder import fetch
+    from .hub_cards.folder import example_record, fetch
     from .modeling_merit.weights import answering, weights_sha256
     from .training.data import load_data
-    from .training.label_learning import LEAST, PENALTY, learn_labels
+    from .training.label_learning import LEAST, PENALTY, learn_labels, results_that_hold
     from .training.pretraining import TRAINING_RECORD, combine, with_text
     from .training.results import FORMAT, provenance, write_json
 
@@ -285,21 +285,24 @@ def run_learn_labels(arguments: argparse.Namespace) -> None:
         raise ValueError(f"{', '.join(arguments.data)} has no split train, which labels are learned from.")
     least = LEAST if arguments.least is None else arguments.least
     taught, stated = learn_labels(model, processor, dataset["train"], least=least)
+    before, after = (answering(one.state_dict()) for one in (model, taught))
     # Without what it may have learned before.
-    weights = {name: t for name, t in answering(model.state_dict()).items() if not name.startswith("label_")}
-    start = {"name": Path(arguments.model).name, "weights_sha256": weights_sha256(weights)}
+    start = weights_sha256({name: tensor for name, tensor in before.items() if not name.startswith("label_")})
     facts = {
-        "start": start,
+        "start": {"name": Path(arguments.model).name, "weights_sha256": start},
         "penalty": PENALTY,
         "least": least,
         "reports": len(with_text(dataset["train"])),
         "stated": stated,
     }
+    kept = dict(results_that_hold(source, weights_sha256(before), weights_sha256(after)))
+    kept["learned-labels.json"] = {"format": FORMAT, "learned_labels": facts | provenance()}
     with tempfile.TemporaryDirectory() as scratch:
-        record = Path(scratch) / "learned-labels.json"
-        write_json(record, {"format": FORMAT, "learned_labels": facts | provenance()})
-        results = [*source.glob(f"results/{TRAINING_RECORD}"), record]
-        print(f"{len(stated)} labels, model in {export(taught, processor, arguments.output, results=results)}")
+        for name, content in kept.items():
+            write_json(Path(scratch) / name, content)
+        results = [*source.glob(f"results/{TRAINING_RECORD}"), *(Path(scratch) / name for name in kept)]
+        directory = export(taught, processor, arguments.output, example=example_record(source), results=results)
+    print(f"{len(stated)} labels, model in {directory}")
 
 
 def run_evaluate(arguments: argparse.Namespace) -> None:

@@ -17,8 +17,9 @@ from merit.processing.prompts_merit import FINDINGS
 from merit.training.data import load_data
 from merit.training.embeddings import MeritEncoder, embed
 from merit.training.evaluation import evaluate, label_embeddings
-from merit.training.label_learning import learn_labels, statements_in, statements_of
+from merit.training.label_learning import learn_labels, results_that_hold, statements_in, statements_of
 from merit.training.pretraining import with_text
+from merit.training.results import write_json
 
 LEAST = 10
 
@@ -153,6 +154,29 @@ def test_evaluation_measures_learned_labels_and_prompts_apart(learned, plain, da
 def test_too_few_reports_are_refused(plain, recordings):
     with pytest.raises(ValueError, match="nothing that 60 of 59 reports state"):
         learn_labels(*plain, recordings.select(range(59)))
+
+
+def test_results_hold_but_those_of_the_labels_that_are_learned_anew(tmp_path):
+    def result(method, **setting):
+        return {"method": method, "setting": setting}
+
+    own, other = {"name": "mine", "weights_sha256": "before"}, {"name": "untrained", "weights_sha256": "other"}
+    of_labels, by_prompts, probe = result("zero-shot"), result("zero-shot", language="de"), result("linear-probe")
+    for name, content in {
+        "evaluation": {"model": own, "results": [of_labels, by_prompts, probe]},
+        "labels": {"model": own, "results": [of_labels]},
+        "untrained": {"model": other, "results": [of_labels, probe]},
+        "training": {"training": {}},
+    }.items():
+        write_json(tmp_path / "results" / f"{name}.json", content)
+    now = {"name": "mine", "weights_sha256": "after", "measured_with": "before"}
+    assert dict(results_that_hold(tmp_path, "before", "after")) == {
+        "evaluation.json": {"model": now, "results": [by_prompts, probe]},
+        "untrained.json": {"model": other, "results": [of_labels, probe]},
+    }
+    write_json(tmp_path / "results" / "evaluation.json", {"model": now, "results": [probe]})
+    again = dict(results_that_hold(tmp_path, "after", "last"))["evaluation.json"]["model"]
+    assert again == {"name": "mine", "weights_sha256": "last", "measured_with": "before"}
 
 
 def test_the_command_learns_labels_and_says_from_what(plain, simulated, tmp_path, capsys, monkeypatch):

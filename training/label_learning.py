@@ -10,7 +10,10 @@ supervision by reports, more than prompts know and less than labels.
     (['CRBBB'], ['LAO/LAE', 'LVH', 'RVH', 'VCLVH'])
 """
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,11 +88,36 @@ def learn_labels(
         LogisticRegression(C=1 / (penalty * len(embeds)), max_iter=1000).fit(embeds, states)
         for states in stating.values()
     ]
+    # In half precision, as checkpoints are stored: storing what was learned does not change it.
     learned = {
-        "label_weight": torch.tensor(np.stack([one.coef_[0] for one in fitted]), dtype=torch.float32),
-        "label_bias": torch.tensor([one.intercept_[0] for one in fitted], dtype=torch.float32),
+        "label_weight": torch.tensor(np.stack([one.coef_[0] for one in fitted]), dtype=torch.float16),
+        "label_bias": torch.tensor([one.intercept_[0] for one in fitted], dtype=torch.float16),
     }
     config = MeritConfig(**{**model.config.to_dict(), "learned_labels": list(stating)})
     taught = type(model)(config)
     taught.load_state_dict({**model.state_dict(), **learned})
     return taught.to(model.dtype), {code: int(states.sum()) for code, states in stating.items()}  # type: ignore[arg-type]
+
+
+def results_that_hold(folder: Path, before: str, after: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """
+    Result files, by their names, of a model that learned labels anew: its own without what those labels scored, and
+    those of other weights, such as before training.
+
+    Args:
+        folder: of the model as it was.
+        before: hash of its weights.
+        after: hash of its weights with what it has learned; the files say by which they were measured.
+    """
+    for path in sorted(folder.glob("results/*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if "results" not in content:
+            continue
+        if content["model"]["weights_sha256"] == before:
+            content["model"] = {"measured_with": before, **content["model"], "weights_sha256": after}
+            results = content["results"]
+            content["results"] = [
+                one for one in results if one["method"] != "zero-shot" or "language" in one["setting"]
+            ]
+        if content["results"]:
+            yield path.name, content
