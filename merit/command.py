@@ -79,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
         help="whose split train; prepared data sets, or PTB-XL's folder",
     )
     learn.add_argument("--output", required=True, metavar="DIR", help="gets the model with what it has learned")
-    learn.add_argument("--least", type=int, metavar="N", help="how many reports have to state a label (default: 60)")
+    learn.add_argument("--least", type=int, metavar="N", help="how many reports have to state a label (default: 10)")
     learn.set_defaults(run=run_learn_labels)
 
     evaluate = commands.add_parser("evaluate", help="measure what a model knows on a data set")
