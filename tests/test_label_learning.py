@@ -21,7 +21,7 @@ from merit.training.label_learning import learn_labels, results_that_hold, state
 from merit.training.pretraining import with_text
 from merit.training.results import write_json
 
-LEAST = 12
+LEAST = 8
 
 
 @pytest.fixture(scope="module")
