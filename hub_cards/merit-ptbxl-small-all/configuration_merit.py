@@ -126,8 +126,8 @@ class MeritConfig(PreTrainedConfig):
         decoder_hidden_size, decoder_num_hidden_layers, decoder_num_attention_heads, decoder_intermediate_size:
             the decoder that predicts the hidden signal; used in pretraining only.
         freeze_encoder (`bool`): heads train on a frozen encoder (a linear probe) when true.
-        learned_labels (`list[str]`): codes of the glossary's findings that the model has learned from the text of
-            reports, see `merit learn-labels`; zero-shot classification says the others by prompts.
+        learned_labels (`list[str]`): codes of the glossary's findings that the model has learned from recordings and
+            their reports, see `merit learn-labels`; zero-shot classification says the others by prompts.
         layout_version (`int`): the layout of the checkpoint; one of another layout is refused.
 
     Example:

@@ -494,7 +494,10 @@ class MeritPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module):
         super()._init_weights(module)
         if isinstance(module, MeritModel):
-            init.constant_(module.logit_scale, self.config.logit_scale_init_value)
+            init.constant_(module.logit_scale, module.config.logit_scale_init_value)
+            if module.config.learned_labels:
+                init.zeros_(module.label_weight)
+                init.zeros_(module.label_bias)
         elif isinstance(module, MeritDecoder):
             init.normal_(module.mask_token, std=self.config.initializer_range)
 
@@ -714,8 +717,8 @@ class MeritModel(MeritPreTrainedModel):
     @property
     def learned_labels(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """
-        Labels that were learned from reports, by their codes, each as weight `(projection_dim,)` and bias: with an
-        embedding of unit length they give the log-odds that a report would state the label.
+        Labels that were learned from recordings and their reports, by their codes, each as weight `(projection_dim,)`
+        and bias: with an embedding of unit length they give the log-odds that its report would state the label.
         """
         if not self.config.learned_labels:
             return {}

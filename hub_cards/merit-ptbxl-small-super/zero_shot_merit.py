@@ -1,9 +1,9 @@
 """
 Zero-shot scores: how much better a recording fits a label than it fits that label's opposite.
 
-A label that the model has learned from the text of reports (`merit learn-labels`) is scored by the log-odds that a
-report would state it, any other by prompts. Both kinds of score are not on one scale: labels that compete are scored
-alike.
+A label that the model has learned from recordings and their reports (`merit learn-labels`) is scored by the log-odds
+that a recording's report would state it, any other by prompts. Both kinds of score are not on one scale: labels that
+compete are scored alike.
 
 The plain similarity of an ECG to a label mostly says how typical the label's wording is of all reports. What ranks
 recordings is a difference: similarity to the label, said in several ways the way reports say it, minus similarity to
