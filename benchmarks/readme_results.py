@@ -132,7 +132,8 @@ def robustness() -> str:
         ]
         for setting in settings
     ]
-    text = f"**Fewer leads, noise, less time**: macro AUROC of {CHECKPOINTS[0]} on fold 10, in percent "
+    text = f"**Fewer leads, noise, less time**: macro AUROC of {CHECKPOINTS[0]} on fold 10, in percent; zero shot "
+    text += "by the labels that it has learned from reports "
     return (
         text
         + f"([file](../{path})).\n\n"
