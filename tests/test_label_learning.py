@@ -154,6 +154,8 @@ def test_evaluation_measures_learned_labels_and_prompts_apart(learned, plain, da
 def test_too_few_reports_are_refused(plain, recordings):
     with pytest.raises(ValueError, match="nothing that 10 of 9 reports state"):
         learn_labels(*plain, recordings.select(range(9)))
+    with pytest.raises(ValueError, match="least must be at least 1, not 0"):
+        learn_labels(*plain, recordings, least=0)
 
 
 def test_results_hold_but_those_of_the_labels_that_are_learned_anew(tmp_path):

@@ -70,8 +70,10 @@ def learn_labels(
         the model with what it has learned, and for each label the number of reports that state it.
 
     Raises:
-        ValueError: no label is stated often enough.
+        ValueError: no label is stated often enough, or `least` is below 1.
     """
+    if least < 1:
+        raise ValueError(f"least must be at least 1, not {least}: what no report states cannot be learned.")
     recordings = with_text(recordings)
     found = statements_in(recordings)
     stating: dict[str, np.ndarray] = {}
