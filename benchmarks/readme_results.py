@@ -132,13 +132,11 @@ def robustness() -> str:
         ]
         for setting in settings
     ]
-    text = f"**Fewer leads, noise, less time**: macro AUROC of {CHECKPOINTS[0]} on fold 10, in percent; zero shot "
-    text += "by the labels that it has learned from reports "
-    return (
-        text
-        + f"([file](../{path})).\n\n"
-        + table(["", *(f"{method.replace('-', ' ')} {task}" for method, task in columns)], rows)
+    text = (
+        f"**Fewer leads, noise, less time**: macro AUROC of {CHECKPOINTS[0]} on fold 10, in percent; zero shot "
+        f"by the labels that it has learned from reports ([file](../{path})).\n\n"
     )
+    return text + table(["", *(f"{method.replace('-', ' ')} {task}" for method, task in columns)], rows)
 
 
 def demo() -> str:

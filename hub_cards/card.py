@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from ..modeling_merit.weights import answering, weights_sha256
 from ..training.published import published_rows
-from ..training.results import FORMAT
+from ..training.results import results_of
 from ..training.wording import cell, how_measured, metric_name
 
 __all__ = ["CardError", "check_card", "name_card", "write_card"]
@@ -134,7 +134,7 @@ def _card(folder: Path, repo_id: str) -> ModelCard:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     processor = json.loads((folder / "processor_config.json").read_text(encoding="utf-8"))["feature_extractor"]
     weights = _weights(folder)
-    read = _read_results(folder)
+    read = results_of(folder)
     measured = {name: file for name, file in read.items() if "results" in file}
     own_sha256 = weights_sha256(weights)
     own = {name: file for name, file in measured.items() if file["model"]["weights_sha256"] == own_sha256}
@@ -165,19 +165,6 @@ def _card(folder: Path, repo_id: str) -> ModelCard:
         files=sorted(measured),
         plots=sorted(path.relative_to(folder).as_posix() for path in folder.glob("results/*.png")),
     )
-
-
-def _read_results(folder: Path) -> dict[str, File]:
-    """The result files of a folder that say their format, by their paths in it."""
-    read = {}
-    for path in sorted(folder.glob("results/*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if "format" not in content:
-            continue
-        if content["format"] != FORMAT:
-            raise ValueError(f"{path} has format {content['format']}, and this version of MERIT reads {FORMAT}.")
-        read[path.relative_to(folder).as_posix()] = content
-    return read
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:

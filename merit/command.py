@@ -248,22 +248,29 @@ def run_prepare(arguments: argparse.Namespace) -> None:
     print(f"{describe(output)}\nCard in {write_dataset_card(output)}")
 
 
-def run_pretrain(arguments: argparse.Namespace) -> None:
+def export_run(model, processor, output: str) -> None:
+    """Write the model of a run into its folder; of several processes the first does, and all end after it."""
     from pathlib import Path
 
     from .hub_cards.export import export
+    from .training.pretraining import TRAINING_RECORD, end_together, first_process
+
+    if first_process():
+        folder = Path(output)
+        print(f"Model in {export(model, processor, folder / 'model', results=[folder / TRAINING_RECORD])}")
+    end_together()
+
+
+def run_pretrain(arguments: argparse.Namespace) -> None:
     from .training.data import load_data
-    from .training.pretraining import TRAINING_RECORD, combine, end_together, first_process, pretrain, taking_turns
+    from .training.pretraining import combine, pretrain, taking_turns
     from .training.recipe import load_recipe
 
     recipe = load_recipe(arguments.recipe, arguments.overrides)
     with taking_turns():
         dataset = combine([load_data(folder) for folder in arguments.data])
     model, processor = pretrain(dataset, recipe, arguments.output, arguments.resume)
-    if first_process():
-        folder = Path(arguments.output)
-        print(f"Model in {export(model, processor, folder / 'model', results=[folder / TRAINING_RECORD])}")
-    end_together()
+    export_run(model, processor, arguments.output)
 
 
 def run_learn_labels(arguments: argparse.Namespace) -> None:
@@ -435,13 +442,10 @@ def run_finetune(arguments: argparse.Namespace) -> None:
 
 
 def run_train_reports(arguments: argparse.Namespace) -> None:
-    from pathlib import Path
-
     from transformers import AutoModel, AutoProcessor
 
-    from .hub_cards.export import export
     from .training.data import load_data
-    from .training.pretraining import TRAINING_RECORD, end_together, first_process, taking_turns
+    from .training.pretraining import taking_turns
     from .training.recipe import REPORTS, load_recipe
     from .training.report_generation import train_reports
 
@@ -450,10 +454,7 @@ def run_train_reports(arguments: argparse.Namespace) -> None:
         dataset = load_data(arguments.data)
     merit, processor = AutoModel.from_pretrained(arguments.model), AutoProcessor.from_pretrained(arguments.model)
     model, processor = train_reports(merit, processor, dataset, recipe, arguments.output, arguments.resume)
-    if first_process():
-        folder = Path(arguments.output)
-        print(f"Model in {export(model, processor, folder / 'model', results=[folder / TRAINING_RECORD])}")
-    end_together()
+    export_run(model, processor, arguments.output)
 
 
 def run_baseline(arguments: argparse.Namespace) -> None:

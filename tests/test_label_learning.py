@@ -19,7 +19,7 @@ from merit.training.embeddings import MeritEncoder, embed
 from merit.training.evaluation import evaluate, label_embeddings
 from merit.training.label_learning import learn_labels, results_that_hold, statements_in, statements_of
 from merit.training.pretraining import with_text
-from merit.training.results import write_json
+from merit.training.results import FORMAT, write_json
 
 LEAST = 8
 
@@ -170,13 +170,13 @@ def test_results_hold_but_those_of_the_labels_that_are_learned_anew(tmp_path):
         "untrained": {"model": other, "results": [of_labels, probe]},
         "training": {"training": {}},
     }.items():
-        write_json(tmp_path / "results" / f"{name}.json", content)
+        write_json(tmp_path / "results" / f"{name}.json", {"format": FORMAT, **content})
     now = {"name": "mine", "weights_sha256": "after", "measured_with": "before"}
     assert dict(results_that_hold(tmp_path, "before", "after")) == {
-        "evaluation.json": {"model": now, "results": [by_prompts, probe]},
-        "untrained.json": {"model": other, "results": [of_labels, probe]},
+        "evaluation.json": {"format": FORMAT, "model": now, "results": [by_prompts, probe]},
+        "untrained.json": {"format": FORMAT, "model": other, "results": [of_labels, probe]},
     }
-    write_json(tmp_path / "results" / "evaluation.json", {"model": now, "results": [probe]})
+    write_json(tmp_path / "results" / "evaluation.json", {"format": FORMAT, "model": now, "results": [probe]})
     again = dict(results_that_hold(tmp_path, "after", "last"))["evaluation.json"]["model"]
     assert again == {"name": "mine", "weights_sha256": "last", "measured_with": "before"}
 

@@ -10,7 +10,6 @@ supervision by reports, more than prompts know and less than labels.
     (['CRBBB'], ['LAO/LAE', 'LVH', 'RVH', 'VCLVH'])
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from ..processing.prompts_merit import FINDINGS
 from .embeddings import MeritEncoder, embed
 from .pretraining import TEXTS, with_text
 from .report_measures import STATEMENTS, findings_in
+from .results import results_of
 
 # Of the mean loss of a recording; chosen on fold 9 by benchmarks/bench_zero_shot_scores.py.
 PENALTY = 0.0001
@@ -111,8 +111,7 @@ def results_that_hold(folder: Path, before: str, after: str) -> Iterator[tuple[s
         before: hash of its weights.
         after: hash of its weights with what it has learned; the files say by which they were measured.
     """
-    for path in sorted(folder.glob("results/*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
+    for path, content in results_of(folder).items():
         if "results" not in content:
             continue
         if content["model"]["weights_sha256"] == before:
@@ -122,4 +121,4 @@ def results_that_hold(folder: Path, before: str, after: str) -> Iterator[tuple[s
                 one for one in results if one["method"] != "zero-shot" or "language" in one["setting"]
             ]
         if content["results"]:
-            yield path.name, content
+            yield Path(path).name, content

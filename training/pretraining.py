@@ -58,16 +58,21 @@ def combine(datasets: Sequence[DatasetDict]) -> DatasetDict:
     return DatasetDict({split: concatenate_datasets(rows) for split, rows in parts.items()})
 
 
+def _processes() -> PartialState:
+    """Those that `torchrun` started, or this one alone."""
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
 @contextmanager
 def taking_turns() -> Iterator[None]:
     """What the first of several processes of `torchrun` prepares, the others find."""
-    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
+    with _processes().main_process_first():
         yield
 
 
 def first_process() -> bool:
     """Whether this process is the one that writes."""
-    return PartialState(cpu=not torch.cuda.is_available()).is_main_process
+    return _processes().is_main_process
 
 
 def end_together() -> None:
@@ -75,7 +80,7 @@ def end_together() -> None:
     End the group of processes, when all have come here. One that ended before could abort at the interpreter's end, by
     threads of the group, and the launcher would then stop the one that still writes.
     """
-    state = PartialState(cpu=not torch.cuda.is_available())
+    state = _processes()
     state.wait_for_everyone()
     state.destroy_process_group()
 

@@ -50,6 +50,24 @@ def _without_machine(argument: str) -> str:
     return "$PTBXL_ROOT" if argument == os.environ.get("PTBXL_ROOT") else path.name
 
 
+def results_of(folder: Path) -> dict[str, dict[str, Any]]:
+    """
+    The result files of a model's folder that say their format, by their paths in it.
+
+    Raises:
+        ValueError: one has a format that this version does not read.
+    """
+    read = {}
+    for path in sorted(folder.glob("results/*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if "format" not in content:
+            continue
+        if content["format"] != FORMAT:
+            raise ValueError(f"{path} has format {content['format']}, and this version of MERIT reads {FORMAT}.")
+        read[path.relative_to(folder).as_posix()] = content
+    return read
+
+
 def write_json(path: str | Path, content: dict[str, Any]) -> None:
     """Write a result file whole or not at all."""
     path = Path(path)

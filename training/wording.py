@@ -23,13 +23,10 @@ _METRICS = {
     "auroc_within_statements": "AUROC within statements",
     "auroc_over_statements": "AUROC over all statements",
 }
+# Others are called what they are in the file.
 _METHODS = {
-    "zero-shot": "zero-shot",
     "linear-probe": "linear probe",
     "knn": "nearest neighbours",
-    "fine-tuned": "fine-tuned",
-    "supervised": "supervised",
-    "retrieval": "retrieval",
     "report-generation": "reports",
     "abstention": "recordings",
     "support": "right statements from wrong ones by their support",
