@@ -19,11 +19,11 @@ from merit.processing.prompts_merit import opposites, prompts
 from merit.processing.zero_shot_merit import embed_ensembles
 from merit.training.data import load_data
 from merit.training.embeddings import MeritEncoder, embed
-from merit.training.evaluation import label_embeddings
 from merit.training.label_learning import LEAST, PENALTY, learn_labels
 from merit.training.protocol import Protocol
 from merit.training.records import label_names
 from merit.training.results import provenance, write_json
+from merit.training.zero_shot import label_embeddings
 
 TASKS = ("super", "sub", "form", "rhythm", "all")
 PENALTIES = (0.003, 0.001, 0.0003, 0.0001, 0.00003)

@@ -19,6 +19,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 CHECKPOINTS = ("merit-ptbxl-small", "merit-ptbxl-tiny")
 REPORTER = "merit-ptbxl-report"
 TASKS = ("all", "diagnostic", "sub", "super", "form", "rhythm")
+FROM_ZERO_SHOT = {"start": "zero-shot"}
 # What is shown of a checkpoint, and the published systems beside it.
 SHOWN = {
     "without labels, supervised by reports": ("zero-shot", {}),
@@ -28,6 +29,9 @@ SHOWN = {
     "linear probe, 1 % of the labels": ("linear-probe", {"train_fraction": 0.01}),
     "linear probe, 10 % of the labels": ("linear-probe", {"train_fraction": 0.1}),
     "linear probe": ("linear-probe", {}),
+    "linear probe from zero-shot, 1 % of the labels": ("linear-probe", {"train_fraction": 0.01, **FROM_ZERO_SHOT}),
+    "linear probe from zero-shot, 10 % of the labels": ("linear-probe", {"train_fraction": 0.1, **FROM_ZERO_SHOT}),
+    "linear probe from zero-shot": ("linear-probe", FROM_ZERO_SHOT),
     "fine-tuned, 1 % of the labels": ("fine-tuned", {"train_fraction": 0.01}),
     "fine-tuned, 10 % of the labels": ("fine-tuned", {"train_fraction": 0.1}),
     "fine-tuned": ("fine-tuned", {}),

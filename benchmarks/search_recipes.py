@@ -19,11 +19,12 @@ from datasets import DatasetDict
 
 from merit.training.data import load_data
 from merit.training.embeddings import MeritEncoder, embed
-from merit.training.evaluation import label_embeddings, protocol_of, zero_shot_scores
+from merit.training.evaluation import protocol_of
 from merit.training.pretraining import pretrain
 from merit.training.probes import linear_probe
 from merit.training.recipe import load_recipe
 from merit.training.results import provenance, write_json
+from merit.training.zero_shot import label_embeddings, zero_shot_scores
 
 HERE = Path(__file__).parent
 TASKS = ("super", "sub", "form", "rhythm", "all")

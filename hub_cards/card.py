@@ -43,7 +43,7 @@ _TASK_TYPES = {
 # Methods whose tables have a column for each metric, not for each task.
 _BY_METRIC = ("retrieval", "report-generation", "support", "abstention")
 # Those that leave the recordings and the protocol as they are.
-_PLAIN = {"direction", "language", "train_fraction", "reports", "decoding", "recordings"}
+_PLAIN = {"direction", "language", "train_fraction", "start", "reports", "decoding", "recordings"}
 # Of zero-shot results, where labels were learned as well.
 _BY_PROMPTS = {"language": "both"}
 # Published figures were measured on these numbers of test records; on others they would not be comparable.

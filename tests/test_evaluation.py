@@ -24,18 +24,18 @@ from merit.training.evaluation import (
     ALL_METHODS,
     evaluate,
     evaluate_classifier,
-    label_embeddings,
     protocol_of,
     result_file,
     retrieval,
     shift,
     task_names,
 )
-from merit.training.finetuning import fine_tune
+from merit.training.finetuning import SHARES, between, fine_tune
 from merit.training.preparation import load_prepared, prepare
-from merit.training.probes import linear_probe
+from merit.training.probes import best_probe, linear_probe, train_rows
 from merit.training.records import label_names
 from merit.training.robustness import Change
+from merit.training.zero_shot import label_embeddings, linear_start, zero_shot_scores
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +142,29 @@ def test_prompts_of_one_language_are_those_of_that_language(encoder):
     assert not np.allclose(english, both, atol=1e-3)
     unknown = [label_embeddings(encoder, "own", ["Brugada pattern"], way).directions for way in ("en", "de")]
     assert np.isfinite(unknown).all()
+
+
+def test_the_start_of_a_probe_says_what_zero_shot_says(encoder, dataset):
+    features = embed(encoder, dataset["test"])
+    said = label_embeddings(encoder, "super", ["NORM", "MI", "HYP"])
+    scores = encoder.model.scale().item() * zero_shot_scores(encoder, features, said)
+    # On features whose projections are equally long the layer is zero-shot itself.
+    projection = encoder.model.ecg_projection.weight.detach().numpy()
+    features = 5 * features / np.linalg.norm(features @ projection.T, axis=1, keepdims=True)
+    weight, bias = linear_start(encoder, said, features)
+    np.testing.assert_allclose(torch.from_numpy(features) @ weight.T + bias, scores, atol=1e-3)
+
+
+def test_probes_are_measured_from_zero_shot_too(encoder, dataset):
+    results = evaluate(encoder, dataset, ["super"], ["linear-probe"], fractions=[0.25, 1.0], resamples=5)
+    settings = [result["setting"] for result in results]
+    from_zero_shot = {"start": "zero-shot"}
+    assert settings == [{"train_fraction": 0.25}, {"train_fraction": 0.25, **from_zero_shot}, {}, from_zero_shot]
+    features = {split: embed(encoder, rows) for split, rows in dataset.items()}
+    protocol = protocol_of(dataset, "super", 5)
+    start = linear_start(encoder, label_embeddings(encoder, "super", protocol.labels), features["train"])
+    expected = protocol.macro_auroc("test", linear_probe(features, protocol, 0.25, start)(features["test"]))
+    assert results[1]["metrics"]["auroc"]["value"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_labels_of_another_data_set_are_said_by_what_they_mean_there(encoder):
@@ -307,17 +330,42 @@ def test_fine_tuning_learns_and_leaves_the_model_as_it_was(encoder, dataset):
     assert result["metrics"]["auroc"]["value"] == pytest.approx(protocol.macro_auroc("test", scores["test"]), abs=0.01)
 
 
-def test_fine_tuning_starts_from_the_linear_probe(encoder, dataset):
+@pytest.mark.parametrize("fraction", [0.2, 1.0])
+def test_fine_tuning_starts_from_the_linear_probe_that_is_best_on_validation(encoder, dataset, fraction):
     protocol = protocol_of(dataset, "super", 5)
     settings = {"num_train_epochs": 1, "learning_rate": 0.0, "bf16": False, "disable_tqdm": True}
-    model, _, _ = fine_tune(encoder.model, encoder.processor, dataset, "super", protocol, **settings)
+    model, _, _ = fine_tune(encoder.model, encoder.processor, dataset, "super", protocol, fraction, **settings)
     normed = {}
-    for split in ("train", "validation"):
-        features = embed(encoder, dataset[split])
-        normed[split] = ((features.T - features.mean(1)) / np.sqrt(features.var(1) + 1e-5)).T
-    weight, bias = linear_probe(normed, protocol).as_linear()
+    rows = train_rows(protocol, fraction)
+    for split, part in (("train", dataset["train"].select(rows)), ("validation", dataset["validation"])):
+        features = torch.from_numpy(embed(encoder, part))
+        normed[split] = torch.nn.functional.layer_norm(features, features.shape[1:]).numpy()
+    start = linear_start(encoder, label_embeddings(encoder, "super", protocol.labels), normed["train"])
+    targets = protocol.train_targets(rows)
+    probe = best_probe(normed["train"], targets, normed["validation"], protocol, [None, start])
+    weight, bias = probe.as_linear()
     torch.testing.assert_close(model.classifier.weight.detach(), weight, atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(model.classifier.bias.detach(), bias, atol=1e-3, rtol=1e-3)
+
+
+def test_fine_tuning_goes_only_as_far_as_is_best_on_validation(encoder, dataset):
+    protocol = protocol_of(dataset, "super", 5)
+    settings = {"num_train_epochs": 1, "bf16": False, "disable_tqdm": True}
+    start, harmed = (
+        fine_tune(encoder.model, encoder.processor, dataset, "super", protocol, learning_rate=rate, **settings)
+        for rate in (0.0, 30.0)
+    )
+    auroc = {entry["share"]: entry["auroc"] for entry in harmed.log if "share" in entry}
+    assert list(auroc) == list(SHARES)
+    assert auroc[0.0] > max(auroc[share] for share in SHARES[1:])
+    for name, weights in start.model.state_dict().items():
+        torch.testing.assert_close(harmed.model.state_dict()[name], weights, msg=name)
+    np.testing.assert_allclose(harmed.scores["test"], start.scores["test"], atol=1e-5)
+
+
+def test_weights_between_two_states_are_on_a_straight_way():
+    start, end = {"a": torch.tensor([0.0, 4.0])}, {"a": torch.tensor([8.0, 0.0])}
+    assert [between(start, end, share)["a"].tolist() for share in (0.0, 0.25, 1.0)] == [[0, 4], [2, 3], [8, 0]]
 
 
 def test_a_classifier_of_other_labels_is_refused(encoder, dataset):
@@ -375,7 +423,8 @@ def test_a_model_is_fine_tuned_and_measured_by_commands(model_folder, simulated,
     record = json.loads((classifier / "results" / "training.json").read_text())["training"]
     start = weights_sha256(AutoModel.from_pretrained(model_folder).state_dict())
     assert (record["recipe"]["task"], record["recipe"]["start"]["weights_sha256"]) == ("super", start)
-    assert record["recipe"]["training"]["num_train_epochs"] == record["log"][-1]["epoch"] == 1
+    assert record["recipe"]["training"]["num_train_epochs"] == record["log"][0]["epoch"] == 1
+    assert [entry["share"] for entry in record["log"] if "share" in entry] == list(SHARES)
     assert set(record["data"][0]["splits"]) == {"train", "validation"}
     card = (classifier / "README.md").read_text()
     assert f'Fine-tuned from {model_folder.name} (weights {start[:12]}) on the labels of task "super".' in card

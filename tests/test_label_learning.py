@@ -16,10 +16,11 @@ from merit.modeling_merit.weights import answering, weights_sha256
 from merit.processing.prompts_merit import FINDINGS
 from merit.training.data import load_data
 from merit.training.embeddings import MeritEncoder, embed
-from merit.training.evaluation import evaluate, label_embeddings
+from merit.training.evaluation import evaluate
 from merit.training.label_learning import learn_labels, results_that_hold, statements_in, statements_of
 from merit.training.pretraining import with_text
 from merit.training.results import FORMAT, write_json
+from merit.training.zero_shot import label_embeddings
 
 LEAST = 8
 

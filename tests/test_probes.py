@@ -6,7 +6,7 @@ import torch
 from sklearn.model_selection import train_test_split
 
 from merit.training import probes
-from merit.training.probes import linear_probe, nearest_neighbours, published_probe, train_rows
+from merit.training.probes import Linear, best_probe, linear_probe, nearest_neighbours, published_probe, train_rows
 from merit.training.protocol import Protocol
 
 LABELS = ["A", "B", "C"]
@@ -60,6 +60,46 @@ def test_a_probe_is_a_linear_layer_over_features_as_they_are(targets, protocol):
     assert weight.shape == (3, 7)
     scores = torch.from_numpy(features["test"]) @ weight.T + bias
     np.testing.assert_allclose(scores, probe(features["test"]), atol=1e-4)
+
+
+def test_a_probe_with_few_labels_stays_near_its_start(targets, protocol):
+    """Of three features among two hundred of noise, a start knows what twelve records cannot teach."""
+    features = {split: 3 * values + 7 for split, values in features_of(targets, 0.3, 200).items()}
+    known = Linear(torch.eye(3, 203), torch.full((3,), -8.5))
+    auroc = {
+        start is None: protocol.macro_auroc("test", linear_probe(features, protocol, 0.02, start)(features["test"]))
+        for start in (None, known)
+    }
+    assert auroc[False] > 0.99
+    assert auroc[True] < 0.9
+
+
+def test_an_overwhelming_penalty_leaves_the_weights_of_the_start(targets, protocol, monkeypatch):
+    monkeypatch.setattr(probes, "PENALTIES", (100.0,))
+    features = {split: 3 * values + 7 for split, values in features_of(targets, 0.5, 4).items()}
+    start = Linear(torch.randn(3, 7), torch.randn(3))
+    weight, bias = linear_probe(features, protocol, start=start).as_linear()
+    torch.testing.assert_close(weight, start.weight, atol=1e-2, rtol=1e-2)
+    # The bias is free: as many are called as have the label.
+    called = torch.sigmoid(torch.from_numpy(features["train"]) @ weight.T + bias).mean(0)
+    torch.testing.assert_close(called, torch.from_numpy(targets["train"]).float().mean(0), atol=1e-2, rtol=1e-2)
+
+
+def test_a_start_changes_little_where_all_labels_are_there(targets, protocol):
+    features = features_of(targets, 1.0, 20)
+    wrong = Linear(-torch.eye(3, 23), torch.zeros(3))
+    from_nothing, from_there = (linear_probe(features, protocol, start=start) for start in (None, wrong))
+    auroc = [protocol.macro_auroc("test", probe(features["test"])) for probe in (from_nothing, from_there)]
+    assert auroc[1] == pytest.approx(auroc[0], abs=0.01)
+
+
+def test_of_several_starts_the_best_on_validation_is_taken(targets, protocol):
+    features = features_of(targets, 0.3, 200)
+    rows = train_rows(protocol, 0.02)
+    right, wrong = (Linear(sign * 5 * torch.eye(3, 203), torch.zeros(3)) for sign in (1, -1))
+    fitted = features["train"][rows], targets["train"][rows], features["validation"], protocol
+    for starts in ([wrong, right], [right, wrong]):
+        assert protocol.macro_auroc("test", best_probe(*fitted, starts)(features["test"])) > 0.99
 
 
 def test_a_probe_of_constant_features_knows_nothing(targets, protocol):

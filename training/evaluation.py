@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset, DatasetDict
 
-from ..processing.prompts_merit import CPSC2018_LABELS, CSN_LABELS, find, opposites, prompts
 from ..processing.zero_shot_merit import LabelEmbeddings
 from . import metrics
 from .collator import SIGNAL_COLUMNS
@@ -29,15 +27,12 @@ from .records import label_names
 from .results import FORMAT, provenance
 from .robustness import changes
 from .tasks import SHIFTS
+from .zero_shot import LANGUAGES, label_embeddings, linear_start, zero_shot_scores
 
 # Measured unless one asks for others; "fine-tuned" takes hours and has to be asked for.
 METHODS = ("zero-shot", "linear-probe", "knn", "retrieval", "robustness")
 ALL_METHODS = (*METHODS, "fine-tuned")
 RECALLED = (1, 5, 10)
-
-_LANGUAGES = {"en": "english", "de": "german"}
-# Tasks whose labels the glossary knows by other names.
-_CODES = {"cpsc2018": CPSC2018_LABELS, "csn-clean": CSN_LABELS, "csn-merl": CSN_LABELS}
 
 Result = dict[str, Any]
 
@@ -145,7 +140,7 @@ def _results(
         scored = {split: features[split] for split in ("validation", "test") if split in features}
         if speaks and "zero-shot" in methods:
             by_prompts = ("both",) if getattr(encoder, "learned_labels", None) else ()
-            for language in (None, *by_prompts, *_LANGUAGES):
+            for language in (None, *by_prompts, *LANGUAGES):
                 said = label_embeddings(encoder, task, protocol.labels, language)
                 labels.setdefault(task, said)
                 scores = {split: zero_shot_scores(encoder, values, said) for split, values in scored.items()}
@@ -163,6 +158,12 @@ def _results(
                 yield judged(
                     protocol, {s: probe(values) for s, values in scored.items()}, task, "linear-probe", setting
                 )
+                if speaks and hasattr(encoder, "model"):
+                    said = label_embeddings(encoder, task, protocol.labels)
+                    start = linear_start(encoder, said, features["train"])
+                    probe = linear_probe(features, protocol, fraction, start)
+                    scores = {s: probe(values) for s, values in scored.items()}
+                    yield judged(protocol, scores, task, "linear-probe", {**setting, "start": "zero-shot"})
             if published_protocol and "linear-probe" in methods:
                 for selection, scores in published_probe(features, protocol, fraction, seed=seed).items():
                     published = {**setting, "protocol": "published", "selection": selection}
@@ -246,46 +247,6 @@ def _pairs(source: str, target: str, sources: Sequence[str], targets: Sequence[s
         for target_task in targets:
             if source_task.partition("-")[0] == source and target_task.partition("-")[0] == target:
                 yield source_task, target_task
-
-
-def zero_shot_scores(encoder: Any, features: np.ndarray, said: LabelEmbeddings) -> np.ndarray:
-    """How recordings fit each label, `(records, labels)`."""
-    return said.logits(torch.from_numpy(encoder.project(features))).numpy()
-
-
-def label_embeddings(encoder: Any, task: str, labels: Sequence[str], language: str | None = None) -> LabelEmbeddings:
-    """
-    Labels as the pipeline has them, in units of similarity: learned from reports where the encoder knows them so, else
-    the embedding of each minus that of its opposite.
-
-    Args:
-        encoder: with `embed_texts`, and perhaps `learned_labels`.
-        task: whose labels may have names of their own, as those of CPSC2018.
-        labels: said by the prompts of the glossary.
-        language: of prompts, "en", "de" or "both", and nothing learned. A label without prompts in it is said by its
-            name.
-    """
-    codes = [_CODES.get(task, {}).get(label, label) for label in labels]
-    away = [opposites(code) for code in codes]
-    said = {code: _phrasings(code, language) for code in {*codes, *(one for group in away for one in group)}}
-    texts = sorted({text for phrasings in said.values() for text in phrasings})
-    row = {text: i for i, text in enumerate(texts)}
-    embeds = encoder.embed_texts(texts)
-    ensembles = {code: _unit(embeds[[row[text] for text in phrasings]].mean(0)) for code, phrasings in said.items()}
-    opposed = [_unit(np.mean([ensembles[one] for one in group], axis=0)) for group in away]
-    directions = torch.from_numpy(np.stack([ensembles[code] for code in codes]) - np.stack(opposed))
-    biases = torch.zeros(len(codes))
-    known = {} if language else getattr(encoder, "learned_labels", {})
-    for i, code in enumerate(codes):
-        if (finding := find(code)) and finding.code in known:
-            directions[i], biases[i] = known[finding.code]
-    return LabelEmbeddings(list(labels), directions, biases)
-
-
-def _phrasings(code: str, language: str | None) -> tuple[str, ...]:
-    finding = find(code)
-    spoken = getattr(finding, _LANGUAGES[language]) if finding and language in _LANGUAGES else None
-    return spoken or prompts(code)
 
 
 def retrieval(encoder: Any, features: np.ndarray, test: Dataset, resamples: int = 1000) -> Iterator[Result]:
@@ -383,10 +344,6 @@ def judged(protocol: Protocol, scores: Mapping[str, np.ndarray], task: str, meth
 def _result(protocol, learned, scores, task, method, setting, detail=True) -> Result:
     figures = protocol.judge(learned, scores, detail)
     return {"task": task, "method": method, "setting": setting, "split": "test", **figures}
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:

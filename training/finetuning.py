@@ -1,18 +1,22 @@
 """
-Fine-tuning in full with the Trainer, the epoch chosen on "validation".
+Fine-tuning in full with the Trainer: the epoch, and how far to go towards it, chosen on "validation".
 
 The head starts as the linear probe of the encoder's features, so that its first gradients do not undo what pretraining
-has learned (Kumar et al., 2022, Fine-Tuning can Distort Pretrained Features).
+has learned (Kumar et al., 2022, Fine-Tuning can Distort Pretrained Features), and that probe from nothing or from what
+the model says zero-shot, whichever is better on "validation": few labels add to what reports have taught. From that
+start to the weights after training is a straight way, and somewhere on it is often better than its end (Wortsman et
+al., 2022, Robust Fine-Tuning of Zero-Shot Models): with few labels that may be the start itself.
 """
 
 import tempfile
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 from transformers import TrainingArguments, set_seed
 
 from ..modeling_merit.configuration_merit import MeritConfig
@@ -24,18 +28,24 @@ from .hardware import fast_attention, fast_precision
 from .pretraining import EcgTrainer
 from .probes import best_probe, train_rows
 from .protocol import Protocol
+from .zero_shot import label_embeddings, linear_start
 
 # Customary values; of a few trials on fold 9 of PTB-XL none was better on both of the tasks all and super.
 SETTINGS = {"learning_rate": 3e-4, "weight_decay": 0.05, "warmup_steps": 0.1, "lr_scheduler_type": "cosine"}
 # Random stretches train, whole recordings are judged.
 CROP_SECONDS = 5.0
 EPOCHS = 8
+# Of the way from the start to the weights after training.
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+State = dict[str, torch.Tensor]
 
 
 class FineTuned(NamedTuple):
     """
-    The classifier after the epoch that was best on "validation", its scores `(records, labels)` of "validation" and
-    "test", and the Trainer's log.
+    The classifier that was best on "validation", its scores `(records, labels)` of "validation" and "test", and the
+    Trainer's log, at its end how good each share of the way was.
     """
 
     model: MeritForEcgClassification
@@ -87,9 +97,9 @@ def fine_tune(
     learned = dataset["train"].select(rows)
     encoder = MeritEncoder(pretrained, processor)
     features, validation = (_normed(embed(encoder, part, name=task)) for part in (learned, dataset["validation"]))
-    probe = best_probe(features, protocol.train_targets(rows), validation, protocol)
-    weight, bias = probe.as_linear()
-    model.classifier.load_state_dict({"weight": weight, "bias": bias})
+    zero_shot = linear_start(encoder, label_embeddings(encoder, task, protocol.labels), features)
+    probe = best_probe(features, protocol.train_targets(rows), validation, protocol, [None, zero_shot])
+    model.classifier.load_state_dict(probe.as_linear()._asdict())
     model.ecg_model.set_attn_implementation(fast_attention())
     column = f"labels_{task}"
     train = learned.repeat(passes(fraction))
@@ -125,14 +135,30 @@ def fine_tune(
             eval_collator=whole,
             compute_metrics=macro_auroc,
         )
+        start = deepcopy(model.state_dict())
         trainer.train()
         trainer.compute_metrics = None  # what follows is judged elsewhere
-        with torch.inference_mode():
-            scores: dict[str, Any] = {
-                split: trainer.predict(ecg_rows(dataset[split], column)).predictions  # type: ignore[arg-type]
-                for split in ("validation", "test")
-            }
-    return FineTuned(model, scores, trainer.state.log_history)
+        end = deepcopy(model.state_dict())
+        candidates = {}
+        for share in SHARES:
+            model.load_state_dict(between(start, end, share))
+            candidates[share] = _scores(trainer, ecg_rows(dataset["validation"], column))
+        auroc = {share: protocol.macro_auroc("validation", scores) for share, scores in candidates.items()}
+        best = max(auroc, key=auroc.__getitem__)
+        model.load_state_dict(between(start, end, best))
+        scores = {"validation": candidates[best], "test": _scores(trainer, ecg_rows(dataset["test"], column))}
+    log = [*trainer.state.log_history, *({"share": share, "auroc": value} for share, value in auroc.items())]
+    return FineTuned(model, scores, log)
+
+
+def between(start: State, end: State, share: float) -> State:
+    """Weights on the way from one state to another."""
+    return {name: torch.lerp(start[name], end[name], share) for name in start}
+
+
+@torch.inference_mode()
+def _scores(trainer: EcgTrainer, rows: Dataset) -> np.ndarray:
+    return trainer.predict(rows).predictions  # type: ignore[arg-type, return-value]
 
 
 def _normed(features: np.ndarray) -> np.ndarray:

@@ -43,6 +43,7 @@ _SETTINGS: dict[str, Callable[[Any], str]] = {
     "noise_db": lambda ratio: f"{ratio:g} dB",
     "sampling_rate": lambda rate: f"{rate:g} Hz",
     "seconds": lambda seconds: f"{seconds:g} s",
+    "start": lambda start: f"from {start}",
     "train_fraction": lambda fraction: f"{100 * fraction:g} % of the labels",
 }
 
