@@ -198,6 +198,16 @@ def test_every_kind_of_picture_is_drawn(files, tmp_path):
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths]
 
 
+def test_probes_from_zero_shot_have_a_curve_of_their_own(files, tmp_path):
+    read = read_results(files)
+    for result in list(read[0]["results"]):
+        if result["method"] == "linear-probe" and not set(result["setting"]) - {"train_fraction"}:
+            read[0]["results"].append({**result, "setting": {**result["setting"], "start": "zero-shot"}})
+    drawn = [draw_comparison(which, tmp_path / str(len(which[0]["results"]))) for which in (read_results(files), read)]
+    changed = [one.name for one, other in zip(*drawn, strict=True) if one.read_bytes() != other.read_bytes()]
+    assert changed == ["label-efficiency-linear-probe-super.png"]
+
+
 def test_the_command_prints_the_comparison(files, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["merit", "compare", *map(str, files), "--plots", str(tmp_path / "plots")])
     assert main() == 0

@@ -1,12 +1,14 @@
 """Result files as pictures: AUROC per label, label efficiency, reliability, confusions, robustness."""
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .compare import File, Result, find_result
+from .wording import setting_in_words
 
 MAX_LABELS = 30  # of a confusion matrix that can be read
 
@@ -84,14 +86,15 @@ def _labels(read: Sequence[File], task: str) -> Iterator[tuple]:
 def _label_efficiency(read: Sequence[File], task: str) -> Iterator[tuple]:
     for method in ("linear-probe", "fine-tuned"):
         curves = []
-        for file in read:
+        for file, start in product(read, ({}, {"start": "zero-shot"})):
             points = [
                 (r["setting"].get("train_fraction", 1.0), r["metrics"]["auroc"])
                 for r in file["results"]
-                if r["task"] == task and r["method"] == method and not set(r["setting"]) - {"train_fraction"}
+                if (r["task"], r["method"], r["setting"]) == (task, method, {**_part(r["setting"]), **start})
             ]
             if len(points) > 1:
-                curves.append((file["model"]["name"], sorted(points, key=lambda point: point[0])))
+                name = ", ".join([file["model"]["name"], *setting_in_words(start)])
+                curves.append((name, sorted(points, key=lambda point: point[0])))
         if curves:
 
             def paint(axes, curves=curves, method=method):
@@ -101,6 +104,10 @@ def _label_efficiency(read: Sequence[File], task: str) -> Iterator[tuple]:
                 axes.legend()
 
             yield f"label-efficiency-{method}", (6, 4.5), paint
+
+
+def _part(setting: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in setting.items() if key == "train_fraction"}
 
 
 def _reliability(read: Sequence[File], task: str) -> Iterator[tuple]:
