@@ -92,7 +92,8 @@ def parser() -> argparse.ArgumentParser:
         "--only",
         nargs="+",
         metavar="METHOD",
-        help="zero-shot, linear-probe, knn, retrieval, robustness, fine-tuned (default: all but fine-tuned)",
+        help="zero-shot, linear-probe, linear-probe-from-zero-shot, knn, retrieval, robustness, fine-tuned "
+        "(default: all but fine-tuned)",
     )
     evaluate.add_argument(
         "--fractions",

@@ -106,8 +106,10 @@ def test_every_method_but_fine_tuning_runs_on_a_model(encoder, dataset, tmp_path
         encoder, dataset, ["super", "rhythm"], cache=tmp_path, published_protocol=False, resamples=5, log=logged.append
     )
     assert logged == results
-    # Robustness is that of zero-shot scores and probes.
-    assert {result["method"] for result in results} == set(ALL_METHODS) - {"fine-tuned", "robustness"}
+    # Robustness is that of zero-shot scores and probes; where a probe started is a setting.
+    others = {"fine-tuned", "robustness", "linear-probe-from-zero-shot"}
+    assert {result["method"] for result in results} == set(ALL_METHODS) - others
+    assert {"start": "zero-shot"} in [result["setting"] for result in results]
     settings = [result["setting"] for result in results if (result["task"], result["method"]) == ("super", "zero-shot")]
     assert settings[:3] == [{}, {"language": "en"}, {"language": "de"}]
     assert {"leads": ["I"]} in settings
@@ -156,7 +158,8 @@ def test_the_start_of_a_probe_says_what_zero_shot_says(encoder, dataset):
 
 
 def test_probes_are_measured_from_zero_shot_too(encoder, dataset):
-    results = evaluate(encoder, dataset, ["super"], ["linear-probe"], fractions=[0.25, 1.0], resamples=5)
+    methods = ["linear-probe", "linear-probe-from-zero-shot"]
+    results = evaluate(encoder, dataset, ["super"], methods, fractions=[0.25, 1.0], resamples=5)
     settings = [result["setting"] for result in results]
     from_zero_shot = {"start": "zero-shot"}
     assert settings == [{"train_fraction": 0.25}, {"train_fraction": 0.25, **from_zero_shot}, {}, from_zero_shot]

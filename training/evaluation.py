@@ -30,7 +30,7 @@ from .tasks import SHIFTS
 from .zero_shot import LANGUAGES, label_embeddings, linear_start, zero_shot_scores
 
 # Measured unless one asks for others; "fine-tuned" takes hours and has to be asked for.
-METHODS = ("zero-shot", "linear-probe", "knn", "retrieval", "robustness")
+METHODS = ("zero-shot", "linear-probe", "linear-probe-from-zero-shot", "knn", "retrieval", "robustness")
 ALL_METHODS = (*METHODS, "fine-tuned")
 RECALLED = (1, 5, 10)
 
@@ -81,7 +81,8 @@ def evaluate(
         raise ValueError(f"There is no method {', '.join(unknown)}; there are {', '.join(ALL_METHODS)}.")
     if not fractions or not all(0 < fraction <= 1 for fraction in fractions) or list(fractions) != sorted(fractions):
         raise ValueError(f"Parts of the labels lie above 0 and up to 1, the smallest first, not {list(fractions)}.")
-    probed = bool({"linear-probe", "robustness"} & set(methods)) or bool(shift_to and "train" in dataset)
+    probes = {"linear-probe", "linear-probe-from-zero-shot", "robustness"}
+    probed = bool(probes & set(methods)) or bool(shift_to and "train" in dataset)
     trained = probed or bool({"knn", "fine-tuned"} & set(methods))
     needed = ["train", "validation", "test"] if trained else ["test"]
     if missing := [split for split in needed if split not in dataset]:
@@ -158,12 +159,11 @@ def _results(
                 yield judged(
                     protocol, {s: probe(values) for s, values in scored.items()}, task, "linear-probe", setting
                 )
-                if speaks and hasattr(encoder, "model"):
-                    said = label_embeddings(encoder, task, protocol.labels)
-                    start = linear_start(encoder, said, features["train"])
-                    probe = linear_probe(features, protocol, fraction, start)
-                    scores = {s: probe(values) for s, values in scored.items()}
-                    yield judged(protocol, scores, task, "linear-probe", {**setting, "start": "zero-shot"})
+            if speaks and hasattr(encoder, "model") and "linear-probe-from-zero-shot" in methods:
+                said = label_embeddings(encoder, task, protocol.labels)
+                probe = linear_probe(features, protocol, fraction, linear_start(encoder, said, features["train"]))
+                scores = {split: probe(values) for split, values in scored.items()}
+                yield judged(protocol, scores, task, "linear-probe", {**setting, "start": "zero-shot"})
             if published_protocol and "linear-probe" in methods:
                 for selection, scores in published_probe(features, protocol, fraction, seed=seed).items():
                     published = {**setting, "protocol": "published", "selection": selection}
