@@ -90,7 +90,7 @@ def _label_efficiency(read: Sequence[File], task: str) -> Iterator[tuple]:
             points = [
                 (r["setting"].get("train_fraction", 1.0), r["metrics"]["auroc"])
                 for r in file["results"]
-                if (r["task"], r["method"], r["setting"]) == (task, method, {**_part(r["setting"]), **start})
+                if (r["task"], r["method"], set(r["setting"]) - {"train_fraction"}) == (task, method, set(start))
             ]
             if len(points) > 1:
                 name = ", ".join([file["model"]["name"], *setting_in_words(start)])
@@ -104,10 +104,6 @@ def _label_efficiency(read: Sequence[File], task: str) -> Iterator[tuple]:
                 axes.legend()
 
             yield f"label-efficiency-{method}", (6, 4.5), paint
-
-
-def _part(setting: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in setting.items() if key == "train_fraction"}
 
 
 def _reliability(read: Sequence[File], task: str) -> Iterator[tuple]:

@@ -151,6 +151,9 @@ def _results(
                     softmax = {split: _softmax(values) for split, values in scores.items()}
                     yield judged(protocol, softmax, task, "zero-shot", {"scores": "softmax"})
         parts = with_records(fractions, protocol) if "train" in dataset else []
+        start = None
+        if speaks and hasattr(encoder, "model") and "linear-probe-from-zero-shot" in methods:
+            start = linear_start(encoder, label_embeddings(encoder, task, protocol.labels), features["train"])
         for fraction in parts if probed else ():
             setting = {"train_fraction": fraction} if fraction < 1 else {}
             probe = linear_probe(features, protocol, fraction)
@@ -159,9 +162,8 @@ def _results(
                 yield judged(
                     protocol, {s: probe(values) for s, values in scored.items()}, task, "linear-probe", setting
                 )
-            if speaks and hasattr(encoder, "model") and "linear-probe-from-zero-shot" in methods:
-                said = label_embeddings(encoder, task, protocol.labels)
-                probe = linear_probe(features, protocol, fraction, linear_start(encoder, said, features["train"]))
+            if start is not None:
+                probe = linear_probe(features, protocol, fraction, start)
                 scores = {split: probe(values) for split, values in scored.items()}
                 yield judged(protocol, scores, task, "linear-probe", {**setting, "start": "zero-shot"})
             if published_protocol and "linear-probe" in methods:

@@ -3,9 +3,9 @@ Fine-tuning in full with the Trainer: the epoch, and how far to go towards it, c
 
 The head starts as the linear probe of the encoder's features, so that its first gradients do not undo what pretraining
 has learned (Kumar et al., 2022, Fine-Tuning can Distort Pretrained Features), and that probe from nothing or from what
-the model says zero-shot, whichever is better on "validation": few labels add to what reports have taught. From that
-start to the weights after training is a straight way, and somewhere on it is often better than its end (Wortsman et
-al., 2022, Robust Fine-Tuning of Zero-Shot Models): with few labels that may be the start itself.
+the model says zero-shot, whichever is better on "validation": few labels then do not replace what reports have taught.
+From that start to the weights after training is a straight way, and somewhere on it is often better than its end
+(Wortsman et al., 2022, Robust Fine-Tuning of Zero-Shot Models): with few labels that may be the start itself.
 """
 
 import tempfile
@@ -37,7 +37,6 @@ CROP_SECONDS = 5.0
 EPOCHS = 8
 # Of the way from the start to the weights after training.
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-
 
 State = dict[str, torch.Tensor]
 
@@ -103,6 +102,7 @@ def fine_tune(
     model.ecg_model.set_attn_implementation(fast_attention())
     column = f"labels_{task}"
     train = learned.repeat(passes(fraction))
+    selecting = ecg_rows(dataset["validation"], column)
 
     def macro_auroc(prediction) -> dict[str, float]:
         return {"auroc": protocol.macro_auroc("validation", prediction.predictions)}
@@ -130,7 +130,7 @@ def fine_tune(
             model,
             TrainingArguments(checkpoints, **arguments),
             train_dataset=ecg_rows(train, column),
-            eval_dataset=ecg_rows(dataset["validation"], column),
+            eval_dataset=selecting,
             data_collator=replace(whole, crop_seconds=crop),
             eval_collator=whole,
             compute_metrics=macro_auroc,
@@ -142,7 +142,7 @@ def fine_tune(
         candidates = {}
         for share in SHARES:
             model.load_state_dict(between(start, end, share))
-            candidates[share] = _scores(trainer, ecg_rows(dataset["validation"], column))
+            candidates[share] = _scores(trainer, selecting)
         auroc = {share: protocol.macro_auroc("validation", scores) for share, scores in candidates.items()}
         best = max(auroc, key=auroc.__getitem__)
         model.load_state_dict(between(start, end, best))
