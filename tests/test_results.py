@@ -32,3 +32,11 @@ def test_a_result_file_is_written_whole_or_not_at_all(tmp_path):
         write_json(file, {"auc": object()})
     assert json.loads(file.read_text()) == {"auc": 0.5}
     assert [path.name for path in file.parent.iterdir()] == ["results.json"]
+
+
+def test_the_machine_is_named_with_its_gpu_where_there_is_one(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert "gpu" not in provenance()["machine"]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA H100 80GB HBM3")
+    assert provenance()["machine"]["gpu"] == "NVIDIA H100 80GB HBM3"

@@ -27,7 +27,7 @@ from ..modeling_merit.weights import weights_sha256
 from ..processing.feature_extraction_merit import recording_of_row
 from .embeddings import batches
 from .evaluation import judged, protocol_of, result_file
-from .hardware import fast_precision
+from .hardware import fast_device, fast_precision
 from .protocol import Protocol
 
 XRESNET1D101 = (3, 4, 23, 3)
@@ -164,7 +164,7 @@ def train_supervised(
     x, y = signals["train"], torch.from_numpy(protocol.all_targets["train"]).float()
     # One mean and deviation for all leads: what sets them apart stays.
     mean, deviation = x[rows].mean(dtype=torch.float64).float(), x[rows[:: max(1, len(rows) // 2000)]].std()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = fast_device()
     model = XResNet1d(x.shape[1], y.shape[1], blocks or XRESNET1D101).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=1e-2)
     steps = max(1, len(rows) // batch_size)

@@ -30,7 +30,7 @@ from tqdm.auto import tqdm
 
 from ..modeling_merit.weights import weights_sha256
 from .collator import SIGNAL_COLUMNS, ecg_rows
-from .hardware import fast_precision
+from .hardware import fast_device, fast_precision
 
 Rows = list[dict[str, Any]]
 
@@ -50,10 +50,10 @@ class Encoder(Protocol):
 
 
 class _Checkpoint:
-    """What result files say of a model and its processor, and how it computes."""
+    """What result files say of a model and its processor, and how it computes: the model goes to a GPU where one is."""
 
     def __init__(self, model, processor, name: str = "MERIT"):
-        self.model, self.processor, self.name = model.eval(), processor, name
+        self.model, self.processor, self.name = model.eval().to(fast_device()), processor, name
         # Weights that are tied to others are not stored.
         weights = {key: value for key, value in model.state_dict().items() if key not in model.all_tied_weights_keys}
         self.weights_sha256 = weights_sha256(weights)

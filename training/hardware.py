@@ -11,6 +11,11 @@ def fast_precision() -> dict[str, bool]:
     return {"bf16": native, "use_cpu": True}
 
 
+def fast_device() -> torch.device:
+    """The first GPU, or the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def fast_attention() -> str:
     """On a CPU the backward pass of torch's fused attention costs more than all else for sequences this short."""
     return "sdpa" if torch.cuda.is_available() else "eager"

@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 # Of files that `merit compare` and the cards read; raised when earlier ones would be misread.
 FORMAT = 1
 LIBRARIES = ("torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn", "wfdb")
@@ -27,10 +29,11 @@ def provenance(data: str | Path | None = None) -> dict[str, Any]:
     command = " ".join([command, *map(_without_machine, sys.argv[1:])])
     git = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
     commit = subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True, check=False).stdout.strip()
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     facts = {
         "command": command,
         "commit": commit or "not a git checkout",
-        "machine": {"architecture": platform.machine(), "cores": os.cpu_count()},
+        "machine": {"architecture": platform.machine(), "cores": os.cpu_count(), **gpu},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
     }
     if data is not None:
