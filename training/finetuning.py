@@ -24,7 +24,7 @@ from ..modeling_merit.modeling_merit import MeritForEcgClassification, MeritMode
 from ..processing.processing_merit import MeritProcessor
 from .collator import MeritCollator, ecg_rows
 from .embeddings import MeritEncoder, embed
-from .hardware import fast_attention, fast_precision
+from .hardware import fast_attention, fast_loading, fast_precision
 from .pretraining import EcgTrainer
 from .probes import best_probe, train_rows
 from .protocol import Protocol
@@ -124,6 +124,7 @@ def fine_tune(
             "remove_unused_columns": False,
             "seed": seed,
             **fast_precision(),
+            **fast_loading(),
             **settings,
         }
         trainer = EcgTrainer(

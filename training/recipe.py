@@ -11,7 +11,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import yaml
 from transformers import TrainingArguments
 
-from .hardware import fast_precision
+from .hardware import fast_loading, fast_precision
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,9 @@ def training_arguments(output_dir: str | Path, settings: Mapping[str, Any]) -> T
         if name in types and not (str in get_args(types[name]) or fits(value, types[name])):
             raise ValueError(f"training.{name} cannot be {value!r}: it is {_described(types[name])}.")
     try:
-        return TrainingArguments(output_dir=str(output_dir), **{**TRAINING_DEFAULTS, **fast_precision(), **settings})
+        return TrainingArguments(
+            output_dir=str(output_dir), **{**TRAINING_DEFAULTS, **fast_precision(), **fast_loading(), **settings}
+        )
     except TypeError as error:
         raise ValueError(f"The recipe's training settings are not those of TrainingArguments: {error}") from None
 
