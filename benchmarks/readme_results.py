@@ -68,13 +68,12 @@ def checkpoint(name: str) -> str:
     heads = sorted(ROOT.glob(f"hub_cards/{name}-*/results/evaluation.json"))
     training = next(file["training"] for file in own if "training" in file)
     untrained = next(file for file in own if file.get("model", {}).get("name") == "random initialisation")
-    seconds = next(entry["train_runtime"] for entry in training["log"] if "train_runtime" in entry)
     trained = [file for file in own if "results" in file and file["model"]["name"] != "random initialisation"]
     trained += [read(path) for path in heads]
     published = {(row["model"], row["method"], row["train_fraction"], row["task"]): row for row in published_rows()}
     text = (
-        f"**{name}**: {trained[0]['model']['parameters'] / 1e6:.1f} M parameters, pretrained in {seconds / 60:.0f} "
-        f"minutes on {training['machine']['cores']} cores by the recipe of its name "
+        f"**{name}**: {trained[0]['model']['parameters'] / 1e6:.1f} M parameters, pretrained {effort(training)} by the "
+        "recipe of its name "
         f"([files](hub_cards/{name}/results)). Fold 10 of PTB-XL, macro AUROC in percent with 95 % intervals."
     )
     rows = []
@@ -97,6 +96,15 @@ def checkpoint(name: str) -> str:
                 ]
             )
     return text + "\n\n" + table(["", *TASKS], rows + supervised())
+
+
+def effort(training: dict) -> str:
+    """How long a pretraining took, and where; of one that another process began, the part that the record knows."""
+    end = training["log"][-1]
+    machine = training["machine"].get("gpu") or f"{training['machine']['cores']} cores"
+    took = f"in {end['train_runtime'] / 60:.0f} minutes on {machine}"
+    begun = training.get("resumed_at_step")
+    return f"for {end['epoch']:.0f} epochs, the steps after {begun:,} of {end['step']:,} {took}," if begun else took
 
 
 def supervised() -> list[list[str]]:

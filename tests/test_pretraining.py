@@ -97,15 +97,19 @@ def test_training_changes_all_weights_and_logs_both_informations(uninterrupted, 
     assert same == []
 
 
+def record(output):
+    return json.loads((output / "training.json").read_text())["training"]
+
+
 def test_a_run_leaves_a_record_of_data_recipe_and_log(uninterrupted, dataset, settings):
     output = uninterrupted[2]
-    record = json.loads((output / "training.json").read_text())["training"]
-    [data] = record["data"]
+    facts = record(output)
+    [data] = facts["data"]
     assert data["name"] == "simulated"
     records = {split: len(with_text(dataset[split])) for split in ("train", "validation")}
     assert data["splits"] == {split: {"records": number} for split, number in records.items()}
-    assert record["recipe"] == load_recipe("demo", settings)
-    assert record["log"] == history(output)
+    assert facts["recipe"] == load_recipe("demo", settings)
+    assert facts["log"] == history(output)
 
 
 def test_the_same_seed_gives_the_same_weights(uninterrupted, dataset, settings, tmp_path):
@@ -155,8 +159,11 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(dataset, settings, die
         killed = die(step, way, settings, resume=True)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         assert saved(tmp_path)[-1] <= step + 1
+    last = saved(tmp_path)[-1]
     resumed, again = pretrain(dataset, load_recipe("demo", settings), tmp_path, resume=True)
     assert_same_weights(resumed, whole)
+    assert record(tmp_path)["resumed_at_step"] == last
+    assert "resumed_at_step" not in record(tmp_path / "uninterrupted")
     assert again.tokenizer.get_vocab() == processor.tokenizer.get_vocab()
 
 

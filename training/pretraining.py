@@ -32,6 +32,7 @@ from .results import FORMAT, provenance, write_json
 from .tokenizer import train_tokenizer
 
 TRAINING_RECORD = "training.json"
+CHECKPOINTS = "checkpoints"
 # Columns that the recipe's `text` stands for; "mixed" draws one for each recording anew in every epoch.
 TEXTS = {"original": ["report"], "english": ["report_en"], "mixed": ["report", "report_en"]}
 
@@ -355,7 +356,7 @@ def checkpoint_folder(output_dir: str | Path, resume: bool) -> Path:
     Raises:
         ValueError: an earlier run's lie there, and it is not to be resumed.
     """
-    checkpoints = Path(output_dir) / "checkpoints"
+    checkpoints = Path(output_dir) / CHECKPOINTS
     if not resume and any(checkpoints.glob("checkpoint-*")):
         raise ValueError(f"{checkpoints} holds checkpoints of an earlier run: resume it, or name another folder.")
     return checkpoints
@@ -464,7 +465,8 @@ def pretrain(
 
 class TrainingRecord:
     """
-    The file training.json of a run: the data it saw and their terms, recipe, command, commit, versions, and the log.
+    The file training.json of a run: the data it saw and their terms, recipe, command, commit, versions, and the log; of
+    one that goes on with what another process began, the step where it does.
 
     It goes along with the model into results/, where the card finds it.
 
@@ -485,7 +487,9 @@ class TrainingRecord:
             for source in sorted(set().union(*counts.values()))
         ]
         # As they are when the run begins: it may outlast the commit.
-        self.provenance = provenance()
+        self.provenance: dict[str, Any] = provenance()
+        if last := last_checkpoint(folder / CHECKPOINTS):
+            self.provenance["resumed_at_step"] = _step(last)
         self.recipe, self.path = recipe, folder / TRAINING_RECORD
 
     def write(self, log: Sequence[Mapping[str, Any]]) -> None:
