@@ -21,7 +21,7 @@ demo: $(READY)
 demo-train: $(READY)
 	$(VENV)/bin/merit demo --train --output $(OUTPUT)-train $(if $(DATA),--data $(DATA))
 
-# The checkpoints that ship, trained and measured anew on PTB-XL in DATA: four hours on two cores, resumed if stopped.
+# The checkpoints that ship, trained and measured anew on PTB-XL in DATA: ten hours on two cores, resumed if stopped.
 checkpoints: merit-ptbxl-small merit-ptbxl-tiny merit-ptbxl-report merit-ptbxl-small-super merit-ptbxl-small-all \
 		fine-tuned
 

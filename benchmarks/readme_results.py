@@ -95,7 +95,7 @@ def checkpoint(name: str) -> str:
                     *(f"{100 * row['auroc']:.1f}" if row else "-" for row in found),
                 ]
             )
-    return text + "\n\n" + table(["", *TASKS], rows + supervised())
+    return text + "\n\n" + table(["", *TASKS], rows + fine_tuned_before(name) + supervised())
 
 
 def effort(training: dict) -> str:
@@ -105,6 +105,18 @@ def effort(training: dict) -> str:
     took = f"in {end['train_runtime'] / 60:.0f} minutes on {machine}"
     begun = training.get("resumed_at_step")
     return f"for {end['epoch']:.0f} epochs, the steps after {begun:,} of {end['step']:,} {took}," if begun else took
+
+
+def fine_tuned_before(name: str) -> list[list[str]]:
+    """What an encoder that this one has replaced was fine-tuned to, for as long as this one was not in all ways."""
+    files = [read(path) for path in sorted((RESULTS / "fine-tuned-before" / name).glob("*.json"))]
+    rows = []
+    for title, (method, setting) in SHOWN.items():
+        if files and method == "fine-tuned":
+            rows.append([f"{title}, the encoder before this one", *of_tasks(files, method, setting, "auroc")])
+            if not setting:
+                rows.append([f"{title}, the encoder before this one, F1", *of_tasks(files, method, setting, "f1")])
+    return rows
 
 
 def supervised() -> list[list[str]]:
