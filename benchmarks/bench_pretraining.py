@@ -32,12 +32,12 @@ from merit import MeritForPreTraining
 from merit.modeling_merit.modeling_merit import random_visibility, standardise_leads
 from merit.training.collator import SeededOrder, SeededRows, ecg_rows
 from merit.training.data import load_data
-from merit.training.hardware import fast_attention, fast_precision
+from merit.training.hardware import fast_attention, fast_device, fast_precision
 from merit.training.pretraining import TEXTS, build, collators, with_text
 from merit.training.recipe import TRAINING_DEFAULTS, load_recipe
 from merit.training.results import provenance, write_json
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+DEVICE = fast_device().type
 WAYS = ("recipe", "mask-tokens", "float32", "straightforward")
 
 
