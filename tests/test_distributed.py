@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,9 +19,13 @@ OBJECTIVES = {
     "reconstruction-only": ["model.alignment_weight=0"],
 }
 
+THREADS = Path("/proc/self/task")
+
 # Two steps by each objective, and again with processes that see nothing of each other but gradients.
 TRAIN = """
+import os
 import sys
+from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from merit.modeling_merit import modeling_merit
@@ -41,14 +46,16 @@ if __name__ == "__main__":  # preparation starts processes that import this file
         if first_process():
             save_file(model.state_dict(), f"{{output}}/{{name}}.safetensors")
     end_together()
+    names = [(thread / "comm").read_text() for thread in Path("{threads}").glob("*")]
+    Path(output, "threads-" + os.environ["RANK"]).write_text("".join(names))
 """
 
 
 @pytest.fixture(scope="module")
 def train(tiny_settings, simulated, fresh_environment, tmp_path_factory):
-    """Train in so many processes; returns the weights by objective."""
+    """Train in so many processes; returns the folder of the weights by objective, and of the threads at the end."""
     cache, script = tmp_path_factory.mktemp("arrow"), tmp_path_factory.mktemp("script") / "train.py"
-    script.write_text(TRAIN.format(objectives=OBJECTIVES))
+    script.write_text(TRAIN.format(objectives=OBJECTIVES, threads=THREADS))
     steps = ["training.max_steps=2", "training.warmup_steps=0", "training.eval_strategy=no", "crop_seconds=5.0"]
 
     def run(processes, gathered):
@@ -60,13 +67,13 @@ def train(tiny_settings, simulated, fresh_environment, tmp_path_factory):
             [*launch, *map(str, arguments)], env=fresh_environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        return {name: load_file(output / f"{name}.safetensors") for name in OBJECTIVES}
+        return output
 
     return run
 
 
 @pytest.fixture(scope="module")
-def weights(train):
+def trained(train):
     return {"one": train(1, "together"), "two": train(2, "together"), "apart": train(2, "apart")}
 
 
@@ -76,12 +83,22 @@ def distance(one, other):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_two_processes_reach_the_weights_of_one_with_twice_the_batch(weights, objective):
-    together = distance(weights["one"][objective], weights["two"][objective])
-    apart = distance(weights["one"][objective], weights["apart"][objective])
+def test_two_processes_reach_the_weights_of_one_with_twice_the_batch(trained, objective):
+    weights = {name: load_file(folder / f"{objective}.safetensors") for name, folder in trained.items()}
+    together = distance(weights["one"], weights["two"])
+    apart = distance(weights["one"], weights["apart"])
     # Measured: 2e-6 or less, and 5e-3 or more where each has only its own batch.
     assert together < 2e-5
     assert apart > 1e-3
+
+
+@pytest.mark.skipif(not THREADS.exists(), reason="threads are told by their names in /proc, which Linux has")
+def test_no_thread_of_the_group_outlives_it(trained):
+    """It would abort a process whose interpreter ends while it lets go of tensors."""
+    for rank in range(2):
+        threads = (trained["two"] / f"threads-{rank}").read_text().split()
+        assert threads
+        assert not [name for name in threads if "gloo" in name]
 
 
 def test_the_command_runs_in_two_processes_and_writes_one_model(tiny_settings, simulated, fresh_environment, tmp_path):

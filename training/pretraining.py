@@ -1,5 +1,6 @@
 """Pretraining MERIT with the Trainer: a recipe, a data set, a folder that others load."""
 
+import gc
 import inspect
 import json
 import shutil
@@ -78,11 +79,13 @@ def first_process() -> bool:
 
 def end_together() -> None:
     """
-    End the group of processes, when all have come here. One that ended before could abort at the interpreter's end, by
-    threads of the group, and the launcher would then stop the one that still writes.
+    End the group of processes and its threads, when all have come here. A thread that outlives it still lets go of
+    tensors of Python, and aborts the process where the interpreter ends meanwhile (PyTorch issue 190489); the launcher
+    would then stop the process that still writes.
     """
     state = _processes()
     state.wait_for_everyone()
+    gc.collect()  # of trainers and their models, which hold the group, and so its threads
     state.destroy_process_group()
 
 
