@@ -94,7 +94,7 @@ class MeritForPreTrainingOutput(ModelOutput):
 
 
 def alignment_information(
-    z: torch.Tensor, t: torch.Tensor, logit_scale: torch.Tensor, holds: torch.Tensor
+    z: torch.Tensor, t: torch.Tensor, logit_scale: torch.Tensor, same_report: torch.Tensor
 ) -> torch.Tensor:
     """
     InfoNCE bound on I(Z;T) in nats (van den Oord et al., arXiv 1807.03748, eq. 5), the mean of both directions.
@@ -103,16 +103,16 @@ def alignment_information(
         z (`torch.FloatTensor` of shape `(batch, dim)`): ECG embeddings of unit length.
         t (`torch.FloatTensor` of shape `(batch, dim)`): report embeddings of unit length.
         logit_scale (`torch.FloatTensor`): inverse temperature.
-        holds (`torch.BoolTensor` of shape `(batch, batch)`): true at (i, j) where text j holds of ECG i, as its own
-            report does; all that hold are positives, each with an equal share.
+        same_report (`torch.BoolTensor` of shape `(batch, batch)`): true where two reports read the same; such pairs
+            are positives of each other, each with an equal share.
 
     Returns:
         `torch.FloatTensor` (scalar): at most log(batch); log(batch / k) when every report stands k times.
     """
     logits = logit_scale * z @ t.T
-    share = holds.to(logits.dtype)
-    of_texts, of_ecgs = (part / part.sum(-1, keepdim=True) for part in (share, share.T))
-    cross_entropy = (F.cross_entropy(logits, of_texts) + F.cross_entropy(logits.T, of_ecgs)) / 2
+    share = same_report.to(logits.dtype)
+    share = share / share.sum(-1, keepdim=True)
+    cross_entropy = (F.cross_entropy(logits, share) + F.cross_entropy(logits.T, share)) / 2
     return torch.log(torch.tensor(float(len(z)), device=z.device)) - cross_entropy
 
 
@@ -178,21 +178,6 @@ def report_keys(input_ids: torch.Tensor, attention_mask: torch.Tensor | None) ->
     factors = (factors ^ (factors >> 30)) * -4658895280553007687
     factors = (factors ^ (factors >> 27)) * -7723592293110705685
     return ((input_ids + 1) * mask * factors).sum(-1)
-
-
-def holding(sentences: torch.Tensor, said: torch.Tensor) -> torch.Tensor:
-    """
-    Which text holds of which ECG: that of whose sentences each stands in the report of the ECG too.
-
-    Args:
-        sentences (`torch.LongTensor` of shape `(batch, sentences)`): keys of the sentences of each report.
-        said (`torch.BoolTensor` of the same shape): which of them the text says.
-
-    Returns:
-        `torch.BoolTensor` of shape `(batch, batch)`, true at (i, j) where text j holds of ECG i.
-    """
-    stands = (sentences[:, None, :, None] == sentences[None, :, None, :]).any(2)
-    return (stands | ~said).all(-1)
 
 
 def num_visible(count, mask_ratio: float):
@@ -744,17 +729,11 @@ class MeritModel(MeritPreTrainedModel):
         """In training the rows of all ranks: a batch is what they see together. Ranks evaluate by themselves."""
         return gather_with_gradient(tensor) if self.training else tensor
 
-    def alignment(
-        self, ecg_embeds: torch.Tensor, text_embeds: torch.Tensor, keys: torch.Tensor, said: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """
-        [`alignment_information`] of pairs of embeddings of unit length: reports with equal keys `(batch,)` are the
-        same, or with `said` the keys are those of sentences, see [`holding`].
-        """
+    def alignment(self, ecg_embeds: torch.Tensor, text_embeds: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        """[`alignment_information`] of pairs of embeddings of unit length, reports with equal keys being the same."""
         z, t, keys = self.gather(ecg_embeds), self.gather(text_embeds), self.gather(keys)
-        holds = keys[:, None] == keys if said is None else holding(keys, self.gather(said))
         with torch.autocast(z.device.type, enabled=False):
-            return alignment_information(z.float(), t.float(), self.scale().float(), holds)
+            return alignment_information(z.float(), t.float(), self.scale().float(), keys[:, None] == keys)
 
     @can_return_tuple
     def forward(
@@ -928,8 +907,6 @@ class MeritForPreTraining(MeritModel):
         sample_mask: torch.BoolTensor | None = None,
         noise: torch.FloatTensor | None = None,
         keys: torch.LongTensor | None = None,
-        sentences: torch.LongTensor | None = None,
-        said: torch.BoolTensor | None = None,
         return_loss: bool = True,
         **kwargs,
     ) -> MeritForPreTrainingOutput:
@@ -939,8 +916,6 @@ class MeritForPreTraining(MeritModel):
                 [`random_visibility`]; random when not given.
             keys (`torch.LongTensor` of shape `(batch,)`, *optional*): equal for reports that say the same, such as one
                 and its translation; by default for those that read the same.
-            sentences, said (`torch.LongTensor` and `torch.BoolTensor` of shape `(batch, sentences)`, *optional*): the
-                sentences of each report, and which of them the text says, see [`holding`]; then in place of `keys`.
 
         Other arguments as in [`MeritModel.forward`]; `input_ids` may be left out when `alignment_weight` is 0.
         """
@@ -955,9 +930,8 @@ class MeritForPreTraining(MeritModel):
             text = pooled(self.get_text_features(input_ids, attention_mask, return_dict=True))
             ecg_embeds = F.normalize(self.ecg_projection(features).float(), dim=-1)
             text_embeds = F.normalize(text.float(), dim=-1)
-            if sentences is None:
-                sentences = report_keys(input_ids, attention_mask) if keys is None else keys
-            information_zt = self.alignment(ecg_embeds, text_embeds, sentences, said)
+            same = report_keys(input_ids, attention_mask) if keys is None else keys
+            information_zt = self.alignment(ecg_embeds, text_embeds, same)
         if self.config.reconstruction_weight:
             every = slice(None, None, self.config.reconstruction_stride if self.training else 1)
             others = (None if tensor is None else tensor[every] for tensor in (lead_mask, sample_mask, noise))

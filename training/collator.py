@@ -1,7 +1,6 @@
 """From rows of a data set to a batch of the model."""
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +12,6 @@ from datasets import Dataset
 from .augmentation import Augmentation, Chance
 
 SIGNAL_COLUMNS = ["record_id", "signal", "gain", "baseline", "sampling_rate", "lead_names"]
-# All batches have one shape; the reports of PTB-XL have eleven at most.
-MOST_SENTENCES = 16
 
 
 def ecg_rows(dataset: Dataset, *columns: str) -> Dataset:
@@ -94,8 +91,6 @@ class MeritCollator:
         augmentation: what disturbs the recordings.
         patch_length: samples of a patch of the model: adds `noise`, which decides its masks.
         pad_text: to the tokenizer's limit, so that all batches have one shape.
-        sentence_dropout: probability that of a report, in the last text column, only some sentences are said, as many
-            as an even draw decides; then `sentences` and `said` are added, by which the model knows what else holds.
 
     Raises:
         ValueError: a value is NaN or infinite; the message names the recordings.
@@ -111,7 +106,6 @@ class MeritCollator:
     augmentation: Augmentation | None = None
     patch_length: int | None = None
     pad_text: bool = False
-    sentence_dropout: float = 0.0
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         chance = Chance(row["draw"] if "draw" in row else torch.randint(2**62, ()).item() for row in rows)
@@ -120,14 +114,10 @@ class MeritCollator:
         if columns:
             which = (chance.uniform() * len(columns)).long().tolist() if len(columns) > 1 else [0] * len(rows)
             text = [row[columns[i]] for row, i in zip(rows, which)]
-        shortened = {}
-        if text and self.sentence_dropout:
-            text, shortened = self._shorten(text, [sentences_of(row[columns[-1]]) for row in rows], chance)
         padding = {"padding": "max_length"} if self.pad_text and text else {}
         batch = dict(self.processor(ecg=list(rows), text=text, return_tensors="pt", **padding))
         if len(columns) > 1:
             batch["keys"] = torch.tensor([_key(row[columns[-1]]) for row in rows])
-        batch |= shortened
         if self.crop_seconds is not None:
             rate = self.processor.feature_extractor.sampling_rate
             batch |= random_crop(batch, self.crop_seconds, rate, chance)
@@ -146,34 +136,6 @@ class MeritCollator:
             bad = [str(row["record_id"]) for row, good in zip(rows, finite) if not good]
             raise ValueError(f"{', '.join(bad)}: the signal has values that are NaN or infinite; leave it out.")
         return batch
-
-    def _shorten(
-        self, text: list[str], sentences: list[list[str]], chance: Chance
-    ) -> tuple[list[str], dict[str, torch.Tensor]]:
-        """Some texts said with some of their sentences, and what the model is to know of it."""
-        counts = torch.tensor([len(one) for one in sentences])
-        exists = torch.arange(MOST_SENTENCES) < counts[:, None]
-        shorten = (chance.uniform() < self.sentence_dropout) & (counts > 1)
-        number = 1 + (chance.uniform() * counts).long()
-        rank = chance.uniform(MOST_SENTENCES).masked_fill(~exists, torch.inf).argsort(-1).argsort(-1)
-        said = exists & ((rank < number[:, None]) | ~shorten[:, None])
-        keys = torch.zeros(len(text), MOST_SENTENCES, dtype=torch.int64)
-        for row, one in enumerate(sentences):
-            keys[row, : len(one)] = torch.tensor([_key(sentence) for sentence in one])
-            if shorten[row]:
-                text[row] = " ".join(sentence for sentence, stays in zip(one, said[row].tolist()) if stays)
-        return text, {"sentences": keys, "said": said}
-
-
-def sentences_of(report: str) -> list[str]:
-    """
-    The sentences of a report; of a very long one the first.
-
-    Example:
-        >>> sentences_of("sinus rhythm. abnormal qrs(t). normal ecg.")
-        ['sinus rhythm.', 'abnormal qrs(t).', 'normal ecg.']
-    """
-    return re.split(r"(?<=\.)\s+", report)[:MOST_SENTENCES]
 
 
 def random_crop(

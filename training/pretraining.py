@@ -344,18 +344,12 @@ def collators(recipe: Mapping[str, Any], processor: MeritProcessor, patch_length
             f"crop_seconds is {crop}; it must be between a patch ({patch_length / extractor.sampling_rate:g} s) and "
             f"the processor's window ({extractor.duration:g} s)."
         )
-    dropout = recipe.get("sentence_dropout", 0.0)
-    if not fits(dropout, float) or not 0 <= dropout <= 1:
-        raise ValueError(f"sentence_dropout must be a probability, not {dropout!r}.")
     augmentation = Augmentation(recipe.get("augmentation", {}), extractor)
     columns = TEXTS[text]
     plain = MeritCollator(
         processor, columns if len(columns) > 1 else columns[0], crop_seconds=crop, patch_length=patch_length
     )
-    disturbed = replace(
-        plain, augmentation=augmentation if augmentation.effects else None, sentence_dropout=dropout
-    )
-    return {"train": disturbed, "validation": plain}
+    return {"train": replace(plain, augmentation=augmentation if augmentation.effects else None), "validation": plain}
 
 
 def checkpoint_folder(output_dir: str | Path, resume: bool) -> Path:

@@ -43,7 +43,7 @@ _RECIPES = files("merit.training") / "recipes"
 PRETRAINING = Kind(
     _RECIPES,
     groups=("model", "processor", "tokenizer", "augmentation", "training"),
-    values=("text", "sentence_dropout", "crop_seconds", "gradient_norms"),
+    values=("text", "crop_seconds", "gradient_norms"),
 )
 REPORTS = Kind(
     _RECIPES / "reports",
