@@ -481,8 +481,8 @@ def protocol() -> str:
     seconds = content["seconds"]
     text = (
         "**What the published protocol does to figures**, on fold 10, of the model of "
-        f"`{content['command']}` ([file](results/evaluation.json)), zero-shot by prompts; in percent. On CSN a "
-        "classifier that is never wrong reaches a macro AUROC of "
+        f"`{content['command']}` ([file](results/evaluation.json)), zero-shot by labels learned from reports; in "
+        "percent. On CSN a classifier that is never wrong reaches a macro AUROC of "
         f"{100 * csn['macro_auroc_of_the_diagnoses']:.1f} and a macro F1 of "
         f"{100 * csn['macro_f1_of_the_diagnoses']:.1f} by the published labels, as {csn['records_with_a_false_label']} "
         f"of {csn['test_records']:,} test records carry a false one ([file](results/csn-label-errors.json))."
