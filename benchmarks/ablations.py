@@ -16,14 +16,16 @@ from pathlib import Path
 
 from datasets import DatasetDict
 
-from merit.training.data import load_data
-from merit.training.embeddings import MeritEncoder, embed
-from merit.training.evaluation import evaluate, result_file
-from merit.training.physiology import physiology, simulated_truths
-from merit.training.pretraining import TRAINING_RECORD, pretrain
-from merit.training.recipe import load_recipe
-from merit.training.results import provenance, write_json
-from merit.training.simulated_ptbxl import write_simulated_ptbxl
+from merit.training.data.catalogue import load_data
+from merit.training.evaluation.evaluate import evaluate, result_file
+from merit.training.evaluation.physiology import physiology, simulated_truths
+from merit.training.learning.pretraining import pretrain
+from merit.training.results.result_files import provenance, write_json
+from merit.training.scoring.embeddings import embed
+from merit.training.scoring.encoders import CheckpointEncoder
+from merit.training.simulation.ptbxl_tree import write_simulated_ptbxl
+from merit.training.trainer.recipe import load_recipe
+from merit.training.trainer.training_record import TRAINING_RECORD
 
 ARMS = {
     "merit": ["model.reconstruction_depth=1"],  # the best balance of search-balance.yaml
@@ -63,7 +65,7 @@ def main() -> None:
                 model, processor, training = run(dataset, args.recipe, settings)
                 model.save_pretrained(args.models / path.stem)
                 processor.save_pretrained(args.models / path.stem)
-                encoder = MeritEncoder(model, processor, arm)
+                encoder = CheckpointEncoder(model, processor, arm)
                 results = evaluate(encoder, dataset, methods=["zero-shot", "linear-probe"])
                 if arm == "reconstruction-only":  # its text encoder is as it was
                     results = [result for result in results if result["method"] != "zero-shot"]
@@ -92,7 +94,7 @@ def run(dataset: DatasetDict, recipe: str, settings: list[str]):
     return model, processor, record
 
 
-def of_physiology(encoder: MeritEncoder, simulated: DatasetDict) -> dict:
+def of_physiology(encoder: CheckpointEncoder, simulated: DatasetDict) -> dict:
     features = {str(split): embed(encoder, rows, name=str(split)) for split, rows in simulated.items()}
     truths = {str(split): simulated_truths(rows["record_id"], seed=0) for split, rows in simulated.items()}
     return physiology(features, truths)

@@ -19,11 +19,12 @@ from pathlib import Path
 
 from transformers import AutoModel, AutoProcessor
 
-from merit.training.data import load_data
-from merit.training.embeddings import MeritEncoder, embed
-from merit.training.evaluation import evaluate, protocol_of, task_names, with_records
-from merit.training.probes import FRACTIONS, published_probe, train_rows
-from merit.training.results import provenance, write_json
+from merit.training.data.catalogue import load_data
+from merit.training.evaluation.evaluate import evaluate, protocol_of, task_names, with_records
+from merit.training.results.result_files import provenance, write_json
+from merit.training.scoring.embeddings import embed
+from merit.training.scoring.encoders import CheckpointEncoder
+from merit.training.scoring.probes import FRACTIONS, published_probe, train_rows
 
 EPOCHS = 100
 
@@ -38,7 +39,7 @@ def main() -> None:
     if args.data is None:
         parser.error("name a PTB-XL tree with --data or in PTBXL_ROOT")
     model, processor = AutoModel.from_pretrained(args.model), AutoProcessor.from_pretrained(args.model)
-    encoder, dataset = MeritEncoder(model, processor), load_data(args.data)
+    encoder, dataset = CheckpointEncoder(model, processor), load_data(args.data)
     tasks = args.tasks or task_names(dataset)
     seconds: dict[str, float] = {}
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from transformers import pipeline
 
-from merit.training.results import provenance, write_json
+from merit.training.results.result_files import provenance, write_json
 
 LABELS = ["normal ECG", "myocardial infarction", "left bundle branch block", "atrial fibrillation", "LVH"]
 IMPORTS = ("merit", "transformers", "torch")

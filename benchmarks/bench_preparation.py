@@ -31,20 +31,20 @@ from tqdm.auto import tqdm
 from merit.processing.feature_extraction_merit import MeritFeatureExtractor, recording_of_row
 from merit.processing.processing_merit import MeritProcessor
 from merit.processing.recordings_merit import read_wfdb
-from merit.training.collator import MeritCollator, ecg_rows
-from merit.training.preparation import load_prepared, prepare
-from merit.training.ptbxl import PtbXl
-from merit.training.results import provenance, write_json
-from merit.training.tasks import PUBLISHED_SIZES, task_sizes
-from merit.training.tokenizer import train_tokenizer
+from merit.training.batching.collator import MeritCollator, ecg_rows
+from merit.training.data.preparation import load_prepared, prepare
+from merit.training.data.sources.ptbxl import PtbXl
+from merit.training.data.tasks import PUBLISHED_SIZES, task_sizes
+from merit.training.results.result_files import provenance, write_json
+from merit.training.text.tokenizer import train_tokenizer
 
 # Prepares in a process of its own, whose peak memory is that of the preparation.
 PREPARE = """
 import sys
 from itertools import islice
 from pathlib import Path
-from merit.training.preparation import prepare
-from merit.training.ptbxl import PtbXl
+from merit.training.data.preparation import prepare
+from merit.training.data.sources.ptbxl import PtbXl
 source = PtbXl(sys.argv[1])
 source.rows = dict(islice(source.rows.items(), int(sys.argv[3])))
 source.count = len(source.rows)

@@ -30,12 +30,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from merit import MeritForPreTraining
 from merit.modeling_merit.modeling_merit import random_visibility, standardise_leads
-from merit.training.collator import SeededOrder, SeededRows, ecg_rows
-from merit.training.data import load_data
-from merit.training.hardware import fast_attention, fast_device, fast_precision
-from merit.training.pretraining import TEXTS, build, collators, with_text
-from merit.training.recipe import TRAINING_DEFAULTS, load_recipe
-from merit.training.results import provenance, write_json
+from merit.training.batching.collator import SeededOrder, SeededRows, ecg_rows
+from merit.training.batching.report_text import TEXTS, with_text
+from merit.training.data.catalogue import load_data
+from merit.training.learning.pretraining import build, collators
+from merit.training.results.result_files import provenance, write_json
+from merit.training.trainer.hardware import fast_attention, fast_device, fast_precision
+from merit.training.trainer.recipe import TRAINING_DEFAULTS, load_recipe
 
 DEVICE = fast_device().type
 WAYS = ("recipe", "mask-tokens", "float32", "straightforward")

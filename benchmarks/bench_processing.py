@@ -24,7 +24,7 @@ import torch
 import wfdb
 
 from merit.processing.feature_extraction_merit import MeritFeatureExtractor
-from merit.training.results import provenance, write_json
+from merit.training.results.result_files import provenance, write_json
 
 
 def main() -> None:

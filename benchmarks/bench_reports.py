@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 
-from merit.training.results import provenance, write_json
+from merit.training.results.result_files import provenance, write_json
 
 WAYS = {
     "greedy": {},

@@ -17,13 +17,14 @@ from transformers import AutoModel, AutoProcessor
 
 from merit.processing.prompts_merit import opposites, prompts
 from merit.processing.zero_shot_merit import embed_ensembles
-from merit.training.data import load_data
-from merit.training.embeddings import MeritEncoder, embed
-from merit.training.label_learning import LEAST, PENALTY, learn_labels
-from merit.training.protocol import Protocol
-from merit.training.records import label_names
-from merit.training.results import provenance, write_json
-from merit.training.zero_shot import label_embeddings
+from merit.training.data.catalogue import load_data
+from merit.training.data.schema import label_names
+from merit.training.learning.label_learning import LEAST, PENALTY, learn_labels
+from merit.training.results.result_files import provenance, write_json
+from merit.training.scoring.embeddings import embed
+from merit.training.scoring.encoders import CheckpointEncoder
+from merit.training.scoring.protocol import Protocol
+from merit.training.scoring.zero_shot import label_embeddings
 
 TASKS = ("super", "sub", "form", "rhythm", "all")
 PENALTIES = (0.003, 0.001, 0.0003, 0.0001, 0.00003)
@@ -41,7 +42,7 @@ def main() -> None:
     model, processor = AutoModel.from_pretrained(args.model).eval(), AutoProcessor.from_pretrained(args.model)
     dataset = load_data(args.data)
     validation = dataset["validation"]
-    encoder = MeritEncoder(model, processor)
+    encoder = CheckpointEncoder(model, processor)
     learned = {
         f"learned from reports, penalty {penalty:g}{' (chosen)' if penalty == PENALTY else ''}": (penalty, LEAST)
         for penalty in PENALTIES
@@ -49,7 +50,9 @@ def main() -> None:
     learned[f"the same, penalty {PENALTY:g}, only what {MANY} reports state"] = (PENALTY, MANY)
     with tempfile.TemporaryDirectory() as cache:
         taught = {
-            name: MeritEncoder(learn_labels(model, processor, dataset["train"], *settings, cache=cache)[0], processor)
+            name: CheckpointEncoder(
+                learn_labels(model, processor, dataset["train"], *settings, cache=cache)[0], processor
+            )
             for name, settings in learned.items()
         }
     ecg = torch.from_numpy(encoder.project(embed(encoder, validation, name="fold 9")))

@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.metrics import f1_score, roc_auc_score
 
 from merit.processing.prompts_merit import CSN_LABELS
-from merit.training.results import provenance, write_json
+from merit.training.results.result_files import provenance, write_json
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ from sklearn.metrics import roc_auc_score
 from transformers import AutoModel, AutoProcessor
 
 from merit.processing.zero_shot_merit import embed_labels
-from merit.training.ptbxl import PATH_COLUMNS, PtbXl
-from merit.training.results import provenance, write_json
+from merit.training.data.sources.ptbxl import PATH_COLUMNS, PtbXl
+from merit.training.results.result_files import provenance, write_json
 
 TASK, BATCH = "super", 64
 

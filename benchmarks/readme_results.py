@@ -9,10 +9,10 @@ from pathlib import Path
 
 from ablations import ARMS
 
-from merit.training.compare import find_result, paired_difference, table
-from merit.training.physiology import QUANTITIES
-from merit.training.published import published_rows
-from merit.training.wording import cell, setting_in_words
+from merit.training.evaluation.physiology import QUANTITIES
+from merit.training.results.comparison import find_result, paired_difference, table
+from merit.training.results.published import published_rows
+from merit.training.results.wording import cell, setting_in_words
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -339,7 +339,7 @@ def reports() -> str:
                 mark = "**" if result["setting"]["reports"] == "generated" else ""
                 cells = (cell(result["metrics"].get(metric), metric) for metric in metrics)
                 rows.append([f"{mark}{ {'en': 'English', 'de': 'German'}[language] }: {who}{mark}", *cells])
-    published = (files("merit.training") / "published_reports.csv").read_text(encoding="utf-8").splitlines()
+    published = (files("merit.training.results") / "published_reports.csv").read_text(encoding="utf-8").splitlines()
     for row in csv.DictReader(published):
         rows.append([f"{row['system']}, as published", *(row.get(metric, "-") for metric in metrics)])
     model, language_model = content["model"], load("report-speed.json")["results"]["parameters"]["language model"]

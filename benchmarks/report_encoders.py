@@ -15,13 +15,13 @@ from pathlib import Path
 from ablations import ARMS
 from transformers import AutoModel, AutoProcessor
 
-from merit.training.data import load_data
-from merit.training.embeddings import MeritReporter
-from merit.training.evaluation import result_file
-from merit.training.recipe import REPORTS, load_recipe
-from merit.training.report_evaluation import DECODING, evaluate_reports
-from merit.training.report_generation import train_reports
-from merit.training.results import write_json
+from merit.training.data.catalogue import load_data
+from merit.training.evaluation.evaluate import result_file
+from merit.training.evaluation.reports import DECODING, evaluate_reports
+from merit.training.learning.report_generation import train_reports
+from merit.training.results.result_files import write_json
+from merit.training.scoring.encoders import CheckpointReporter
+from merit.training.trainer.recipe import REPORTS, load_recipe
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
                 load_recipe("small", settings, REPORTS),
                 scratch,
             )
-        reporter = MeritReporter(model, processor, f"reports on {arm}")
+        reporter = CheckpointReporter(model, processor, f"reports on {arm}")
         results = evaluate_reports(reporter, dataset, ["en"], {"greedy": DECODING["greedy"]})
         write_json(path, result_file(reporter, dataset, Path(args.data).name, args.seed, results))
         print(f"{path} written", flush=True)

@@ -17,14 +17,15 @@ import numpy as np
 import yaml
 from datasets import DatasetDict
 
-from merit.training.data import load_data
-from merit.training.embeddings import MeritEncoder, embed
-from merit.training.evaluation import protocol_of
-from merit.training.pretraining import pretrain
-from merit.training.probes import linear_probe
-from merit.training.recipe import load_recipe
-from merit.training.results import provenance, write_json
-from merit.training.zero_shot import label_embeddings, zero_shot_scores
+from merit.training.data.catalogue import load_data
+from merit.training.evaluation.evaluate import protocol_of
+from merit.training.learning.pretraining import pretrain
+from merit.training.results.result_files import provenance, write_json
+from merit.training.scoring.embeddings import embed
+from merit.training.scoring.encoders import CheckpointEncoder
+from merit.training.scoring.probes import linear_probe
+from merit.training.scoring.zero_shot import label_embeddings, zero_shot_scores
+from merit.training.trainer.recipe import load_recipe
 
 HERE = Path(__file__).parent
 TASKS = ("super", "sub", "form", "rhythm", "all")
@@ -71,10 +72,10 @@ def run(dataset: DatasetDict, recipe: str, settings: list[str]) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         model, processor = pretrain(dataset, load_recipe(recipe, settings), folder)
     seconds = time.perf_counter() - started
-    return {"seconds": round(seconds, 1), "macro_auc": judge(MeritEncoder(model, processor), dataset)}
+    return {"seconds": round(seconds, 1), "macro_auc": judge(CheckpointEncoder(model, processor), dataset)}
 
 
-def judge(encoder: MeritEncoder, dataset: DatasetDict) -> dict[str, dict[str, float]]:
+def judge(encoder: CheckpointEncoder, dataset: DatasetDict) -> dict[str, dict[str, float]]:
     """Macro AUC on the split "test" by method and task."""
     features = {str(split): embed(encoder, rows, name=split) for split, rows in dataset.items()}
     figures: dict[str, dict[str, float]] = {"zero-shot": {}, "linear-probe": {}}

@@ -14,9 +14,9 @@ from typing import Any
 
 import pandas as pd
 
-from merit.training.reports import clean_report, detect_language
-from merit.training.results import provenance, write_json
-from merit.training.translation import untranslated
+from merit.training.results.result_files import provenance, write_json
+from merit.training.text.cleaning import clean_report, detect_language
+from merit.training.text.translation import untranslated
 
 RESULTS = Path(__file__).parent / "results" / "translation-coverage.json"
 

@@ -17,10 +17,10 @@ import torch
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors.torch import load_file
 
-from ..modeling_merit.weights import answering, weights_sha256
-from ..training.published import published_rows
-from ..training.results import results_of
-from ..training.wording import cell, how_measured, metric_name
+from ..training.results.published import published_rows
+from ..training.results.result_files import results_of
+from ..training.results.weights import answering, weights_sha256
+from ..training.results.wording import cell, how_measured, metric_name
 
 __all__ = ["CardError", "check_card", "name_card", "write_card"]
 

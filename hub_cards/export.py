@@ -23,7 +23,9 @@ from .folder import HUB_STATE
 CODE = {
     modeling_merit: ("configuration_merit.py", "modeling_merit.py"),
     processing: (
+        "leads_merit.py",
         "recordings_merit.py",
+        "filtering_merit.py",
         "feature_extraction_merit.py",
         "processing_merit.py",
         "prompts_merit.py",

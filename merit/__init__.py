@@ -57,10 +57,9 @@ if TYPE_CHECKING:
     )
     from .processing.processing_merit import MeritProcessor, MeritReportProcessor
     from .processing.recordings_merit import EcgError
-    from .training.collator import MeritCollator
-    from .training.data import load_data
-    from .training.ptbxl import load_ptbxl
-    from .training.records import label_names
+    from .training.batching.collator import MeritCollator
+    from .training.data.catalogue import load_data, load_ptbxl
+    from .training.data.schema import label_names
 
 
 def __getattr__(name: str):

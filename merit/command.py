@@ -204,7 +204,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run_simulate(arguments: argparse.Namespace) -> None:
-    from .training.simulated_ptbxl import write_simulated_ptbxl
+    from .training.simulation.ptbxl_tree import write_simulated_ptbxl
 
     directory = write_simulated_ptbxl(
         arguments.directory, arguments.records, arguments.seed, tuple(arguments.sampling_rates)
@@ -213,8 +213,8 @@ def run_simulate(arguments: argparse.Namespace) -> None:
 
 
 def run_download(arguments: argparse.Namespace) -> None:
-    from .training.download import PHYSIONET, download
-    from .training.open_datasets import OPEN_DATASETS
+    from .training.data.download import PHYSIONET, download
+    from .training.data.open_datasets import OPEN_DATASETS
 
     if arguments.name in OPEN_DATASETS:
         print(OPEN_DATASETS[arguments.name].notice(), flush=True)
@@ -226,8 +226,8 @@ def run_download(arguments: argparse.Namespace) -> None:
 
 def run_prepare(arguments: argparse.Namespace) -> None:
     from .hub_cards.dataset_card import write_dataset_card
-    from .training.data import open_source
-    from .training.preparation import describe, prepare
+    from .training.data.catalogue import open_source
+    from .training.data.preparation import describe, prepare
 
     source = open_source(
         arguments.name,
@@ -254,21 +254,23 @@ def export_run(model, processor, output: str) -> None:
     from pathlib import Path
 
     from .hub_cards.export import export
-    from .training.pretraining import TRAINING_RECORD, end_together, first_process
+    from .training.trainer.distributed import is_main_process, shut_down_process_group
+    from .training.trainer.training_record import TRAINING_RECORD
 
-    if first_process():
+    if is_main_process():
         folder = Path(output)
         print(f"Model in {export(model, processor, folder / 'model', results=[folder / TRAINING_RECORD])}")
-    end_together()
+    shut_down_process_group()
 
 
 def run_pretrain(arguments: argparse.Namespace) -> None:
-    from .training.data import load_data
-    from .training.pretraining import combine, pretrain, taking_turns
-    from .training.recipe import load_recipe
+    from .training.data.catalogue import load_data
+    from .training.learning.pretraining import combine, pretrain
+    from .training.trainer.distributed import main_process_first
+    from .training.trainer.recipe import load_recipe
 
     recipe = load_recipe(arguments.recipe, arguments.overrides)
-    with taking_turns():
+    with main_process_first():
         dataset = combine([load_data(folder) for folder in arguments.data])
     model, processor = pretrain(dataset, recipe, arguments.output, arguments.resume)
     export_run(model, processor, arguments.output)
@@ -280,11 +282,13 @@ def run_learn_labels(arguments: argparse.Namespace) -> None:
 
     from .hub_cards.export import export, load
     from .hub_cards.folder import example_record, fetch
-    from .modeling_merit.weights import answering, weights_sha256
-    from .training.data import load_data
-    from .training.label_learning import LEAST, PENALTY, learn_labels, results_that_hold
-    from .training.pretraining import TRAINING_RECORD, combine, with_text
-    from .training.results import FORMAT, provenance, write_json
+    from .training.batching.report_text import with_text
+    from .training.data.catalogue import load_data
+    from .training.learning.label_learning import LEAST, PENALTY, learn_labels, results_that_hold
+    from .training.learning.pretraining import combine
+    from .training.results.result_files import FORMAT, provenance, write_json
+    from .training.results.weights import answering, weights_sha256
+    from .training.trainer.training_record import TRAINING_RECORD
 
     source, _ = fetch(arguments.model)
     model, processor = load(source)
@@ -326,12 +330,12 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
         set_seed,
     )
 
-    from .training.data import load_data
-    from .training.embeddings import MeritClassifier, MeritEncoder, MeritReporter
-    from .training.evaluation import METHODS, evaluate, evaluate_classifier, result_file
-    from .training.probes import FRACTIONS
-    from .training.report_evaluation import evaluate_abstention, evaluate_reports
-    from .training.results import write_json
+    from .training.data.catalogue import load_data
+    from .training.evaluation.evaluate import METHODS, evaluate, evaluate_classifier, result_file
+    from .training.evaluation.reports import evaluate_abstention, evaluate_reports
+    from .training.results.result_files import write_json
+    from .training.scoring.encoders import CheckpointClassifier, CheckpointEncoder, CheckpointReporter
+    from .training.scoring.probes import FRACTIONS
 
     started = time.monotonic()
     name, dataset = arguments.name or Path(arguments.model).name, load_data(arguments.data)
@@ -357,7 +361,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     architectures = AutoConfig.from_pretrained(arguments.model).architectures or ()
     if "MeritForReportGeneration" in architectures:
         refuse_options("reports, and is judged by its reports")
-        reporter = MeritReporter(AutoModelForMultimodalLM.from_pretrained(arguments.model), processor, name)
+        reporter = CheckpointReporter(AutoModelForMultimodalLM.from_pretrained(arguments.model), processor, name)
         show = partial(show_result, started=started)
         results = [*evaluate_reports(reporter, dataset, log=show), *evaluate_abstention(reporter, dataset, log=show)]
         write(reporter, results)
@@ -365,7 +369,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
         return
     if "MeritForEcgClassification" in architectures:
         refuse_options("is a classifier, judged on its own labels")
-        classifier = MeritClassifier(
+        classifier = CheckpointClassifier(
             AutoModelForSequenceClassification.from_pretrained(arguments.model), processor, name
         )
         results = evaluate_classifier(classifier, dataset)
@@ -377,7 +381,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
         set_seed(arguments.seed)
         model.config.learned_labels = []
         model, name = AutoModel.from_config(model.config), arguments.name or "random initialisation"
-    encoder = MeritEncoder(model, processor, name)
+    encoder = CheckpointEncoder(model, processor, name)
 
     results = evaluate(
         encoder,
@@ -414,12 +418,12 @@ def run_finetune(arguments: argparse.Namespace) -> None:
     from transformers import AutoModel, AutoProcessor
 
     from .hub_cards.export import export
-    from .modeling_merit.weights import weights_sha256
-    from .training.data import load_data
-    from .training.evaluation import protocol_of, task_names
-    from .training.finetuning import EPOCHS, SETTINGS, fine_tune
-    from .training.pretraining import TrainingRecord
-    from .training.probes import train_rows
+    from .training.data.catalogue import load_data
+    from .training.evaluation.evaluate import protocol_of, task_names
+    from .training.learning.finetuning import EPOCHS, SETTINGS, fine_tune
+    from .training.results.weights import weights_sha256
+    from .training.scoring.probes import train_rows
+    from .training.trainer.training_record import TrainingRecord
 
     if not 0 < arguments.fraction <= 1:
         raise ValueError(f"--fraction must be above 0 and at most 1, not {arguments.fraction:g}.")
@@ -445,13 +449,13 @@ def run_finetune(arguments: argparse.Namespace) -> None:
 def run_train_reports(arguments: argparse.Namespace) -> None:
     from transformers import AutoModel, AutoProcessor
 
-    from .training.data import load_data
-    from .training.pretraining import taking_turns
-    from .training.recipe import REPORTS, load_recipe
-    from .training.report_generation import train_reports
+    from .training.data.catalogue import load_data
+    from .training.learning.report_generation import train_reports
+    from .training.trainer.distributed import main_process_first
+    from .training.trainer.recipe import REPORTS, load_recipe
 
     recipe = load_recipe(arguments.recipe, arguments.overrides, REPORTS)
-    with taking_turns():
+    with main_process_first():
         dataset = load_data(arguments.data)
     merit, processor = AutoModel.from_pretrained(arguments.model), AutoProcessor.from_pretrained(arguments.model)
     model, processor = train_reports(merit, processor, dataset, recipe, arguments.output, arguments.resume)
@@ -461,10 +465,10 @@ def run_train_reports(arguments: argparse.Namespace) -> None:
 def run_baseline(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from .training.baselines import supervised_baseline
-    from .training.data import load_data
-    from .training.evaluation import task_names
-    from .training.results import write_json
+    from .training.data.catalogue import load_data
+    from .training.evaluation.evaluate import task_names
+    from .training.evaluation.supervised_baseline import supervised_baseline
+    from .training.results.result_files import write_json
 
     dataset, name = load_data(arguments.data), Path(arguments.data).name
     tasks = arguments.tasks or task_names(dataset)
@@ -475,12 +479,12 @@ def run_baseline(arguments: argparse.Namespace) -> None:
 
 
 def run_compare(arguments: argparse.Namespace) -> None:
-    from .training.compare import comparison, read_results
+    from .training.results.comparison import comparison, read_results
 
     read = read_results(arguments.files)
     print(comparison(read, published=not arguments.no_published))
     if arguments.plots:
-        from .training.comparison_plots import draw_comparison
+        from .training.results.plots import draw_comparison
 
         for path in draw_comparison(read, arguments.plots):
             print(f"Drawn in {path}", file=sys.stderr)
@@ -596,7 +600,7 @@ def run_export(arguments: argparse.Namespace) -> None:
 
 def simulated_record(scratch: str) -> str:
     """The recording that goes along with models that have none yet."""
-    from .training.simulated_ptbxl import write_simulated_ptbxl
+    from .training.simulation.ptbxl_tree import write_simulated_ptbxl
 
     return f"{write_simulated_ptbxl(f'{scratch}/tree', 1, seed=0, progress=False)}/records100/00000/00001_lr"
 

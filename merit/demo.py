@@ -11,15 +11,16 @@ from transformers.trainer_utils import set_seed
 
 from . import hub_cards
 from .hub_cards.export import export
-from .training.data import load_data
-from .training.embeddings import MeritEncoder
-from .training.evaluation import evaluate, judged, protocol_of
-from .training.finetuning import fine_tune
-from .training.pretraining import TRAINING_RECORD, pretrain
-from .training.recipe import load_recipe
-from .training.records import label_names
-from .training.results import provenance, write_json
-from .training.simulated_ptbxl import write_simulated_ptbxl
+from .training.data.catalogue import load_data
+from .training.data.schema import label_names
+from .training.evaluation.evaluate import evaluate, judged, protocol_of
+from .training.learning.finetuning import fine_tune
+from .training.learning.pretraining import pretrain
+from .training.results.result_files import provenance, write_json
+from .training.scoring.encoders import CheckpointEncoder
+from .training.simulation.ptbxl_tree import write_simulated_ptbxl
+from .training.trainer.recipe import load_recipe
+from .training.trainer.training_record import TRAINING_RECORD
 
 SHIPPED = Path(hub_cards.__path__[0]) / "merit-ptbxl-tiny"
 # Simulated recordings: to try a trained model on, and to train one.
@@ -46,7 +47,7 @@ def run(data: str | None, output: str) -> None:
     _classify(root, dataset, SHIPPED, folder)
 
     say(f"Measuring it on {len(dataset['test'])} recordings of other patients")
-    measured = evaluate(MeritEncoder(model, processor), dataset, [TASK], METHODS)
+    measured = evaluate(CheckpointEncoder(model, processor), dataset, [TASK], METHODS)
     protocol = protocol_of(dataset, TASK)
     say(f"Fine-tuning it on {int(protocol.kept['train'].sum())} recordings")
     classifier, scores, _ = fine_tune(model, processor, dataset, TASK, protocol, num_train_epochs=FINE_TUNING_EPOCHS)
@@ -78,10 +79,10 @@ def train(data: str | None, output: str) -> None:
 
     say(f"Evaluating {saved} on recordings of other patients")
     model, processor = AutoModel.from_pretrained(saved), AutoProcessor.from_pretrained(saved)
-    results = {"trained": aucs(evaluate(MeritEncoder(model, processor), dataset, tasks, METHODS))}
+    results = {"trained": aucs(evaluate(CheckpointEncoder(model, processor), dataset, tasks, METHODS))}
     say("Evaluating the same model before training")
     set_seed(0)
-    untrained = MeritEncoder(AutoModel.from_config(model.config), processor)
+    untrained = CheckpointEncoder(AutoModel.from_config(model.config), processor)
     results["random_initialisation"] = aucs(evaluate(untrained, dataset, tasks, METHODS))
     facts = {**provenance(root), "recipe": recipe, "seconds": say.seconds()}
     write_json(folder / "results.json", {**facts, "auc": results})

@@ -15,11 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-
 INVALID_SAMPLE = -32768
 """The mark of an invalid sample in WFDB format 16, kept in `Recording.signal` when that is int16."""
-
 _BYTES_PER_SAMPLE = {"8": 1, "16": 2, "24": 3, "32": 4, "61": 2, "80": 1, "160": 2, "212": 1.5}
 
 

@@ -38,14 +38,14 @@ def tiny_settings():
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory):
     """A tree of 120 simulated recordings."""
-    from merit.training.simulated_ptbxl import write_simulated_ptbxl
+    from merit.training.simulation.ptbxl_tree import write_simulated_ptbxl
 
     return write_simulated_ptbxl(tmp_path_factory.mktemp("tree") / "simulated", 120, seed=0, progress=False)
 
 
 @pytest.fixture(scope="session")
 def dataset(simulated, tmp_path_factory):
-    from merit.training.ptbxl import load_ptbxl
+    from merit.training.data.catalogue import load_ptbxl
 
     return load_ptbxl(simulated, cache_dir=tmp_path_factory.mktemp("arrow"))
 
@@ -55,8 +55,8 @@ def untrained(dataset):
     """A tiny `MeritForPreTraining` with random weights, and its processor."""
     import torch
 
-    from merit.training.pretraining import build
-    from merit.training.recipe import load_recipe
+    from merit.training.learning.pretraining import build
+    from merit.training.trainer.recipe import load_recipe
 
     torch.manual_seed(0)
     model, processor = build(load_recipe("demo", TINY), dataset["train"]["report"])
@@ -93,7 +93,7 @@ def untrained_reporter(untrained, dataset):
     import torch
 
     from merit import MeritModel
-    from merit.training.report_generation import ReportRows, build
+    from merit.training.learning.report_generation import ReportRows, build
 
     recipe = {
         "model": {

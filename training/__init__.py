@@ -1,1 +1,1 @@
-"""Data sets, simulator, pretraining and evaluation."""
+"""Data sets, simulation, training and evaluation."""

@@ -22,7 +22,7 @@ from merit import (
     MeritModel,
     MeritProcessor,
 )
-from merit.training.tokenizer import train_tokenizer
+from merit.training.text.tokenizer import train_tokenizer
 
 REPORTS = ["sinus rhythm. normal ecg.", "sinusrhythmus. linkstyp.", "atrial fibrillation. left bundle branch block."]
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}

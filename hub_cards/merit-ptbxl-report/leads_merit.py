@@ -1,0 +1,1 @@
+../../processing/leads_merit.py

@@ -1,0 +1,1 @@
+../../processing/filtering_merit.py

@@ -1,0 +1,55 @@
+"""Resampling and band-pass filtering in one pass through the frequency domain."""
+
+import math
+from fractions import Fraction
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import scipy.fft
+import scipy.signal
+
+
+class SpectralPlan(NamedTuple):
+    """How windows of one length and rate pass through the frequency domain."""
+
+    mirror: np.ndarray  # which samples of the window continue it beyond its end
+    response: np.ndarray  # (frequencies,) float32
+    length: int  # of the inverse transform
+    samples: int  # of the output
+
+
+@lru_cache(maxsize=256)
+def spectral_plan(
+    length: int, rate: float, target: float, bandpass: tuple[float, ...] | None, order: int
+) -> SpectralPlan:
+    """Resampling from `rate` to `target` and band-pass, as one multiplication of the spectrum.
+
+    The window is continued by its mirror image, so that its period has no step near it. Cutting its spectrum short
+    resamples it, exactly so if the period is a multiple of the denominator of the ratio of rates.
+
+    Against `resample_poly` and `sosfiltfilt` over a mirrored signal (padtype "even") on 300 recordings of PTB-XL at
+    500 Hz: median difference 0.00004 mV, largest 0.0043 mV beyond 1 s from the ends. `sosfiltfilt` by default continues
+    the signal otherwise: largest 0.005 mV beyond 3 s, and up to 0.5 mV at 1 s where a recording wanders. Checked on the
+    ends of 5 s out of 10 s, against the filtered 10 s, its error is four times that of the mirror image.
+    """
+    ratio = Fraction(target / rate).limit_denominator(5000)
+    settling = 1.0 if bandpass is None else 1 / bandpass[0]  # s of mirror image at either end
+    periods = math.ceil((length + 2 * settling * rate) / ratio.denominator)
+    transform = ratio.denominator * np.asarray(scipy.fft.next_fast_len(periods, real=True)).item()
+    inverse = transform * ratio.numerator // ratio.denominator
+
+    frequency = np.arange(min(transform, inverse) // 2 + 1) * (target / inverse)
+    response = np.full(len(frequency), inverse / transform)
+    if ratio != 1:  # falls to zero over the last tenth below the lower Nyquist frequency
+        response *= np.cos(np.pi / 2 * np.clip(20 * frequency / min(rate, target) - 9, 0, 1)) ** 2
+    if bandpass is not None:
+        sections = scipy.signal.butter(order, bandpass, "bandpass", fs=target, output="sos")
+        response *= np.abs(np.asarray(scipy.signal.sosfreqz(sections, frequency, fs=target)[1])) ** 2
+
+    period = 2 * length - 2
+    beyond = np.arange(length, transform)
+    beyond = np.where(beyond < (length + transform) // 2, beyond, beyond - transform) % period
+    return SpectralPlan(
+        np.minimum(beyond, period - beyond), response.astype(np.float32), inverse, math.ceil(length * ratio)
+    )

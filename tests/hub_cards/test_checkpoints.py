@@ -1,0 +1,118 @@
+"""The checkpoints that ship: whole, small, true to their result files, and of the code in the repository."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import transformers
+from transformers import AutoModel, AutoModelForMultimodalLM, AutoProcessor
+
+from merit.hub_cards.card import check_card
+from merit.hub_cards.export import export, load
+from merit.hub_cards.folder import example_record
+from merit.hub_cards.publish import check
+from merit.training.data.catalogue import load_data
+from merit.training.evaluation.evaluate import evaluate
+from merit.training.evaluation.reports import generate_reports
+from merit.training.learning.report_generation import reported
+from merit.training.results.comparison import find_result
+from merit.training.scoring.encoders import CheckpointEncoder, CheckpointReporter
+from merit.training.trainer.recipe import PRETRAINING, REPORTS
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = sorted(path.parent for path in ROOT.glob("hub_cards/*/config.json"))
+ARCHITECTURES = {folder: json.loads((folder / "config.json").read_text())["architectures"] for folder in FOLDERS}
+CLASSIFIERS = [folder for folder in FOLDERS if ARCHITECTURES[folder] == ["MeritForEcgClassification"]]
+MEGABYTE = 10**6
+
+every_checkpoint = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+every_classifier = pytest.mark.parametrize("folder", CLASSIFIERS, ids=lambda folder: folder.name)
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_there_are_a_small_a_tiny_and_a_reporting_one_within_their_sizes():
+    sizes = {folder.name: sum(map(len, contents(folder).values())) for folder in FOLDERS}
+    assert {"merit-ptbxl-small", "merit-ptbxl-tiny", "merit-ptbxl-report"} <= set(sizes)
+    assert sizes["merit-ptbxl-tiny"] < 8 * MEGABYTE
+    assert sum(sizes.values()) < 60 * MEGABYTE
+
+
+@every_checkpoint
+def test_a_checkpoint_is_what_its_export_would_be_now(folder, tmp_path):
+    """Code, configuration, processor, weights and card: after a change, `merit export DIR DIR` writes it anew."""
+    writer = json.loads((folder / "config.json").read_text())["transformers_version"]
+    if writer != transformers.__version__:
+        pytest.skip(f"transformers {writer} wrote it, and other versions write other defaults into config.json")
+    results = sorted(folder.glob("results/*.json"))
+    again = contents(export(*load(folder), tmp_path / "again", example=example_record(folder), results=results))
+    stored = contents(folder)
+    # Another processor may round the example's scores otherwise; they are compared below.
+    assert again.keys() == stored.keys()
+    assert [name for name in stored if again[name] != stored[name] and name != "example/answer.json"] == []
+
+
+@every_checkpoint
+def test_a_checkpoint_answers_without_the_package_and_its_card_is_true(folder):
+    check(folder)
+    check_card(folder)
+
+
+@pytest.mark.parametrize("folder", [f for f in FOLDERS if f not in CLASSIFIERS], ids=lambda folder: folder.name)
+def test_a_checkpoint_was_trained_on_reports_alone_and_says_so(folder):
+    record = json.loads((folder / "results" / "training.json").read_text())["training"]
+    assert [data["name"] for data in record["data"]] == ["ptbxl"]
+    assert set(record["recipe"]) <= {*PRETRAINING.fields, *REPORTS.fields}  # none of them names labels
+    assert "dirty" not in record["commit"]
+    assert len(record["log"]) > 100
+
+
+@every_classifier
+def test_a_classifier_says_what_it_was_fine_tuned_from_and_on_which_labels(folder):
+    record = json.loads((folder / "results" / "training.json").read_text())["training"]
+    start = ROOT / "hub_cards" / record["recipe"]["start"]["name"]
+    evaluation = json.loads((start / "results" / "evaluation.json").read_text())
+    measured = evaluation["model"]
+    # Labels may have been learned anew since.
+    assert record["recipe"]["start"]["weights_sha256"] in (measured["weights_sha256"], measured.get("measured_with"))
+    assert "dirty" not in record["commit"]
+    [own] = json.loads((folder / "results" / "evaluation.json").read_text())["results"]
+    assert own["task"] == record["recipe"]["task"]
+    best = find_result(evaluation, own["task"], "linear-probe", {})
+    assert own["metrics"]["auroc"]["value"] > best["metrics"]["auroc"]["value"]  # it earns its place
+
+
+@pytest.mark.skipif("PTBXL_ROOT" not in os.environ, reason="PTBXL_ROOT names no PTB-XL")
+def test_the_figures_of_the_tiny_checkpoint_come_out_again():
+    folder = ROOT / "hub_cards" / "merit-ptbxl-tiny"
+    dataset = load_data(os.environ["PTBXL_ROOT"])
+    encoder = CheckpointEncoder(AutoModel.from_pretrained(folder), AutoProcessor.from_pretrained(folder))
+    splits = {split: dataset[split] for split in ("validation", "test")}
+    found = evaluate(encoder, type(dataset)(splits), ["super", "rhythm"], ["zero-shot"], resamples=10)
+    stored = json.loads((folder / "results" / "evaluation.json").read_text())
+    assert stored["model"]["weights_sha256"] == encoder.weights_sha256
+    for result in found:
+        expected = find_result(stored, result["task"], result["method"], result["setting"])
+        # Another processor computes in another precision.
+        value = expected["metrics"]["auroc"]["value"]
+        assert result["metrics"]["auroc"]["value"] == pytest.approx(value, abs=0.003), result["setting"]
+
+
+@pytest.mark.skipif("PTBXL_ROOT" not in os.environ, reason="PTBXL_ROOT names no PTB-XL")
+def test_the_reports_of_the_reporting_checkpoint_come_out_again():
+    folder = ROOT / "hub_cards" / "merit-ptbxl-report"
+    test = load_data(os.environ["PTBXL_ROOT"])["test"]
+    reporter = CheckpointReporter(
+        AutoModelForMultimodalLM.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
+    )
+    stored = json.loads((folder / "results" / "evaluation.json").read_text())
+    assert stored["model"]["weights_sha256"] == reporter.weights_sha256
+    rows = test.select(list(reported(test, "en"))[:5])
+    said, _ = generate_reports(reporter, rows)
+    result = find_result(stored, "reports-en", "report-generation", {"reports": "generated", "decoding": "greedy"})
+    assert [example["record_id"] for example in result["examples"]] == rows["record_id"][:]
+    # Another processor computes in another precision, and may write another word.
+    assert sum(example["generated"] == text for example, text in zip(result["examples"], said)) >= 4

@@ -1,0 +1,115 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from datasets import load_dataset
+from huggingface_hub import DatasetCard
+from loopback_hub import LoopbackHub, validates
+
+from merit.hub_cards.dataset_card import write_dataset_card
+from merit.training.data.open_datasets import OPEN_DATASETS
+from merit.training.data.preparation import load_prepared, prepare
+from merit.training.data.sources.ptbxl import PtbXl
+
+HF = str(Path(sys.executable).with_name("hf"))
+
+
+@pytest.fixture(scope="module")
+def prepared(simulated, tmp_path_factory):
+    return prepare(PtbXl(simulated), tmp_path_factory.mktemp("prepared") / "ecgs")
+
+
+@pytest.fixture
+def folder(prepared, tmp_path):
+    """A copy that a test may change."""
+    return shutil.copytree(prepared, tmp_path / "ecgs")
+
+
+def manifest(folder):
+    return json.loads((folder / "prepared.json").read_text())
+
+
+def rows_of_table(text):
+    return {
+        cells[0]: cells[1:] for line in text.splitlines() if (cells := [c.strip() for c in line.strip("|").split("|")])
+    }
+
+
+def test_the_counts_of_a_card_are_those_of_the_data_set(folder):
+    text = write_dataset_card(folder).read_text()
+    data = load_prepared(folder)
+    rows = rows_of_table(text)
+    assert rows["records"] == [str(len(split)) for split in data.values()]
+    assert rows["patients"] == [str(len(set(split["patient_id"]))) for split in data.values()]
+    assert rows["records with a report"] == [str(sum(map(bool, split["report"]))) for split in data.values()]
+    for language in ("de", "en"):
+        assert rows[f"report in {language}"] == [str(split["language"][:].count(language)) for split in data.values()]
+    labelled = [str(sum(map(any, split["labels_super"]))) for split in data.values()]
+    assert rows["records with a label of task `super`"] == labelled
+    afib = data["train"].features["all"].feature.str2int("AFIB")
+    assert rows["AFIB"] == [str(sum(afib in present for present in split["all"])) for split in data.values()]
+
+
+def test_simulated_data_never_goes_by_the_name_of_ptbxl(folder):
+    assert manifest(folder)["published"] is None
+    text = write_dataset_card(folder).read_text()
+    assert "# Simulated ECGs" in text
+    assert "PTB-XL" not in text
+    assert DatasetCard(text).data.license is None
+    assert set(load_prepared(folder)["train"]["source"]) == {"simulated"}
+
+
+def test_the_card_of_a_published_data_set_states_its_terms(simulated, tmp_path):
+    tree = shutil.copytree(simulated, tmp_path / "tree")
+    (tree / "simulation.csv").unlink()
+    text = write_dataset_card(prepare(PtbXl(tree), tmp_path / "ecgs")).read_text()
+    assert DatasetCard(text).data.license == "cc-by-4.0"
+    assert OPEN_DATASETS["ptbxl"].citation in text
+
+
+def test_a_card_of_nothing_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no prepared data set"):
+        write_dataset_card(tmp_path)
+
+
+def test_load_dataset_finds_the_splits_by_the_card(folder):
+    write_dataset_card(folder)
+    streamed = load_dataset(str(folder), streaming=True)
+    for split, rows in load_prepared(folder).items():
+        assert [row["record_id"] for row in streamed[split]] == rows["record_id"][:]
+        assert streamed[split].features == rows.features
+
+
+def test_a_prepared_folder_is_uploaded_and_streamed_as_it_is(folder, fresh_environment, fresh_python, tmp_path):
+    write_dataset_card(folder, "org/ecgs")
+    code = """
+import json, sys
+from datasets import load_dataset
+data = load_dataset("org/ecgs", streaming=True)
+def of(row):
+    return [row["record_id"], sum(row["signal"]), row["labels_super"]]
+print(json.dumps({name: list(map(of, rows)) for name, rows in data.items()}))
+"""
+    with LoopbackHub() as hub:
+        environment = {**fresh_environment, **hub.environment(tmp_path / "home")}
+        upload = [HF, "upload", "org/ecgs", str(folder), ".", "--repo-type", "dataset"]
+        subprocess.run(upload, env=environment, check=True, capture_output=True, timeout=120)
+        streamed = json.loads(fresh_python(code, **hub.environment(tmp_path / "reader")).splitlines()[-1])
+    for split, rows in load_prepared(folder).items():
+        expected = [[row["record_id"], sum(row["signal"]), row["labels_super"]] for row in rows]
+        assert streamed[split] == expected
+
+
+@validates
+def test_the_hub_takes_the_card(folder, hub, fresh_python, tmp_path):
+    path = write_dataset_card(folder)
+    code = """
+import sys
+from huggingface_hub import DatasetCard
+DatasetCard.load(sys.argv[1]).validate(repo_type="dataset")
+"""
+    fresh_python(code, path, **hub.environment(tmp_path))
+    assert [request.path for request in hub.requests] == ["/api/validate-yaml"]

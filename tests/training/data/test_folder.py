@@ -1,0 +1,209 @@
+"""Recordings of one's own, described by a CSV file."""
+
+import csv
+import re
+
+import numpy as np
+import pytest
+from simulated_trees import STANDARD, noise, write_record
+
+from merit.processing.feature_extraction_merit import recording_of_row
+from merit.training.data.catalogue import load_data
+from merit.training.data.preparation import prepare
+from merit.training.data.schema import fold_of, label_names
+from merit.training.data.sources.folder import Folder
+
+ROWS = [
+    {"path": "a/one", "report": "Sinus  Rhythm.", "labels": "AFIB; LBBB", "patient_id": "p1", "fold": "3", "age": "61"},
+    {"path": "a/two.hea", "report": "", "labels": "LBBB", "patient_id": "p1", "fold": "4.0", "sex": "F"},
+    {"path": "three.csv", "report": "sinusrhythmus", "sampling_rate": "250", "units": "uV", "sex": "male"},
+    {"path": "four", "report": "normal ecg", "labels": "", "patient_id": "p4", "fold": "10"},
+]
+
+
+def write_table(file, rows):
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    with open(file, "w", newline="") as opened:
+        writer = csv.DictWriter(opened, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.fixture
+def root(tmp_path):
+    root = tmp_path / "own"
+    for seed, path in enumerate(("a/one", "a/two", "four")):
+        write_record(root / path, noise(seed, 200))
+    values = noise(9, 100, 2).T
+    (root / "three.csv").write_text("\n".join(["II,V1", *(f"{a},{b}" for a, b in values)]) + "\n")
+    write_table(root / "records.csv", ROWS)
+    return root
+
+
+def rows_by_id(source, tmp_path, **options):
+    data = load_data(prepare(source, tmp_path / "out", processes=1, **options))
+    return {row["record_id"]: row for rows in data.values() for row in rows}
+
+
+def test_reports_labels_and_what_else_is_known(root, tmp_path):
+    data = load_data(prepare(Folder(root), tmp_path / "out", processes=1))
+    rows = {row["record_id"]: row for split in data.values() for row in split}
+    assert {name: row["report"] for name, row in rows.items()} == {
+        "a/one": "sinus rhythm.",
+        "a/two.hea": "",
+        "three.csv": "sinusrhythmus",
+        "four": "normal ecg",
+    }
+    assert {name: row["language"] for name, row in rows.items()} == {
+        "a/one": "en",
+        "a/two.hea": "",
+        "three.csv": "de",
+        "four": "en",
+    }
+    assert label_names(data["train"], "own") == ["AFIB", "LBBB"]
+    assert {name: row["labels_own"] for name, row in rows.items()} == {
+        "a/one": [1, 1],
+        "a/two.hea": [0, 1],
+        "three.csv": [0, 0],
+        "four": [0, 0],
+    }
+    one, two, three = rows["a/one"], rows["a/two.hea"], rows["three.csv"]
+    assert (one["report_raw"], one["codes"], one["own"]) == ("Sinus  Rhythm.", ["AFIB", "LBBB"], [0, 1])
+    assert (one["age"], one["sex"], one["fold"], one["patient_id"]) == (61, None, 3, "p1")
+    assert (two["age"], two["sex"], two["fold"]) == (None, 1, 4)
+    assert (three["patient_id"], three["fold"], three["sex"]) == ("three.csv", fold_of("own", "three.csv"), 0)
+    assert data["test"]["record_id"][:] == ["four"]
+
+
+def test_wfdb_and_csv_recordings_become_the_same_columns(root, tmp_path):
+    rows = rows_by_id(Folder(root), tmp_path)
+    assert rows["a/one"]["lead_names"] == list(STANDARD)
+    np.testing.assert_array_equal(np.reshape(rows["a/one"]["signal"], (12, -1)), noise(0, 200))
+    recording = recording_of_row(rows["three.csv"])
+    assert (recording.lead_names, recording.sampling_rate) == (("II", "V1"), 250)
+    np.testing.assert_allclose(recording.physical(), noise(9, 100, 2) / 1000, rtol=0, atol=1e-12)
+
+
+def test_reports_alone_make_no_task_and_labels_alone_no_text(root, tmp_path):
+    write_table(root / "records.csv", [{"path": "four", "report": "normal ecg"}])
+    assert not [name for name in rows_by_id(Folder(root), tmp_path)["four"] if name.startswith("labels")]
+    write_table(root / "records.csv", [{"path": "four", "labels": "B; A"}])
+    row = rows_by_id(Folder(root), tmp_path / "labels")["four"]
+    assert (row["report"], row["labels_own"], row["codes"]) == ("", [1, 1], ["B", "A"])
+
+
+def test_labels_may_be_said_beforehand_and_another_one_is_named_by_its_line(root, tmp_path):
+    source = Folder(root, labels=["RBBB", "LBBB", "AFIB"])
+    assert rows_by_id(source, tmp_path)["a/two.hea"]["labels_own"] == [0, 1, 0]
+    with pytest.raises(ValueError, match=r"records\.csv: the label 'AFIB' in row 2 is not one of LBBB, RBBB"):
+        Folder(root, labels=["LBBB", "RBBB"])
+
+
+def test_the_table_may_lie_elsewhere_and_the_data_set_may_have_a_name(root, tmp_path):
+    (root / "records.csv").rename(tmp_path / "other.csv")
+    rows = rows_by_id(Folder(root, tmp_path / "other.csv", name="clinic"), tmp_path)
+    assert {row["source"] for row in rows.values()} == {"clinic"}
+    assert rows["three.csv"]["fold"] == fold_of("clinic", "three.csv")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"path": ""}, r"records\.csv: path is empty in row 6"),
+        ({"path": "four"}, r"records\.csv names four twice"),
+        ({"path": "../secret"}, r"records\.csv: path in row 6 is \.\./secret, which leads out of .*own; correct it"),
+        ({"path": "/etc/passwd"}, "path in row 6 is /etc/passwd, which leads out of"),
+        ({"path": "C:\\secret"}, r"path in row 6 is C:\\secret, which leads out of"),
+        ({"path": "x", "fold": "11"}, r"records\.csv: fold in row 6 is '11', not 1 to 10"),
+        ({"path": "x", "fold": "1.5"}, r"records\.csv: fold in row 6 is '1\.5', not 1 to 10"),
+        ({"path": "x", "fold": "train"}, "fold in row 6 is 'train', not 1 to 10"),
+        ({"path": "x", "patient_id": "p1", "fold": "9"}, "patient p1 is in train with a/one and in validation with x"),
+    ],
+)
+def test_a_bad_entry_is_named_by_its_line(root, row, message):
+    write_table(root / "records.csv", [*ROWS, row])
+    with pytest.raises(ValueError, match=message):
+        Folder(root)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"path": "gone"}, "gone: there is no record .*gone"),
+        ({"path": "x", "age": "old"}, r"records\.csv: the age of x is 'old'; leave it empty"),
+        ({"path": "x", "sex": "?"}, r"records\.csv: the sex of x is '\?'; leave it empty"),
+        ({"path": "x.csv", "sampling_rate": "fast"}, r"the sampling_rate of x\.csv is 'fast', not a number of Hz"),
+        ({"path": "x.csv", "sampling_rate": "500"}, "x: a CSV file does not say its units"),
+        ({"path": "x.csv", "units": "mV"}, "x: a CSV file without a time column does not say its rate"),
+        ({"path": "x.csv", "units": "furlong", "sampling_rate": "500"}, "x: lead I has the units 'furlong'"),
+        ({"path": "truncated"}, "truncated: truncated.dat is truncated"),
+        ({"path": "miscounted"}, "miscounted: its header announces 3 signals but describes 12"),
+    ],
+)
+def test_a_bad_record_is_named_and_can_be_left_out(root, tmp_path, row, message):
+    write_record(root / "x", noise(7, 50))
+    (root / "x.csv").write_text("I,II\n1,2\n3,4\n")
+    write_record(root / "truncated", noise(7, 50))
+    (root / "truncated.dat").write_bytes(bytes(100))
+    write_record(root / "miscounted", noise(7, 50))
+    header = (root / "miscounted.hea").read_text()
+    (root / "miscounted.hea").write_text(header.replace("miscounted 12", "miscounted 3"))
+    write_table(root / "records.csv", [*ROWS, row])
+    with pytest.raises(ValueError, match=message):
+        prepare(Folder(root), tmp_path / "out", processes=1)
+    assert not (tmp_path / "out").exists()
+    assert len(rows_by_id(Folder(root), tmp_path, skip_bad=True)) == 4
+    with open(tmp_path / "out" / "skipped.csv", newline="") as skipped:
+        (line,) = csv.DictReader(skipped)
+    assert line["record_id"] == row["path"]
+    assert re.search(message, line["reason"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is no CSV file"),
+        ("path,report\n", "has no rows"),
+        ("file,report\na/one,x\n", "lacks the column path"),
+        ("path\na/one\n", "says nothing in columns report or labels"),
+        ("path,report,labels\na/one,,\n", "says nothing in columns report or labels"),
+        ('path,report\na/one,"x\n', "is no CSV file"),
+        (b"path,report\na/one,\xff\xfe\n", "is no CSV file"),
+    ],
+)
+def test_a_table_that_is_none_is_named(root, text, message):
+    (root / "records.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ValueError, match=rf"records\.csv {message}"):
+        Folder(root)
+
+
+def test_a_missing_table_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"records\.csv is missing; name the folder that holds it"):
+        Folder(tmp_path)
+
+
+def test_an_output_inside_the_folder_does_not_make_it_another_data_set(root):
+    write_record(root / "b", noise(8, 50))
+    first = prepare(Folder(root), root / "prepared", processes=1)
+    stamp = (first / "prepared.json").stat().st_mtime_ns
+    assert prepare(Folder(root), root / "prepared", processes=1) == first
+    assert (first / "prepared.json").stat().st_mtime_ns == stamp
+
+
+def test_a_killed_run_with_its_output_inside_the_folder_goes_on(root, monkeypatch):
+    def die(self, record):
+        raise KeyboardInterrupt
+
+    before = Folder(root).fingerprint()
+    monkeypatch.setattr(Folder, "read", die)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(Folder(root), root / "prepared", processes=1)
+    assert (root / "prepared.unfinished").is_dir()
+    assert Folder(root).fingerprint() == before
+
+
+def test_changed_records_and_labels_are_noticed(root):
+    fingerprints = [Folder(root).fingerprint(), Folder(root, labels=["LBBB", "AFIB"]).fingerprint()]
+    write_record(root / "a/two", noise(77, 201))
+    fingerprints.append(Folder(root).fingerprint())
+    assert len(set(fingerprints)) == 3

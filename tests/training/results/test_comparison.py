@@ -1,0 +1,227 @@
+"""Result files side by side: what may be compared, by how much models differ, and what is drawn."""
+
+import copy
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from merit.command import main
+from merit.training.results.comparison import comparison, paired_difference, read_results
+from merit.training.results.plots import draw_comparison
+from merit.training.results.published import published_rows
+from merit.training.scoring.protocol import Protocol
+
+LABELS = ["CD", "HYP", "MI", "NORM", "STTC"]
+
+
+@pytest.fixture(scope="module")
+def targets():
+    rng = np.random.default_rng(0)
+    made = {}
+    for split, size in (("validation", 200), ("test", 300)):
+        made[split] = (rng.random((size, 5)) < 0.3).astype(np.uint8)
+        made[split][np.arange(size), rng.integers(0, 5, size)] = 1
+    return made
+
+
+@pytest.fixture(scope="module")
+def judge(targets):
+    protocol = Protocol(LABELS, targets, resamples=200)
+
+    def judged(noise, seed, detail=True):
+        rng = np.random.default_rng(seed)
+        scores = {split: values + noise * rng.normal(size=values.shape) for split, values in targets.items()}
+        return protocol.judge(protocol.learn(scores["validation"]), scores["test"], detail)
+
+    return judged
+
+
+@pytest.fixture(scope="module")
+def make(judge):
+    """A result file of a model whose scores are the labels with noise."""
+
+    def file(name, noise, seed):
+        results = []
+        for method in ("zero-shot", "linear-probe"):
+            results.append({"task": "super", "method": method, "setting": {}, "split": "test", **judge(noise, seed)})
+        for setting in (
+            {"train_fraction": 0.01},
+            {"train_fraction": 0.1},
+            {"leads": ["I"]},
+            {"leads": ["I", "II"]},
+            {"noise": "white", "noise_db": 0.0},
+            {"noise": "white", "noise_db": 6.0},
+        ):
+            judged = judge(noise + 1, seed, "train_fraction" in setting)
+            results.append({"task": "super", "method": "linear-probe", "setting": setting, "split": "test", **judged})
+        splits = {split: {"records": 5, "sha256": f"{split} hash of these records"} for split in ("validation", "test")}
+        return {
+            "format": 1,
+            "model": {"name": name, "weights_sha256": f"{seed}" * 64, "parameters": 7},
+            "data": {"name": "simulated", "sha256": "d", "splits": splits},
+            "seed": 0,
+            "results": results,
+        }
+
+    return file
+
+
+@pytest.fixture(scope="module")
+def files(make, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    paths = []
+    for name, noise, seed in (("weak", 3.0, 1), ("strong", 0.7, 2)):
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps(make(name, noise, seed)))
+        paths.append(path)
+    return paths
+
+
+def test_the_table_has_models_in_rows_and_tasks_in_columns(files):
+    text = comparison(read_results(files))
+    figure = json.loads(files[1].read_text())["results"][0]["metrics"]["auroc"]
+    value, low, high = (100 * figure[key] for key in ("value", "low", "high"))
+    _, _, section = text.partition("### zero-shot: macro AUROC")
+    section = section.partition("###")[0]
+    assert "|  | super |" in section
+    assert f"| strong | {value:.1f} ({low:.1f} to {high:.1f}) |" in section
+    assert "| MERL (as published) | 74.2 |" in section
+    assert "### linear probe, 1 % of the labels: macro AUROC" in text
+    assert "leads I II" in text
+
+
+def test_published_rows_can_be_left_out(files):
+    assert "as published" not in comparison(read_results(files), published=False)
+
+
+def test_published_rows_stand_with_the_same_protocol_only(files):
+    text = comparison(read_results(files))
+    for section in text.split("###"):
+        if "leads" in section.partition("\n")[0] or "F1" in section.partition("\n")[0]:
+            assert "as published" not in section
+
+
+def test_a_better_model_is_better_in_pairs_and_a_model_equals_itself(make):
+    weak, strong = make("weak", 3.0, 1)["results"][0], make("strong", 0.7, 2)["results"][0]
+    found = paired_difference(strong, weak, "auroc")
+    assert found["low"] > 0
+    assert found["p"] <= 0.01
+    assert found["value"] == pytest.approx(
+        strong["metrics"]["auroc"]["value"] - weak["metrics"]["auroc"]["value"], abs=1e-5
+    )
+    assert paired_difference(weak, strong, "auroc")["high"] < 0
+    assert paired_difference(weak, weak, "auroc") == {"value": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}
+
+
+def test_models_that_differ_by_chance_are_seldom_told_apart(judge):
+    p = [paired_difference(judge(1.5, 2 * seed), judge(1.5, 2 * seed + 1), "auroc")["p"] for seed in range(20)]
+    assert sum(value < 0.05 for value in p) <= 5
+    assert max(p) > 0.3
+
+
+def test_pairing_is_sharper_than_two_intervals(judge):
+    """Two models that make the same mistakes differ by less than their intervals are wide."""
+    one = judge(1.5, 1)
+    other = copy.deepcopy(one)
+    values = [int(value) + 100 for value in one["replicates"]["auroc"].split()]
+    other["replicates"]["auroc"] = " ".join(map(str, values))
+    other["metrics"]["auroc"] = {key: value + 0.001 for key, value in one["metrics"]["auroc"].items()}
+    found = paired_difference(other, one, "auroc")
+    assert (found["value"], found["low"], found["high"]) == pytest.approx((0.001, 0.001, 0.001))
+    assert found["p"] < 0.05
+
+
+def test_the_difference_stands_in_the_comparison(files):
+    text = comparison(read_results(files))
+    assert "Model minus weak" in text
+    [row] = [line for line in text.splitlines() if line.startswith("| strong, zero-shot | super | macro AUROC")]
+    assert "+" in row
+
+
+def test_other_records_are_refused_with_the_reason(files, tmp_path):
+    content = json.loads(files[1].read_text())
+    content["data"]["splits"]["test"]["sha256"] = "another hash"
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"other.json.*split 'test' has 5 records with hash another hash"):
+        read_results([files[0], other])
+    del content["data"]["splits"]["test"]
+    other.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="only one of them has a split 'test'"):
+        read_results([files[0], other])
+
+
+@pytest.mark.parametrize("content", ["no JSON", "[]", '{"format": 2, "results": []}', '{"auc": {}}'])
+def test_what_is_no_result_file_is_refused(tmp_path, content):
+    path = tmp_path / "a.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"a\.json is"):
+        read_results([path])
+
+
+def test_models_of_one_name_are_told_apart_by_their_weights(files, tmp_path):
+    content = json.loads(files[1].read_text())
+    content["model"]["name"] = "weak"
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(content))
+    names = [file["model"]["name"] for file in read_results([files[0], other])]
+    assert names == ["weak (11111111)", "weak (22222222)"]
+
+
+def test_published_figures_are_shares_of_known_methods():
+    rows = published_rows()
+    assert len(rows) > 100
+    assert all(0.5 <= row["auroc"] <= 1 for row in rows)
+    assert {row["method"] for row in rows} == {"zero-shot", "linear-probe", "fine-tuned", "supervised"}
+    assert len({(row["model"], row["method"], row["train_fraction"], row["task"]) for row in rows}) == len(rows)
+    [all_statements] = [r for r in rows if r["model"].startswith("xresnet1d101") and r["task"] == "all"]
+    assert all_statements["auroc"] == pytest.approx(0.925)
+
+
+def test_every_kind_of_picture_is_drawn(files, tmp_path):
+    paths = draw_comparison(read_results(files), tmp_path / "plots")
+    names = {path.name for path in paths}
+    assert {
+        "labels-zero-shot-super.png",
+        "label-efficiency-linear-probe-super.png",
+        "reliability-linear-probe-super.png",
+        "confusion-1-linear-probe-super.png",
+        "confusion-2-zero-shot-super.png",
+        "robustness-leads-linear-probe-super.png",
+        "robustness-noise-linear-probe-super.png",
+    } <= names
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == names
+    again = draw_comparison(read_results(files), tmp_path / "again")
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths]
+
+
+def test_probes_from_zero_shot_have_a_curve_of_their_own(files, tmp_path):
+    read = read_results(files)
+    for result in list(read[0]["results"]):
+        if result["method"] == "linear-probe" and not set(result["setting"]) - {"train_fraction"}:
+            read[0]["results"].append({**result, "setting": {**result["setting"], "start": "zero-shot"}})
+    drawn = [draw_comparison(which, tmp_path / str(len(which[0]["results"]))) for which in (read_results(files), read)]
+    changed = [one.name for one, other in zip(*drawn, strict=True) if one.read_bytes() != other.read_bytes()]
+    assert changed == ["label-efficiency-linear-probe-super.png"]
+
+
+def test_the_command_prints_the_comparison(files, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["merit", "compare", *map(str, files), "--plots", str(tmp_path / "plots")])
+    assert main() == 0
+    out, err = capsys.readouterr()
+    assert "### zero-shot: macro AUROC" in out
+    assert "labels-zero-shot-super.png" in err
+
+
+def test_the_command_says_why_files_cannot_be_compared(files, tmp_path, monkeypatch, capsys):
+    content = json.loads(files[1].read_text())
+    content["data"]["splits"]["test"]["sha256"] = "another hash"
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    monkeypatch.setattr(sys, "argv", ["merit", "compare", str(files[0]), str(tmp_path / "other.json")])
+    assert main() == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "cannot be compared" in err

@@ -1,0 +1,1 @@
+"""One source for each data set: from its published files to records."""

@@ -1,0 +1,1 @@
+"""What can be trained: pretraining, learned labels, fine-tuning and report generation."""

@@ -1,0 +1,243 @@
+"""Training a language model to report what MERIT sees, with the Trainer.
+
+The model learns to answer an instruction with a recording's report: in English, translated where it was not, and in
+German where it was written so. Which recordings are too unlike those of training to be reported on is learned at the
+end, from their features alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset, DatasetDict
+from huggingface_hub.errors import StrictDataclassError
+from sklearn.covariance import LedoitWolf
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, set_seed
+
+from ...modeling_merit.configuration_merit import MeritReportConfig
+from ...modeling_merit.modeling_merit import MeritModel
+from ...modeling_merit.report_generation_merit import MeritForReportGeneration
+from ...processing.processing_merit import INSTRUCTIONS, MeritProcessor, MeritReportProcessor
+from ..batching.augmentation import RecordRng
+from ..batching.collator import ecg_rows, random_crop
+from ..scoring.embeddings import embed
+from ..scoring.encoders import CheckpointEncoder
+from ..text.tokenizer import train_causal_tokenizer
+from ..trainer.checkpoints import checkpoint_folder, train_from_recipe
+from ..trainer.distributed import is_main_process
+from ..trainer.hardware import fast_attention
+from ..trainer.recipe import training_arguments
+from ..trainer.trainer import EcgTrainer
+from ..trainer.training_record import TrainingRecord
+from .pretraining import require_splits
+
+# Columns that hold the report in each language.
+COLUMNS = {"en": "report_en", "de": "report"}
+ECG_TOKEN = "[ECG]"
+# Share of real recordings, of "validation", that the model may refuse to report on.
+FALSE_ABSTENTIONS = 0.02
+# A report is longer than this in no data set that we know.
+MAX_NEW_TOKENS = 96
+
+
+class ReportRows(torch.utils.data.Dataset):
+    """
+    Recordings with their reports: every one that has a report in a language, once for that language.
+
+    Args:
+        dataset: a split.
+        languages: of `COLUMNS`.
+    """
+
+    def __init__(self, dataset: Dataset, languages: Sequence[str]):
+        self.rows = ecg_rows(dataset)
+        self.reports = {language: reported(dataset, language) for language in languages}
+        self.pairs = [(row, language) for language, reports in self.reports.items() for row in reports]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        pairs = [self.pairs[i] for i in indices]
+        rows = self.rows.__getitems__([row for row, _ in pairs])
+        return [
+            {**row, "text": INSTRUCTIONS[language], "answer": self.reports[language][index]}
+            for row, (index, language) in zip(rows, pairs)
+        ]
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.__getitems__([index])[0]
+
+    def texts(self) -> list[str]:
+        """All reports, each with its instruction."""
+        return [f"{INSTRUCTIONS[language]}\n{self.reports[language][row]}" for row, language in self.pairs]
+
+
+def reported(dataset: Dataset, language: str) -> dict[int, str]:
+    """The reports in a language by their rows: in English all of them, translated, in another those written so."""
+    reports, written = dataset[COLUMNS[language]], dataset["language"]
+    return {
+        row: report
+        for row, (report, own) in enumerate(zip(reports, written))
+        if report and (language == "en" or own == language)
+    }
+
+
+@dataclass
+class ReportCollator:
+    """
+    From [`ReportRows`] to a batch of the model.
+
+    Args:
+        processor: a `MeritReportProcessor`.
+        max_length: tokens at which reports are cut, instruction included.
+        crop_seconds: of each recording a random stretch of this length; None for the whole.
+    """
+
+    processor: MeritReportProcessor
+    max_length: int | None = None
+    crop_seconds: float | None = None
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        asked, answered = [row["text"] for row in rows], [row["answer"] for row in rows]
+        batch = dict(self.processor(ecg=list(rows), text=asked, report=answered, max_length=self.max_length))
+        if self.crop_seconds is not None:
+            chance = RecordRng(torch.randint(2**62, ()).item() for _ in rows)
+            batch |= random_crop(batch, self.crop_seconds, self.processor.feature_extractor.sampling_rate, chance)
+        return batch
+
+
+def build(
+    merit: MeritModel, processor: MeritProcessor, recipe: Mapping[str, Any], texts: Sequence[str]
+) -> tuple[MeritForReportGeneration, MeritReportProcessor]:
+    """
+    A new model and its processor by a recipe, on a dual encoder: with a language model of the Hub or a folder, if the
+    recipe names one, else with a new one and a tokenizer trained on `texts`.
+
+    Raises:
+        ValueError: for settings that there are not.
+    """
+    settings, name = dict(recipe.get("model", {})), recipe.get("language_model")
+    language_model: PreTrainedModel | None = None
+    if name is None:
+        tokenizer = train_causal_tokenizer(texts, ecg_token=ECG_TOKEN, **recipe.get("tokenizer", {}))
+        tokens = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
+        text_config: Any = {**settings.pop("text_config", {}), **tokens, "eos_token_id": tokenizer.eos_token_id}
+    else:
+        settings.pop("text_config", None)  # of a model from scratch
+        tokenizer = AutoTokenizer.from_pretrained(name)
+        language_model = AutoModelForCausalLM.from_pretrained(name)
+        tokenizer.add_special_tokens({"additional_special_tokens": [ECG_TOKEN]})
+        if len(tokenizer) > language_model.get_input_embeddings().num_embeddings:  # type: ignore[operator]
+            language_model.resize_token_embeddings(len(tokenizer))
+        text_config = language_model.config
+    if unknown := sorted(set(settings) - set(MeritReportConfig.__dataclass_fields__)):
+        raise ValueError(f"The recipe's model has {', '.join(unknown)}, which MeritReportConfig does not have.")
+    try:
+        config = MeritReportConfig(
+            **settings,
+            merit_config=merit.config,
+            text_config=text_config,
+            ecg_token_id=tokenizer.get_vocab()[ECG_TOKEN],
+        )
+    except StrictDataclassError as error:
+        raise ValueError(f"The recipe's model settings are not those of MeritReportConfig: {error}") from None
+    report_processor = MeritReportProcessor(
+        processor.feature_extractor, tokenizer, processor.tokenizer, config.num_ecg_tokens, ECG_TOKEN
+    )
+    model = MeritForReportGeneration(config, merit, language_model)
+    generation = model.generation_config
+    generation.eos_token_id, generation.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
+    generation.max_new_tokens, generation.do_sample = MAX_NEW_TOKENS, False
+    return model, report_processor
+
+
+def train_reports(
+    merit: MeritModel,
+    processor: MeritProcessor,
+    dataset: DatasetDict,
+    recipe: Mapping[str, Any],
+    output_dir: str | Path,
+    resume: bool = False,
+) -> tuple[MeritForReportGeneration, MeritReportProcessor]:
+    """
+    Train on the reports of "train" and keep the epoch that is best on those of "validation".
+
+    Args:
+        merit: the dual encoder, as `AutoModel` loads it.
+        processor: its own.
+        dataset: as `load_data` returns it; labels are not used.
+        recipe: as `load_recipe(..., kind=REPORTS)` returns it; with `lora`, the language model gets low-rank changes
+            instead, which are merged at the end.
+        output_dir: gets checkpoints/, recipe.yaml and training.json.
+        resume: go on from the last checkpoint in it.
+
+    Returns:
+        the model, which knows what to abstain from, and its processor.
+
+    Raises:
+        ValueError: `output_dir` holds checkpoints and `resume` is false, or recipe or data set cannot be used.
+    """
+    checkpoints = checkpoint_folder(output_dir, resume)
+    require_splits(dataset)
+    languages = recipe.get("languages") or ["en"]
+    if unknown := [language for language in languages if language not in COLUMNS]:
+        raise ValueError(f"languages has {', '.join(map(str, unknown))}; there are {', '.join(COLUMNS)}.")
+    arguments = training_arguments(
+        checkpoints,
+        {"load_best_model_at_end": True, "metric_for_best_model": "loss", **recipe.get("training", {})},
+    )
+    set_seed(arguments.seed)
+    rows = {split: ReportRows(dataset[split], languages) for split in ("train", "validation")}
+    if empty := [split for split, pairs in rows.items() if not pairs]:
+        raise ValueError(f"No recording of split {', '.join(empty)} has a report in {', '.join(languages)}.")
+    model, report_processor = build(merit, processor, recipe, rows["train"].texts())
+    model.set_attn_implementation(fast_attention())
+    record = TrainingRecord({split: dataset[split] for split in rows}, recipe, checkpoints.parent)
+    trained: Any = _with_lora(model, recipe["lora"]) if recipe.get("lora") else model
+    collator = ReportCollator(report_processor, recipe.get("max_length"))
+    crop = recipe.get("crop_seconds")
+    if crop is not None and not 1 <= crop <= processor.feature_extractor.duration:
+        raise ValueError(f"crop_seconds is {crop}; it is from 1 to {processor.feature_extractor.duration:g}, or null.")
+    trainer = EcgTrainer(
+        trained,
+        arguments,
+        train_dataset=rows["train"],
+        eval_dataset=rows["validation"],
+        data_collator=replace(collator, crop_seconds=crop),
+        eval_collator=collator,
+    )
+    train_from_recipe(recipe, trainer, checkpoints)
+    if trained is not model:
+        model = trained.merge_and_unload()
+    model.eval()
+    learn_to_abstain(model, report_processor, dataset)
+    if is_main_process():
+        record.write(trainer.state.log_history)
+    return model, report_processor
+
+
+def _with_lora(model: MeritForReportGeneration, settings: Mapping[str, Any]) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    # The encoder's attention has projections of the same names in some models.
+    named = "|".join(settings.get("target_modules", ["q_proj", "v_proj"]))
+    options = {**settings, "target_modules": rf"language_model\..*\.({named})", "modules_to_save": ["connector"]}
+    return get_peft_model(model, LoraConfig(**options))
+
+
+def learn_to_abstain(model: MeritForReportGeneration, processor: MeritReportProcessor, dataset: DatasetDict) -> None:
+    """
+    Where the features of "train" lie, by mean and shrunk covariance (Ledoit and Wolf 2004), and the atypicality beyond
+    which `FALSE_ABSTENTIONS` of "validation" lie.
+    """
+    encoder = CheckpointEncoder(model.merit, MeritProcessor(processor.feature_extractor, processor.merit_tokenizer))
+    features = {split: embed(encoder, dataset[split], name=split) for split in ("train", "validation")}
+    fitted = LedoitWolf().fit(features["train"].astype(np.float64))
+    whitening = np.linalg.cholesky(np.asarray(fitted.get_precision()))
+    model.fit_typical(torch.from_numpy(fitted.location_), torch.from_numpy(whitening))
+    atypicality = model.atypicality(torch.from_numpy(features["validation"]).to(model.device)).cpu().numpy()
+    model.config.abstention_threshold = round(float(np.quantile(atypicality, 1 - FALSE_ABSTENTIONS)), 4)

@@ -1,0 +1,1 @@
+"""Result files: writing and reading them, comparing and drawing them."""

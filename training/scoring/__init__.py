@@ -1,0 +1,1 @@
+"""Encoders behind one interface, their embeddings, and how scores are measured."""

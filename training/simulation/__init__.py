@@ -1,0 +1,1 @@
+"""Simulated twelve-lead ECGs with known physiology, their reports, and a PTB-XL tree of them."""

@@ -1,0 +1,1 @@
+"""Reports: cleaning, translation, tokenizer and the statements that they make."""

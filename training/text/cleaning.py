@@ -1,0 +1,122 @@
+"""Report text: what was found in the tracing, and nothing else.
+
+The reports of PTB-XL carry, besides the findings,
+
+- editors' marks that state the label itself: `Edit: IMI 80, CRBBB, (IMI 100)` at the end of 555 reports and
+  `consensus label derived from: {'LVH': 100.0, ...}` glued to the last word of 16. All that follows a mark goes;
+- the device's signature, `4.46 ... unbestätigter bericht`, often cut off where the field ends after 255 characters;
+- the placeholders `trace only requested.` and `trace only.`, which are no text;
+- dates of earlier tracings, and one form of identifiers and measurements left blank;
+- damage from old character sets: `unbestÄtigt`, `f#r`, `schweiáausbruch`, line drawing.
+
+Some SCP codes are also words of the findings; these never come from a mark and stay, see `CODES_IN_PROSE`.
+"""
+
+import re
+from collections.abc import Iterable
+
+__all__ = ["CODES_IN_PROSE", "clean_report", "clean_statements", "detect_language"]
+
+# SCP codes that readers write in running text: "voltages suggesting lvh", "wpw, typ a", "sr" for sinus rhythm,
+# "rvh möglich", "block (lafb)", and the Swedish "vänster el-axel" (electrical axis, not electrolytes).
+CODES_IN_PROSE = frozenset({"el", "lafb", "lvh", "rvh", "sr", "wpw"})
+# Text that came through the wrong character set, in lower case.
+_REPAIRS = {"säó¬ning": "sänkning", "elleó¬vänster": "eller vänster", "f#r": "für", "#bergang": "übergang", "á": "ß"}
+_LINE_DRAWING = re.compile(r"ó[¬½¿©]|[`\\]")
+_EDITORS_MARK = re.compile(r"(?:edit\s*:|consensus label derived from\s*:).*", re.DOTALL)
+_SIGNATURE = re.compile(r"\s4\.4[06](?:\s+(?:un?|unb\w*|unc\w*)(?:\s+(?:b|r)\w*)?)?\s*$")
+_SIGNATURE_CUT = re.compile(r"\s4(?:\.4?)?$")
+_FIELD_LENGTH = 255
+_PLACEHOLDER = re.compile(r"\btrace only(?: requested)?\b\.?")
+# Written in a Swedish 7-bit character set: "}lder" is "ålder", age.
+_BLANK_FORM = re.compile(r"\bnr: \d+ }lder:.*\bmed:")
+_DATE = re.compile(
+    r"(?: (?:of|dated|from|on|vom))?"  # "compared with tracing of 23:6:92, ..."
+    r"(?: \d{1,2}(?::\d{1,2}){0,2} (?:&|and))?"  # "tracings of 30:9 and 1:10:92"
+    r" (?:\d{1,2}[:./]\d{1,2}[:.,/]\d{2}|\d{6})\b"
+)
+# What an electrocardiograph prints about itself rather than about the heart.
+_OF_THE_DEVICE = re.compile(
+    r"data quality|poor quality|interpretation may be affected|not entered|without knowing|unconfirmed|physician"
+    r"|analysis (?:error|not attempted|attempted)|report not available|leads? (?:is|are) missing|analyzed$|^uncertain$"
+)
+# Frequent words of the findings in each language; a word of two languages counts for both.
+_WORDS = {
+    language: frozenset(words.split())
+    for language, words in {
+        "de": """
+            abnorm abnormal abnormales abnormes abstand achse alt alter alters arrhythmie auf auszuschliessen bericht
+            beschleunigter biphasisch chronisch das der die es extrasystole flach fuer für grades grenzbefund hebung
+            hemiblock idioventrikulärrhythmus infarkt ist kein keine lagetyp leitungsstoerung leitungsstörung
+            linksbelastung linkshypertrophie
+            linksschenkelblock linkstyp llt mit mlt myokardschaden mässige möglich möglicherweise nach nicht
+            niederspannung normales oder periphere progression rechts rechtsschenkelblock rechtstyp rhythmus ruhe
+            schenkelblock schlechte schrittmacher selten senkung sinusbradykardie sinusrhythmus sinustachykardie slt
+            sonst steiltyp supraventrikuläre tachykardes ueberdrehter und unspezifisches unvollständiger
+            ventrikuläre verdacht verlängerung verschoben vorhofflattern vorhofflimmern wahrscheinlich überdrehter
+            übergang
+        """,
+        "en": """
+            and are atrial axis be beats block borderline branch bundle cannot changes chest complexes consistent
+            contraction depressed depression deviation disease due ecg effect elevation enlargement fibrillation
+            findings flat flutter for has heart high hypertrophy in incomplete infarct infarction inferior interval
+            inverted is ischaemia ischemia it lead leads left limb low myocardial no non of old or otherwise paced
+            pacemaker pathology premature prolonged rate rhythm right segments sinus specific suggesting tachycardia
+            that the there this to tracing variant ventricular voltage voltages wave waves with
+        """,
+        "sv": """
+            amplituder arytmi av avvikande axel belastning bestämmbar bör ej eljest eller extrasystoli
+            extremitetsavledningarna fladder flimmer färsk för förlopp förlängd förmak förmaksflimmer förändring
+            gammal hypertrofi hög höger inferolateral inga inget ischemi kammarhypertrofi låga med misstänkt
+            myokardaffektion myokardskada normalt och ospecifik ospecifikt pacemaker regelbunden rytm sannolikt
+            sinusarrhythmie sinusbradykardi sinusrytm sinustachykardi skänkelblock slag säkert sänkning såsom
+            uteslutas ventrikulär vid vänster våg äldre ålder övervägas
+        """,
+    }.items()
+}
+
+
+def clean_report(raw: str) -> str:
+    """Return the findings of a report in lower case on one line, "" if it holds none.
+
+    Example:
+        >>> clean_report("trace only requested. Edit: CLBBB")
+        ''
+        >>> clean_report("sinusrhythmus   infarkt mÖglich 4.46        unbestÄtigter be")
+        'sinusrhythmus infarkt möglich'
+    """
+    text = raw.lower()
+    for damaged, repaired in _REPAIRS.items():
+        text = text.replace(damaged, repaired)
+    text = _EDITORS_MARK.sub("", _LINE_DRAWING.sub(" ", text))
+    if len(raw) == _FIELD_LENGTH:
+        text = _SIGNATURE_CUT.sub("", text)
+    text = _PLACEHOLDER.sub("", _SIGNATURE.sub("", text))
+    text = " ".join(text.split())
+    return _DATE.sub("", _BLANK_FORM.sub("", text)).strip()
+
+
+def clean_statements(statements: Iterable[str]) -> str:
+    """Return the findings among an electrocardiograph's statements, in lower case, one sentence each on one line.
+
+    What it says of itself is left out: data quality, data not entered, leads not analysed, who has to confirm.
+
+    Example:
+        >>> clean_statements(["Sinus rhythm", "*** Warning: Data quality may affect interpretation ***", "Normal ECG."])
+        'sinus rhythm. normal ecg.'
+    """
+    lines = (" ".join(statement.lower().strip(" .*-").split()) for statement in statements)
+    return " ".join(f"{line.removeprefix('summary: ')}." for line in lines if line and not _OF_THE_DEVICE.search(line))
+
+
+def detect_language(text: str) -> str:
+    """Return "de", "en" or "sv" for a cleaned report by counting words of each language, "" if none is known.
+
+    Example:
+        >>> detect_language("sinusrytm vänster el-axel")
+        'sv'
+    """
+    words = re.findall(r"[^\W\d_]+", text)
+    counts = {language: sum(word in known for word in words) for language, known in _WORDS.items()}
+    best = max(counts, key=lambda language: counts[language])
+    return best if counts[best] else ""
