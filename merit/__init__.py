@@ -30,10 +30,10 @@ _HOMES = {
     "EcgFeatureExtractionPipeline": "processing.pipelines_merit",
     "EcgReportGenerationPipeline": "processing.pipelines_merit",
     "ZeroShotEcgClassificationPipeline": "processing.pipelines_merit",
-    "MeritCollator": "training.collator",
-    "load_data": "training.data",
-    "load_ptbxl": "training.ptbxl",
-    "label_names": "training.records",
+    "MeritCollator": "training.batching.collator",
+    "load_data": "training.data.catalogue",
+    "load_ptbxl": "training.data.catalogue",
+    "label_names": "training.data.schema",
     "export": "hub_cards.export",
 }
 

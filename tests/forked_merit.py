@@ -11,7 +11,8 @@ from pathlib import Path
 SERVER = """
 import json, os, resource, sys
 import merit.command
-from merit.training import data, mimic, preparation
+from merit.training.data import catalogue, preparation
+from merit.training.data.sources import mimic
 for line in sys.stdin:
     order = json.loads(line)
     if "wait" in order:
