@@ -28,7 +28,8 @@ from datasets import DatasetDict
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from merit.processing.feature_extraction_merit import MeritFeatureExtractor, recording_of_row
+from merit.processing.feature_extraction_merit import MeritFeatureExtractor
+from merit.processing.inputs_merit import recording_of_row
 from merit.processing.processing_merit import MeritProcessor
 from merit.processing.recordings_merit import read_wfdb
 from merit.training.batching.collator import MeritCollator, ecg_rows

@@ -26,6 +26,7 @@ CODE = {
         "leads_merit.py",
         "recordings_merit.py",
         "filtering_merit.py",
+        "inputs_merit.py",
         "feature_extraction_merit.py",
         "processing_merit.py",
         "prompts_merit.py",

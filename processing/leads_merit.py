@@ -1,24 +1,28 @@
-"""Names of leads, and the limb leads that follow from others."""
+"""Lead names and units, and the limb leads that can be computed from other limb leads."""
 
 import re
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
+from .recordings_merit import EcgError
+
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
-# Each limb lead as a combination of I and II: the frontal plane has two dimensions.
+# The rows are I, II, III, aVR, aVL and aVF as combinations of I and II.
 LIMB_LEADS = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]])
 _LEAD_NAME = re.compile(
     r"(?:(?:MDC|ECG|EKG|LEAD)[ _:-]*)*?"
     r"(?:(?:ML|L|D)?(?P<roman>I{1,3})|(?:ML|L|D|LEAD[ _]?)(?P<digit>[123])"
     r"|A ?V ?(?P<augmented>[RLF])|[VC] ?(?P<chest>[1-6]))"
 )
+_MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "μv": 1e-3, "nv": 1e-6}  # casefold turns the sign µ into the letter μ
 
 
 @lru_cache(maxsize=4096)
 def standard_lead(name: str) -> str | None:
-    """The standard lead that goes by a name in any usual spelling, or `None`.
+    """The standard name of a lead from any usual spelling of it, or `None` if it is not a standard lead.
 
     Example:
 
@@ -35,8 +39,61 @@ def standard_lead(name: str) -> str | None:
     return f"aV{match['augmented']}" if match["augmented"] else f"V{match['chest']}"
 
 
+def millivolts_per(unit: str) -> float | None:
+    """Millivolts per unit, or `None` if the unit is not a voltage."""
+    return _MILLIVOLTS.get(unit.strip().casefold())
+
+
+@lru_cache(maxsize=256)
+def select_leads(
+    names: tuple[str, ...], units: tuple[str, ...], wanted: tuple[str, ...], ignore_unknown: bool
+) -> tuple[tuple[str, ...], Any, np.ndarray]:
+    """Select the channels of a recording that hold wanted leads.
+
+    Args:
+        names (`tuple[str, ...]`): The name of each channel, in any usual spelling.
+        units (`tuple[str, ...]`): The unit of each channel.
+        wanted (`tuple[str, ...]`): Standard names of the leads to select.
+        ignore_unknown (`bool`): Whether to skip channels that are not standard leads instead of raising.
+
+    Returns:
+        The standard names of the selected leads, the index that selects their channels, and the millivolts per unit of
+        each.
+
+    Raises:
+        EcgError: a channel is not a standard lead (unless `ignore_unknown`), a lead occurs twice, its unit is not V,
+            mV, uV or nV, or no lead is left.
+    """
+    leads, channels, millivolts = [], [], []
+    for channel, (name, unit) in enumerate(zip(names, units)):
+        lead = standard_lead(name)
+        if lead is None and ignore_unknown:
+            continue
+        if lead is None:
+            what = f"channel {channel}, {name!r}, is not a standard lead" if name else f"channel {channel} has no name"
+            raise EcgError(f"{what}; name it with leads=, remove it, or set ignore_unknown_leads=True to leave it out")
+        if lead in leads:
+            raise EcgError(f"lead {lead} occurs twice in {', '.join(names)}; keep one of them")
+        if millivolts_per(unit) is None:
+            raise EcgError(f"lead {lead} has the units {unit!r}, not one of mV, uV, nV, V; correct them")
+        if lead in wanted:
+            leads.append(lead)
+            channels.append(channel)
+            millivolts.append(millivolts_per(unit))
+    if not leads:
+        raise EcgError(f"none of its leads, {', '.join(names)}, is among the leads in use: {', '.join(wanted)}")
+    # A slice selects all channels without a copy.
+    selection = slice(None) if channels == list(range(len(names))) else channels
+    return tuple(leads), selection, np.array(millivolts)
+
+
 def derive_limb_leads(values: np.ndarray, present: np.ndarray) -> None:
-    """Fill in missing limb leads, in place, from the first two that are present."""
+    """Compute missing limb leads from the first two limb leads present, in place.
+
+    Args:
+        values (`np.ndarray` of shape `(recordings, 12, samples)`): Millivolts, leads in standard order.
+        present (`np.ndarray` of shape `(recordings, 12)`): Which leads are there; derived leads are added.
+    """
     limb = present[:, :6]
     if limb.all():
         return

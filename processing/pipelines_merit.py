@@ -1,4 +1,4 @@
-"""Pipelines: recordings in, answers out. Recordings longer than the model's window are windowed and pooled."""
+"""Pipelines. Recordings longer than the model's window are cut into windows, and the outputs of these are pooled."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,22 +15,22 @@ from .processing_merit import INSTRUCTIONS
 from .recordings_merit import EcgError
 from .zero_shot_merit import LabelEmbeddings, embed_labels
 
-# What describes arrays; recordings that come as files or rows say it themselves.
+# Arguments that describe arrays; files and rows contain this information.
 DESCRIPTION = ("sampling_rate", "leads", "units")
-# The report of a recording that is unlike those that the model learned from.
+# The report of a recording that is out of distribution.
 CANNOT_TELL = "Cannot tell: this recording is unlike those that the model has learned from."
 
 
 class EcgPipeline(Pipeline):
     """
-    What the pipelines share: recordings are processed and run in batches, windows of one recording are pooled.
+    Base class of the pipelines: processes recordings in batches and pools the outputs of the windows of each recording.
 
-    Inputs: the path of a WFDB record or CSV table, an array `(leads, samples)` with `sampling_rate=`, `leads=` and
-    `units=`, a row of a data set; a list, a generator or a `datasets` data set or column of them. Lists give lists,
-    generators and data sets give iterators, one recording gives one result.
+    Inputs are recordings: the path of a WFDB record or CSV table, an array `(leads, samples)` with `sampling_rate=`,
+    `leads=` and `units=`, or a row of a data set; or a list, a generator, or a `datasets` data set or column of them. A
+    list returns a list, a generator or data set returns an iterator, one recording returns one result.
     """
 
-    # Its methods are those of the heads, which type checkers do not find on PreTrainedModel.
+    # PreTrainedModel does not declare the methods of our models.
     model: Any
 
     _load_processor = True
@@ -45,7 +45,7 @@ class EcgPipeline(Pipeline):
                 f"{type(self).__name__} needs the model's processor: give the model as a path or Hub id, or pass "
                 "processor=AutoProcessor.from_pretrained(...)."
             )
-        # The model's own extractor may crop; a pipeline sees the whole recording, window by window.
+        # The model's own feature extractor may crop; a pipeline processes the whole recording in windows.
         self.extractor = copy(self.processor.feature_extractor)
         self.extractor.long_recordings = "window"
 
@@ -53,7 +53,7 @@ class EcgPipeline(Pipeline):
         if isinstance(ecg, tuple) or (isinstance(ecg, np.ndarray | torch.Tensor) and ecg.ndim == 3):
             ecg = list(ecg)
         elif isinstance(ecg, Iterable) and not isinstance(ecg, list | str | Mapping | np.ndarray | torch.Tensor):
-            # A data set, a column of one, a generator: streamed, never held whole.
+            # A data set, a column of one, or a generator is streamed.
             ecg = (item for item in ecg)
         if isinstance(ecg, list) and not ecg:
             return []
@@ -68,20 +68,20 @@ class EcgPipeline(Pipeline):
 
     def _postprocess_options(self, **kwargs) -> dict[str, Any]:
         if kwargs:
-            raise TypeError(f"{type(self).__name__} takes no argument {', '.join(kwargs)}.")
+            raise TypeError(f"{type(self).__name__} has no argument {', '.join(kwargs)}.")
         return {}
 
     def get_iterator(self, inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params):
-        # The processor is vectorised over recordings, so a batch is made before it, not after.
-        inputs, done = iter(inputs), 0
+        # The feature extractor is vectorised over recordings, so batches are made before it.
+        inputs, position = iter(inputs), 0
         while batch := list(islice(inputs, batch_size)):
             try:
                 prepared = self.preprocess(batch, **preprocess_params)
             except EcgError as error:
-                where = f" (in the batch that begins with recording {done} of the input)" if done else ""
+                where = f" (in the batch that begins with recording {position} of the input)" if position else ""
                 raise EcgError(f"{error}{where}") from None
             outputs: Any = self.forward(prepared, **forward_params)
-            done += len(batch)
+            position += len(batch)
             for row in range(len(batch)):
                 yield self.postprocess(outputs[row : row + 1], **postprocess_params)
 
@@ -98,13 +98,13 @@ class EcgPipeline(Pipeline):
         return pooled.scatter_reduce(0, index[:, None].expand_as(per_window), per_window, reduce, include_self=False)
 
     def _represent(self, inputs: dict[str, torch.Tensor], **options) -> torch.Tensor:
-        """What the model says of each window, `(windows, features)`; this is what is pooled."""
+        """The output of the model for each window, `(windows, features)`, before pooling."""
         raise NotImplementedError
 
 
 class ZeroShotEcgClassificationPipeline(EcgPipeline):
     """
-    Classify recordings by text.
+    Zero-shot classification of recordings with labels in plain text.
 
     Example:
 
@@ -120,21 +120,23 @@ class ZeroShotEcgClassificationPipeline(EcgPipeline):
         """
         Args:
             ecg: recordings, see [`EcgPipeline`].
-            candidate_labels (`list[str]`, `str` with commas, or `dict[str, list[str]]`): labels as one types them, or
-                labels with the prompts that say each. A label that the glossary knows, by name or code, is scored as
-                the model has learned it from reports, or said in their ways; another is taken as it stands. Labels
-                that share out a sum of 1 are all scored as learned, or else all by prompts.
-            hypothesis_template (`str` or `list[str]`, defaults to `"{}"`): text in which {} is the label.
-            multi_label (`bool`, defaults to `False`): judge each label by itself instead of sharing out a sum of 1.
-            top_k (`int`, *optional*): only the best labels.
-            window_pooling (`str`, defaults to `"mean"`): `"max"` finds what shows in one window of a long recording.
+            candidate_labels (`list[str]`, `str` with commas, or `dict[str, list[str]]`): labels in plain text, or a
+                mapping from label to its prompts. A label that the glossary contains, by name or code, is scored with
+                its report-supervised classifier if the model has one, else with the prompts of the glossary; any other
+                label is its own prompt. Without `multi_label`, labels are scored with prompts unless all of them have
+                a report-supervised classifier.
+            hypothesis_template (`str` or `list[str]`, defaults to `"{}"`): text in which {} is replaced by the label.
+            multi_label (`bool`, defaults to `False`): score each label independently; otherwise the scores sum to 1.
+            top_k (`int`, *optional*): return only the labels with the highest scores.
+            window_pooling (`str`, defaults to `"mean"`): `"max"` finds what is visible in one window only of a long
+                recording.
             batch_size (`int`, defaults to 1), sampling_rate, leads, units: see [`EcgPipeline`].
 
         Returns:
-            `[{"label": ..., "score": ...}, ...]` by falling score, for each recording.
+            `[{"label": ..., "score": ...}, ...]` by decreasing score, for each recording.
 
         Raises:
-            ValueError: no candidate labels, or labels that cannot be told apart by name.
+            ValueError: no candidate labels, or duplicate ones.
             EcgError: a recording cannot be used.
         """
         if candidate_labels is not None:
@@ -153,10 +155,10 @@ class ZeroShotEcgClassificationPipeline(EcgPipeline):
             forward["apart"] = postprocess["multi_label"]
         return preprocess, forward, postprocess
 
-    def _embed_once(self, *wanted) -> LabelEmbeddings:
-        key = repr(wanted)
+    def _embed_labels(self, *arguments) -> LabelEmbeddings:
+        key = repr(arguments)
         if getattr(self, "_last_labels", (None, None))[0] != key:
-            self._last_labels = (key, embed_labels(self.model, self.processor.tokenizer, *wanted))
+            self._last_labels = (key, embed_labels(self.model, self.processor.tokenizer, *arguments))
         return self._last_labels[1]
 
     def _postprocess_options(self, **kwargs) -> dict[str, Any]:
@@ -167,7 +169,7 @@ class ZeroShotEcgClassificationPipeline(EcgPipeline):
         if candidate_labels is None:
             raise ValueError('Pass candidate_labels, such as candidate_labels=["normal ECG", "atrial fibrillation"].')
         embeds = F.normalize(self.model.get_ecg_features(**inputs).pooler_output.float(), dim=-1)
-        return self._embed_once(candidate_labels, hypothesis_template, apart).logits(embeds)
+        return self._embed_labels(candidate_labels, hypothesis_template, apart).logits(embeds)
 
     def postprocess(
         self, logits: torch.Tensor, candidate_labels, multi_label: bool = False, top_k: int | None = None
@@ -178,7 +180,7 @@ class ZeroShotEcgClassificationPipeline(EcgPipeline):
 
 class EcgClassificationPipeline(EcgPipeline):
     """
-    Classify recordings with a fine-tuned [`MeritForEcgClassification`].
+    Classification of recordings with a fine-tuned [`MeritForEcgClassification`].
 
     Example:
 
@@ -209,7 +211,7 @@ class EcgClassificationPipeline(EcgPipeline):
 
 
 class EcgFeatureExtractionPipeline(EcgPipeline):
-    """Embed recordings: one `numpy.ndarray` of shape `(projection_dim,)` for each, in the space that texts share."""
+    """Embeddings of recordings in the space shared with texts, as `numpy.ndarray` of shape `(projection_dim,)`."""
 
     def _represent(self, inputs):
         return self.model.get_ecg_features(**inputs).pooler_output
@@ -220,7 +222,7 @@ class EcgFeatureExtractionPipeline(EcgPipeline):
 
 class EcgReportGenerationPipeline(EcgPipeline):
     """
-    Report recordings with a [`MeritForReportGeneration`], each statement with the support that the encoder gives it.
+    Generation of reports with a [`MeritForReportGeneration`], with the support of the encoder for each statement.
 
     Example:
 
@@ -236,20 +238,21 @@ class EcgReportGenerationPipeline(EcgPipeline):
         """
         Args:
             ecg: recordings, see [`EcgPipeline`].
-            text (`str`, *optional*): instruction or question; by default that of a report in `language`.
-            language (`str`, defaults to `"en"`): `"en"` or `"de"`, where there is no text.
-            abstain (`bool`, defaults to `True`): say that it cannot tell where a recording is unlike those of training.
+            text (`str`, *optional*): instruction or question; by default the instruction for a report in `language`.
+            language (`str`, defaults to `"en"`): `"en"` or `"de"`, used if `text` is `None`.
+            abstain (`bool`, defaults to `True`): abstain from reporting out-of-distribution recordings.
             max_new_tokens (`int`, *optional*), generate_kwargs (`dict`, *optional*): for `generate`.
             window_pooling, batch_size, sampling_rate, leads, units: see [`EcgPipeline`].
 
         Returns:
-            for each recording `report`, its `statements`, each with `text` and `support` (the score of it against its
-            opposite as zero-shot classification has it, no probability and no second opinion: it is the same encoder;
-            of one statement it compares recordings, between statements it cannot be compared), `atypicality` (about 1
-            for recordings like those of training) and whether it `abstained`.
+            for each recording a dictionary with `report`; its `statements`, each with `text` and `support`;
+            `atypicality` (about 1 for recordings like those of training); and whether it `abstained`. The support of a
+            statement is its zero-shot score against its opposite. It is not a probability, and not independent of the
+            report, because the encoder is the same. It compares recordings for one statement; the supports of
+            different statements are not comparable.
 
         Raises:
-            ValueError: for a language that there is no instruction in.
+            ValueError: `language` is not supported.
             EcgError: a recording cannot be used.
         """
         return super().__call__(ecg, **kwargs, **({} if text is None else {"text": text}))
@@ -257,7 +260,7 @@ class EcgReportGenerationPipeline(EcgPipeline):
     def _sanitize_parameters(self, text=None, language=None, max_new_tokens=None, generate_kwargs=None, **kwargs):
         preprocess, forward, postprocess = super()._sanitize_parameters(**kwargs)
         if language is not None and language not in INSTRUCTIONS:
-            raise ValueError(f"There is no instruction in {language!r}: name a language of {', '.join(INSTRUCTIONS)}.")
+            raise ValueError(f"language={language!r} is not one of {', '.join(INSTRUCTIONS)}.")
         if text is None and language is not None:
             text = INSTRUCTIONS[language]
         if text is not None:
@@ -283,18 +286,18 @@ class EcgReportGenerationPipeline(EcgPipeline):
         generated = self.model.generate(**prompt, ecg_prefix=prefix, **(options or {}))
         reports = self.processor.read(generated[:, prompt["input_ids"].shape[1] :])
         atypical = self.model.atypicality(features).tolist(), self.model.abstains(features).tolist()
-        statements = self._supported([sentences(report) for report in reports], self.model.ecg_embeds(features))
+        statements = self._with_support([sentences(report) for report in reports], self.model.ecg_embeds(features))
         return list(zip(reports, statements, *atypical))
 
-    def _supported(self, said: list[list[str]], ecg_embeds: torch.Tensor) -> list[list[dict[str, Any]]]:
-        texts = sorted({sentence for statements in said for sentence in statements})
+    def _with_support(self, reports: list[list[str]], ecg_embeds: torch.Tensor) -> list[list[dict[str, Any]]]:
+        texts = sorted({sentence for statements in reports for sentence in statements})
         if not texts:
-            return [[] for _ in said]
+            return [[] for _ in reports]
         labels = embed_labels(self.model.merit, self.processor.merit_tokenizer, {text: [text] for text in texts})
         support = labels.logits(ecg_embeds).sigmoid()
         return [
             [{"text": sentence, "support": support[row, texts.index(sentence)].item()} for sentence in statements]
-            for row, statements in enumerate(said)
+            for row, statements in enumerate(reports)
         ]
 
     def postprocess(self, outputs: list[tuple], abstain: bool = True) -> dict[str, Any]:
@@ -311,7 +314,7 @@ class EcgReportGenerationPipeline(EcgPipeline):
 
 def sentences(report: str) -> list[str]:
     """
-    The sentences of a report. German ones often go without a full stop, and are then one.
+    Split a report into sentences at full stops and semicolons. Reports without them, as in German, are one sentence.
 
     Example:
 

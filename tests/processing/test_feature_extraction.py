@@ -1,4 +1,4 @@
-"""Recordings to tensors: one result however a signal is described, and an error that says what is wrong."""
+"""The feature extractor: the same output for every form of input, and errors that name what is wrong."""
 
 import json
 import math
@@ -15,8 +15,8 @@ import wfdb
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from merit.processing.feature_extraction_merit import STANDARD_LEADS, MeritFeatureExtractor
-from merit.processing.leads_merit import standard_lead
+from merit.processing.feature_extraction_merit import MeritFeatureExtractor
+from merit.processing.leads_merit import STANDARD_LEADS, standard_lead
 from merit.processing.recordings_merit import EcgError, Recording, read_wfdb
 
 EXTERNAL = Path(__file__).parents[3] / "shared" / "external"
@@ -58,7 +58,7 @@ def assert_same(one, other, atol=2e-4):
     np.testing.assert_allclose(one["ecg_values"], other["ecg_values"], rtol=0, atol=atol)
 
 
-# What comes out
+# Output
 
 
 def test_the_output_is_millivolts_with_masks():
@@ -88,7 +88,7 @@ def test_any_two_limb_leads_give_all_six(given_leads):
     np.testing.assert_allclose(derived["ecg_values"][0, :6], complete["ecg_values"][0, :6], atol=1e-4)
 
 
-def test_limb_leads_are_not_derived_where_that_is_switched_off():
+def test_limb_leads_are_not_derived_if_disabled():
     assert extract(synthetic_ecg(("I", "II")), leads=["I", "II"], derive_limb_leads=False)["lead_mask"].sum() == 2
 
 
@@ -105,7 +105,7 @@ def test_shorter_recordings_of_a_batch_are_padded_and_masked():
     assert not features["ecg_values"][0, :, 400:].any()
 
 
-def test_padding_to_the_window_is_offered():
+def test_max_length_pads_to_the_window():
     call = MeritFeatureExtractor()
     assert (
         call(synthetic_ecg(samples=400), 100, STANDARD_LEADS, "mV", padding="max_length")["ecg_values"].shape[2] == 1000
@@ -119,7 +119,7 @@ def test_long_recordings_are_cropped_to_their_centre():
     assert_same(extract(ecg), extract(ecg[:, 1000:2000]), atol=0)
 
 
-def test_long_recordings_are_cut_into_windows_the_last_at_the_end():
+def test_long_recordings_are_cut_into_windows_with_the_last_aligned_to_the_end():
     ecg = synthetic_ecg(samples=2500)
     features = extract([ecg, ecg[:, :600]], long_recordings="window")
     assert features["record_index"].tolist() == [0, 0, 0, 1]
@@ -151,7 +151,7 @@ def test_normalization_brings_leads_to_unit_variance():
     np.testing.assert_allclose(values.mean(axis=-1), 0, atol=1e-3)
 
 
-def test_values_are_clipped_where_asked():
+def test_values_are_clipped_unless_disabled():
     ecg = synthetic_ecg() * 20
     assert extract(ecg)["ecg_values"].max() == 10
     assert extract(ecg, clip=None)["ecg_values"].max() > 10
@@ -174,15 +174,14 @@ def test_resampling_keeps_the_waveform_in_its_place(rate):
 
 
 @pytest.mark.parametrize("frequency", [49.7, 51, 70, 140])
-def test_what_is_not_below_the_nyquist_frequency_is_removed(frequency):
+def test_frequencies_above_the_nyquist_frequency_are_removed(frequency):
     tone = np.sin(2 * np.pi * frequency * np.arange(5000) / 500)[None]
     assert np.abs(extract(tone, 500, ["II"], bandpass=None)["ecg_values"][..., 50:-50]).max() < 0.01
 
 
 @pytest.mark.parametrize("folder", ["records100/00000", "records500/00000"])
 def test_real_recordings_agree_with_scipy_step_by_step(folder):
-    # The same filter run by sosfiltfilt over the signal mirrored at its ends; the default of sosfiltfilt, which
-    # continues the signal otherwise, differs near the ends only.
+    # sosfiltfilt of the signal mirrored at its ends is the same filter; its default padding differs near the ends.
     if not (PTBXL / folder).is_dir():
         pytest.skip(f"PTBXL_ROOT does not hold {folder}")
     recordings = [read_wfdb(header) for header in sorted((PTBXL / folder).glob("*.hea"))[:50]]
@@ -198,7 +197,7 @@ def test_real_recordings_agree_with_scipy_step_by_step(folder):
 
 
 @pytest.mark.parametrize("name", ["cpsc2018", "chapman_shaoxing_ningbo"])
-def test_foreign_recordings_of_any_length_go_through(name):
+def test_recordings_of_other_data_sets_are_accepted(name):
     headers = sorted((EXTERNAL / name).glob("*.hea"))
     if not headers:
         pytest.skip(f"no sample records in {EXTERNAL / name}")
@@ -210,10 +209,10 @@ def test_foreign_recordings_of_any_length_go_through(name):
     assert np.isfinite(features["ecg_values"]).all()
 
 
-# One result, however described
+# The same recording in different forms
 
 
-def test_every_container_gives_the_same(tmp_path):
+def test_every_form_of_input_gives_the_same_output(tmp_path):
     digital = np.round(synthetic_ecg(samples=500) * 1000).astype(np.int16)
     digital[3, 100:110] = -32768
     ecg = np.where(digital == -32768, np.nan, digital / 1000)
@@ -267,7 +266,7 @@ def test_every_container_gives_the_same(tmp_path):
     assert extractor(torch.from_numpy(ecg).bfloat16(), 100, names, "mV")["lead_mask"].all()
 
 
-def test_gain_and_baseline_are_those_of_each_lead():
+def test_gain_and_baseline_are_applied_per_lead():
     ecg = synthetic_ecg(("II", "V1", "V2"), samples=500)
     gain, baseline = np.array([500, 1, 1000, 200]), np.array([3, 0, -2000, 1024])
     digital = np.round(ecg * gain[[0, 2, 3], None] + baseline[[0, 2, 3], None]).astype(np.int16)
@@ -282,12 +281,12 @@ def test_gain_and_baseline_are_those_of_each_lead():
     np.testing.assert_allclose(values[0, [1, 6, 7]], ecg, atol=0.003)
 
 
-def test_a_recording_is_not_too_short_for_a_fraction_of_a_sample():
+def test_min_duration_is_rounded_down_to_whole_samples():
     assert extract(synthetic_ecg(rate=333.3, samples=833), 333.3)["sample_mask"].sum() == 250
     assert "832 samples" in error(synthetic_ecg(rate=333.3, samples=832), 333.3)
 
 
-def test_a_bad_lead_is_zero_even_where_zero_volts_are_not_the_baseline():
+def test_a_bad_lead_is_zero_even_with_a_baseline_other_than_zero():
     digital = np.round(synthetic_ecg(("V1", "V2")) * 1000).astype(np.int16)
     digital[1] = 900
     row = {"signal": digital, "gain": 1000, "baseline": 500, "sampling_rate": 100, "lead_names": ["V1", "V2"]}
@@ -308,7 +307,7 @@ def test_a_bad_lead_is_zero_even_where_zero_volts_are_not_the_baseline():
         ],
     ],
 )
-def test_leads_go_by_their_usual_names(name, lead):
+def test_usual_spellings_of_leads_are_recognised(name, lead):
     assert standard_lead(name) == lead
 
 
@@ -326,7 +325,7 @@ UNITS = {"mV": 1.0, "uV": 1e3, "µV": 1e3, "V": 1e-3, "nV": 1e6}
 
 @st.composite
 def descriptions(draw):
-    """A signal as it might arrive, any two ways to describe it, and fields."""
+    """A random signal, two random descriptions of it, and random fields of the extractor."""
     rate = draw(st.one_of(st.integers(50, 2000), st.floats(50, 2000)))
     leads = draw(st.lists(st.sampled_from(STANDARD_LEADS), min_size=1, unique=True))
     samples = math.ceil(rate * draw(st.one_of(st.floats(2.5, 25), st.floats(2.5, 25), st.floats(0.01, 2.5))))
@@ -375,7 +374,7 @@ def outcome(description, extractor):
 
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(descriptions())
-def test_any_signal_gives_the_same_finite_output_or_the_same_error_however_it_is_described(case):
+def test_two_descriptions_of_a_signal_give_the_same_finite_output_or_both_an_error(case):
     one, other, fields = case
     extractor = MeritFeatureExtractor(**fields)
     first, second = outcome(one, extractor), outcome(other, extractor)
@@ -391,7 +390,7 @@ def test_any_signal_gives_the_same_finite_output_or_the_same_error_however_it_is
 # Gaps and bad leads
 
 
-def test_short_gaps_are_bridged_by_a_straight_line():
+def test_short_gaps_are_interpolated_linearly():
     ecg = synthetic_ecg(("II",))
     ecg[0, 500:521] = np.nan
     ecg[0, :5] = np.nan
@@ -423,7 +422,7 @@ def test_a_bad_limb_lead_is_derived_from_the_others():
         assert_same(extract(ecg), expected)
 
 
-def test_only_the_records_with_bad_leads_lose_them():
+def test_a_bad_lead_of_one_recording_does_not_affect_the_others():
     good, bad = synthetic_ecg(LIMB[:3]), synthetic_ecg(LIMB[:3])
     bad[1:] = 0
     with pytest.warns(UserWarning, match="recording 1"):
@@ -435,7 +434,7 @@ def test_only_the_records_with_bad_leads_lose_them():
 def test_bad_leads_are_an_error_on_request():
     ecg = synthetic_ecg()
     ecg[8] = 0
-    assert "lead V3 is flat at 0 mV; repair it" in error(ecg, on_bad_lead="error")
+    assert "lead V3 is flat at 0 mV; correct it" in error(ecg, on_bad_lead="error")
 
 
 # Errors
@@ -467,29 +466,32 @@ def test_impossible_voltages_are_named():
         ({"units": None}, "recording 0: its units is not known; pass units="),
     ],
 )
-def test_what_an_array_does_not_say_must_be_passed(missing, message):
+def test_a_missing_description_of_an_array_is_named(missing, message):
     assert message in error(synthetic_ecg(), **missing)
 
 
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"leads": ["I", "I"]}, "lead I is there twice, in I, I"),
-        ({"leads": ["I", "Lead I"]}, "lead I is there twice, in I, Lead I"),
-        ({"leads": ["I", "RESP"]}, "channel 1, 'RESP', is no standard lead"),
+        ({"leads": ["I", "I"]}, "lead I occurs twice in I, I"),
+        ({"leads": ["I", "Lead I"]}, "lead I occurs twice in I, Lead I"),
+        ({"leads": ["I", "RESP"]}, "channel 1, 'RESP', is not a standard lead"),
         ({"leads": ["I", ""]}, "channel 1 has no name"),
-        ({"leads": ["I"]}, "1 leads are named for a signal of shape (2, 500)"),
-        ({"leads": "II"}, "leads='II' is one string"),
+        ({"leads": ["I"]}, "1 lead names for a signal of shape (2, 500)"),
+        ({"leads": "II"}, "leads='II' is a string"),
         ({"units": "mmHg"}, "lead I has the units 'mmHg', not one of mV, uV, nV, V"),
         ({"units": ["mV"]}, "1 units for 2 leads"),
-        ({"sampling_rate": 0}, "sampling rate of 0 Hz is outside of 50 to 2000 Hz"),
-        ({"sampling_rate": 49.9}, "sampling rate of 49.9 Hz is outside"),
-        ({"sampling_rate": 2001}, "sampling rate of 2001 Hz is outside"),
+        ({"sampling_rate": 0}, "sampling rate of 0 Hz is not in the range 50 to 2000 Hz"),
+        ({"sampling_rate": 49.9}, "sampling rate of 49.9 Hz is not in the range"),
+        ({"sampling_rate": 2001}, "sampling rate of 2001 Hz is not in the range"),
         ({"sampling_rate": float("nan")}, "sampling_rate=nan is not a number"),
         ({"sampling_rate": "fast"}, "sampling_rate='fast' is not a number"),
         ({"sampling_rate": [100, 100]}, "sampling_rate=[100, 100] is not a number"),
-        ({"sampling_rate": 250}, "2.00 s (500 samples at 250 Hz) is too short; 2.5 s are needed"),
-        ({"lead_names": ["V1"], "derive_limb_leads": False}, "none of its leads, I, II, is among those in use, V1"),
+        ({"sampling_rate": 250}, "2.00 s (500 samples at 250 Hz) is too short; at least 2.5 s are needed"),
+        (
+            {"lead_names": ["V1"], "derive_limb_leads": False},
+            "none of its leads, I, II, is among the leads in use: V1",
+        ),
         ({"lead_names": ["V1"]}, "no lead can be used: it has none of the leads V1"),
     ],
 )
@@ -502,7 +504,7 @@ def test_a_wrong_description_is_named(kwargs, message):
 @pytest.mark.parametrize(
     ("ecg", "message"),
     [
-        (np.zeros((500, 2)), "2 leads are named for a signal of shape (500, 2); its axes are exchanged, transpose it"),
+        (np.zeros((500, 2)), "2 lead names for a signal of shape (500, 2); its axes are swapped, transpose it"),
         (np.zeros(500), "an array of shape (500,) is not a recording"),
         (np.zeros((2, 500), complex), "its signal has the type complex128"),
         (np.zeros((2, 500), "U3"), "its signal has the type <U3"),
@@ -511,21 +513,21 @@ def test_a_wrong_description_is_named(kwargs, message):
         ({"lead_names": ["I"]}, "the mapping has no 'signal', only lead_names"),
         ({"signal": [[1, 2], [3]]}, "its signal has the type object"),
         ({"signal": np.zeros(501)}, "a signal of shape (501,) is not (leads, samples)"),
-        ({"signal": np.zeros((2, 500)), "gain": 1}, "a gain goes with digital samples"),
+        ({"signal": np.zeros((2, 500)), "gain": 1}, "gain= is for digital samples"),
         ({"signal": np.zeros((2, 500), int), "gain": [1, 2, 3]}, "gain and baseline must be one number"),
         ({"signal": np.zeros((2, 500), int), "gain": [1, 0]}, "lead II has the gain 0"),
-        ({"signal": np.zeros((2, 500)), "record_id": "p7", "lead_names": ["I"]}, "p7: 1 leads are named"),
+        ({"signal": np.zeros((2, 500)), "record_id": "p7", "lead_names": ["I"]}, "p7: 1 lead names"),
     ],
 )
-def test_what_is_no_recording_is_named(ecg, message):
+def test_invalid_input_is_named(ecg, message):
     assert message in error(ecg, leads=["I", "II"])
 
 
-def test_nothing_at_all_is_refused():
+def test_an_empty_list_is_refused():
     assert "ecg is empty" in error([])
 
 
-def test_lists_of_another_length_are_refused():
+def test_lists_of_different_lengths_are_refused():
     assert "leads has 1 entries for 2 recordings" in error([synthetic_ecg()] * 2, leads=[STANDARD_LEADS])
 
 
@@ -535,20 +537,20 @@ def test_unknown_leads_can_be_ignored():
     assert features["lead_mask"].sum() == 2
 
 
-def test_an_argument_must_agree_with_what_the_record_says():
+def test_an_argument_that_contradicts_the_record_is_refused():
     recording = Recording("r", synthetic_ecg(("I", "II")), 100.0, ("I", "II"), ("mV", "mV"))
-    assert "r: sampling_rate=500 was passed, but it says 100 Hz" in error(recording, 500, None, None)
-    assert "r: leads= calls 'II' what it calls 'I'" in error(recording, None, ["II", "I"], None)
+    assert "r: sampling_rate=500 was passed, but the record says 100 Hz" in error(recording, 500, None, None)
+    assert "r: leads= names 'II' where the record says 'I'" in error(recording, None, ["II", "I"], None)
     assert "r: units='uV' was passed, but its lead I is in 'mV'" in error(recording, None, None, "uV")
     assert extract(recording, 100.0, ["lead i", "D2"], "mv")["lead_mask"].sum() == 6
 
 
-def test_an_argument_names_the_leads_that_the_record_does_not():
+def test_an_argument_can_name_leads_without_a_name():
     recording = Recording("r", synthetic_ecg(("I", "II")), 100.0, ("", "ch2"), ("mV", "mV"))
     assert_same(extract(recording, None, ["I", "II"], None), extract(recording.signal, leads=["I", "II"]))
 
 
-def test_a_recording_with_other_than_one_unit_per_lead_is_refused():
+def test_a_recording_without_a_unit_for_each_lead_is_refused():
     recording = Recording("r", synthetic_ecg(("I", "II")), 100.0, ("I", "II"), ("mV",))
     assert "r: 1 units for 2 leads" in error(recording, None, None, None)
 
@@ -616,12 +618,12 @@ def test_every_field_survives_saving(tmp_path):
         {"normalization": "minmax"},
     ],
 )
-def test_a_value_that_is_not_understood_is_refused(fields):
+def test_an_invalid_value_of_a_field_is_refused(fields):
     (name,) = fields
     with pytest.raises(ValueError, match=f"{name}=.* is not "):
         MeritFeatureExtractor(**fields)
 
 
-def test_a_field_that_is_not_known_is_refused():
+def test_an_unknown_field_is_refused():
     with pytest.raises(ValueError, match="MeritFeatureExtractor has no field highpass"):
         MeritFeatureExtractor(highpass=0.5)

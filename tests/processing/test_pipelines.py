@@ -1,4 +1,4 @@
-"""The pipelines, on a tiny model with random weights: what goes in, what comes out, and that all ways agree."""
+"""The pipelines, with a tiny model of random weights: inputs, outputs, and equal results for equal recordings."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def paths(simulated):
 
 
 def noise(seconds, seed=0):
-    """An array of 100 Hz that no window of it resembles another."""
+    """A random array at 100 Hz whose windows all differ."""
     rng = np.random.default_rng(seed)
     return np.cumsum(rng.normal(size=(12, 100 * seconds)), axis=1) / 20 + rng.normal(size=(12, 1))
 
@@ -36,7 +36,7 @@ def scores(answer):
 
 
 def assert_same(one, other, tolerance=1e-5):
-    """Two answers, or lists of them, agree."""
+    """Compare two answers or two lists of answers."""
     if isinstance(one[0], list):
         assert len(one) == len(other)
         for left, right in zip(one, other):
@@ -47,7 +47,7 @@ def assert_same(one, other, tolerance=1e-5):
 
 @pytest.fixture(scope="module")
 def expected(classify, paths):
-    """The answer for each path, one by one."""
+    """The answers for the paths, computed one by one."""
     return [classify(path, candidate_labels=LABELS) for path in paths]
 
 
@@ -71,10 +71,10 @@ class TestInputs:
     def test_no_recordings_give_no_answers(self, classify):
         assert classify([], candidate_labels=LABELS) == []
 
-    def test_a_recording_is_as_good_as_its_path(self, classify, paths, expected):
+    def test_a_recording_gives_the_same_answer_as_its_path(self, classify, paths, expected):
         assert_same(classify(read_recording(paths[0]), candidate_labels=LABELS), expected[0])
 
-    def test_arrays_and_tensors_say_what_they_are_by_arguments(self, classify, paths, expected):
+    def test_arrays_and_tensors_are_described_by_arguments(self, classify, paths, expected):
         recordings = [read_recording(path).physical() for path in paths]
         assert_same(classify(recordings[0], candidate_labels=LABELS, **ARRAY), expected[0])
         assert_same(classify(torch.tensor(recordings[0]), candidate_labels=LABELS, **ARRAY), expected[0])
@@ -82,7 +82,7 @@ class TestInputs:
         assert_same(classify(np.stack(recordings), candidate_labels=LABELS, **ARRAY), expected)
         assert_same(classify(torch.tensor(np.stack(recordings)), candidate_labels=LABELS, **ARRAY), expected)
 
-    def test_units_and_rate_of_an_array_are_heeded(self, classify, paths, expected):
+    def test_units_and_sampling_rate_of_an_array_are_used(self, classify, paths, expected):
         microvolts = 1000 * read_recording(paths[0]).physical()
         answer = classify(microvolts, candidate_labels=LABELS, **{**ARRAY, "units": "uV"})
         assert_same(answer, expected[0])
@@ -107,7 +107,7 @@ class TestInputs:
         assert len(read) == 2
         assert_same([first, *answers], expected)
 
-    def test_rows_and_data_sets_are_recordings(self, classify, dataset, simulated):
+    def test_rows_and_data_sets_are_accepted(self, classify, dataset, simulated):
         rows = dataset["train"].select(range(3))
         expected = [classify(str(simulated / row["record_id"]), candidate_labels=LABELS) for row in rows]
         assert_same(classify(rows[0], candidate_labels=LABELS), expected[0])
@@ -125,10 +125,10 @@ class TestInputs:
         assert_same(list(answers), expected)
 
     @pytest.mark.parametrize("batch_size", [2, 5, 64])
-    def test_batches_answer_as_one_by_one(self, classify, paths, expected, batch_size):
+    def test_batch_size_does_not_change_the_answers(self, classify, paths, expected, batch_size):
         assert_same(classify(paths, candidate_labels=LABELS, batch_size=batch_size), expected)
 
-    def test_recordings_of_all_lengths_and_leads_share_a_batch(self, classify, paths):
+    def test_a_batch_can_mix_lengths_and_leads(self, classify, paths):
         signal = read_recording(paths[0]).physical()
         rows = [
             {
@@ -146,12 +146,12 @@ class TestInputs:
 
 
 class TestErrors:
-    def test_a_file_that_is_no_record_is_named(self, classify, paths):
+    def test_a_missing_file_is_named(self, classify, paths):
         with pytest.raises((EcgError, OSError), match="no_such_record"):
             classify([paths[0], "no_such_record"], candidate_labels=LABELS)
 
     @pytest.mark.parametrize("batch_size", [1, 2])
-    def test_a_bad_array_is_named_by_its_place(self, classify, batch_size):
+    def test_the_position_of_a_bad_array_is_named(self, classify, batch_size):
         recordings = [noise(10), noise(10), noise(10), np.zeros((12, 1000))]
         message = f"recording {3 % batch_size}: no lead.*begins with recording {3 - 3 % batch_size} of the input"
         with pytest.raises(EcgError, match=message):
@@ -165,7 +165,7 @@ class TestErrors:
         ("labels", "message"),
         [([], "at least one"), ("", "empty"), (["LBBB", "LBBB"], "more than once"), ("LBBB,,AFIB", "empty")],
     )
-    def test_labels_that_cannot_be_told_apart_are_refused(self, classify, paths, labels, message):
+    def test_empty_and_duplicate_labels_are_refused(self, classify, paths, labels, message):
         with pytest.raises(ValueError, match=message):
             classify(paths[0], candidate_labels=labels)
 
@@ -179,19 +179,19 @@ class TestErrors:
         with pytest.raises(ValueError, match="window_pooling"):
             classify(paths[0], candidate_labels=LABELS, window_pooling="median")
 
-    def test_a_missing_processor_is_missed(self, classify):
+    def test_a_processor_is_required(self, classify):
         with pytest.raises(ValueError, match="needs the model's processor"):
             type(classify)(model=classify.model)
 
 
 class TestScores:
-    def test_they_fall_and_sum_to_one(self, expected):
+    def test_scores_decrease_and_sum_to_one(self, expected):
         for answer in expected:
             values = [entry["score"] for entry in answer]
             assert values == sorted(values, reverse=True)
             assert sum(values) == pytest.approx(1)
 
-    def test_each_label_is_judged_by_itself_when_there_may_be_many(self, classify, paths):
+    def test_multi_label_scores_each_label_independently(self, classify, paths):
         together = classify(paths[0], candidate_labels=LABELS, multi_label=True)
         values = [entry["score"] for entry in together]
         assert values == sorted(values, reverse=True)
@@ -201,7 +201,7 @@ class TestScores:
             (alone,) = classify(paths[0], candidate_labels=[label], multi_label=True)
             assert alone["score"] == pytest.approx(scores(together)[label], abs=1e-5)
 
-    def test_scores_are_those_of_the_model(self, classify, paths, model_folder):
+    def test_scores_equal_those_computed_with_the_model(self, classify, paths, model_folder):
         from merit.processing.zero_shot_merit import embed_labels
 
         model, processor = AutoModel.from_pretrained(model_folder), AutoProcessor.from_pretrained(model_folder)
@@ -218,28 +218,28 @@ class TestScores:
         assert_same(classify(paths[0], candidate_labels=LABELS[::-1]), expected[0])
 
     @pytest.mark.parametrize("top_k", [1, 2, 100])
-    def test_only_the_best_are_returned(self, classify, paths, expected, top_k):
+    def test_top_k_returns_the_highest_scores(self, classify, paths, expected, top_k):
         answer = classify(paths[0], candidate_labels=LABELS, top_k=top_k)
         assert len(answer) == min(top_k, len(LABELS))
         assert_same(answer, expected[0][:top_k])
 
-    def test_labels_may_come_as_one_text(self, classify, paths, expected):
+    def test_labels_can_be_one_string_with_commas(self, classify, paths, expected):
         assert_same(classify(paths[0], candidate_labels=", ".join(LABELS)), expected[0])
 
-    def test_labels_may_bring_their_prompts(self, classify, paths):
-        prompts = {"calm": ["sinus rhythm", "normales ekg"], "wild": ["vorhofflimmern"]}
+    def test_labels_can_have_their_own_prompts(self, classify, paths):
+        prompts = {"sinus": ["sinus rhythm", "normales ekg"], "fibrillation": ["vorhofflimmern"]}
         answer = classify(paths[0], candidate_labels=prompts)
-        assert set(scores(answer)) == {"calm", "wild"}
-        other = classify(paths[0], candidate_labels={**prompts, "wild": ["linksschenkelblock"]})
+        assert set(scores(answer)) == {"sinus", "fibrillation"}
+        other = classify(paths[0], candidate_labels={**prompts, "fibrillation": ["linksschenkelblock"]})
         assert scores(answer) != pytest.approx(scores(other), abs=1e-6)
 
-    def test_a_template_changes_what_is_compared(self, classify, paths, expected):
+    def test_a_template_changes_the_scores(self, classify, paths, expected):
         answer = classify(paths[0], candidate_labels=LABELS, hypothesis_template="sinus rhythm. {}.")
         assert scores(answer) != pytest.approx(scores(expected[0]), abs=1e-6)
         both = classify(paths[0], candidate_labels=LABELS, hypothesis_template=["{}", "sinus rhythm. {}."])
         assert scores(both) != pytest.approx(scores(answer), abs=1e-6)
 
-    def test_what_is_set_at_the_start_holds_for_every_call(self, classify, paths, model_folder):
+    def test_arguments_of_the_constructor_are_defaults_of_every_call(self, classify, paths, model_folder):
         template = "sinus rhythm. {}."
         expected = classify(paths[0], candidate_labels=LABELS, hypothesis_template=template, multi_label=True)
         preset = pipeline(
@@ -281,7 +281,7 @@ class TestWindows:
         answer = scores(classify(signal, window_pooling=pooling, **options))
         assert [answer[label] for label in LABELS] == pytest.approx(pooled.sigmoid().tolist(), abs=1e-4)
 
-    def test_pooling_is_by_the_mean_unless_said_otherwise(self, classify):
+    def test_pooling_is_the_mean_by_default(self, classify):
         answers = [
             classify(noise(25), candidate_labels=LABELS, multi_label=True, **ARRAY, **options)
             for options in ({}, {"window_pooling": "mean"}, {"window_pooling": "max"})
@@ -289,7 +289,7 @@ class TestWindows:
         assert answers[0] == answers[1]
         assert scores(answers[0]) != pytest.approx(scores(answers[2]), abs=1e-6)
 
-    def test_a_recording_shorter_than_the_window_is_taken_whole(self, classify, model_folder):
+    def test_a_recording_shorter_than_the_window_is_used_whole(self, classify, model_folder):
         signal = noise(4)
         features = pipeline("ecg-feature-extraction", model=str(model_folder))(signal, **ARRAY)
         model, processor = AutoModel.from_pretrained(model_folder), AutoProcessor.from_pretrained(model_folder)
@@ -297,17 +297,17 @@ class TestWindows:
             alone = model.get_ecg_features(**processor(ecg=signal, **ARRAY)).pooler_output[0]
         np.testing.assert_allclose(features, alone.numpy(), atol=1e-5)
 
-    def test_the_models_own_extractor_is_left_as_it_is(self, classify):
+    def test_the_feature_extractor_of_the_model_is_not_changed(self, classify):
         assert classify.processor.feature_extractor.long_recordings == "crop"
 
 
 class TestModels:
-    def test_a_model_and_a_processor_do_without_a_path(self, model_folder, paths, expected):
+    def test_a_model_and_a_processor_can_be_passed(self, model_folder, paths, expected):
         model, processor = AutoModel.from_pretrained(model_folder), AutoProcessor.from_pretrained(model_folder)
         classify = pipeline("zero-shot-ecg-classification", model=model, processor=processor)
         assert_same(classify(paths, candidate_labels=LABELS), expected)
 
-    def test_a_model_in_bf16_answers_nearly_the_same(self, model_folder, paths, expected):
+    def test_a_bf16_model_gives_nearly_the_same_scores(self, model_folder, paths, expected):
         classify = pipeline("zero-shot-ecg-classification", model=str(model_folder), dtype=torch.bfloat16)
         assert classify.model.dtype == torch.bfloat16
         assert_same(classify(paths, candidate_labels=LABELS, batch_size=3), expected, tolerance=0.05)
@@ -316,7 +316,7 @@ class TestModels:
         features = pipeline("ecg-feature-extraction", model=str(model_folder), dtype=torch.bfloat16)(paths[0])
         assert features.dtype == np.float32
 
-    def test_features_are_those_of_the_model(self, model_folder, paths):
+    def test_features_equal_those_computed_with_the_model(self, model_folder, paths):
         features = pipeline("ecg-feature-extraction", model=str(model_folder))(paths, batch_size=2)
         model, processor = AutoModel.from_pretrained(model_folder), AutoProcessor.from_pretrained(model_folder)
         with torch.inference_mode():
@@ -333,7 +333,9 @@ class TestModels:
             ("regression", lambda logits: logits),
         ],
     )
-    def test_a_classifier_answers_by_its_kind_of_problem(self, classifier_folder, paths, problem_type, activate):
+    def test_the_problem_type_of_a_classifier_decides_how_scores_are_computed(
+        self, classifier_folder, paths, problem_type, activate
+    ):
         model = MeritForEcgClassification.from_pretrained(classifier_folder)
         model.config.problem_type = problem_type
         processor = AutoProcessor.from_pretrained(classifier_folder)
@@ -345,7 +347,7 @@ class TestModels:
             assert scores(answer) == pytest.approx(dict(zip(model.config.id2label.values(), values.tolist())), abs=1e-5)
             assert [entry["score"] for entry in answer] == sorted(scores(answer).values(), reverse=True)
 
-    def test_a_classifier_answers_on_every_input_and_with_its_best(self, classifier_folder, paths):
+    def test_a_classifier_accepts_every_form_of_input_and_top_k(self, classifier_folder, paths):
         classify = pipeline("ecg-classification", model=str(classifier_folder))
         one = classify(paths[0])
         assert len(one) == 5

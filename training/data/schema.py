@@ -23,8 +23,7 @@ import pyarrow as pa
 import scipy.signal
 from datasets import ClassLabel, Dataset, Features, List, Value
 
-from ...processing.feature_extraction_merit import select_leads
-from ...processing.leads_merit import STANDARD_LEADS
+from ...processing.leads_merit import STANDARD_LEADS, select_leads
 from ...processing.recordings_merit import INVALID_SAMPLE, EcgError, Recording
 from ..text.cleaning import detect_language
 from ..text.translation import translate

@@ -20,7 +20,7 @@ from datasets import Dataset
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from ...processing.feature_extraction_merit import recording_of_row
+from ...processing.inputs_merit import recording_of_row
 from ..batching.collator import ecg_rows
 from ..data.schema import resample
 from ..scoring.metrics import interval, resample_counts

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...processing.feature_extraction_merit import recording_of_row
+from ...processing.inputs_merit import recording_of_row
 from ...processing.leads_merit import STANDARD_LEADS, standard_lead
 from ...processing.recordings_merit import INVALID_SAMPLE, EcgError, Recording
 from ..data.schema import resample

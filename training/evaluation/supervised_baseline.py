@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm.auto import tqdm
 
-from ...processing.feature_extraction_merit import recording_of_row
+from ...processing.inputs_merit import recording_of_row
 from ..results.weights import weights_sha256
 from ..scoring.embeddings import batches
 from ..scoring.protocol import Protocol

@@ -9,7 +9,7 @@ import pytest
 import wfdb
 from simulated_trees import noise, write_challenge, write_record
 
-from merit.processing.feature_extraction_merit import recording_of_row
+from merit.processing.inputs_merit import recording_of_row
 from merit.processing.recordings_merit import EcgError
 from merit.training.data.catalogue import load_data, open_source
 from merit.training.data.preparation import describe, prepare
@@ -185,7 +185,7 @@ def test_unusual_leads_are_refused_or_left_out(root, tmp_path):
         suffix="mat",
         offset=24,
     )
-    with pytest.raises(EcgError, match="JS00009: channel 1, 'RESP', is no standard lead"):
+    with pytest.raises(EcgError, match="JS00009: channel 1, 'RESP', is not a standard lead"):
         prepare(Challenge("csn", root), tmp_path / "out", processes=1)
     data = prepared(Challenge("csn", root), tmp_path, ignore_unknown_leads=True)
     assert rows_by_id(data)["JS00009"]["lead_names"] == ["II", "V5"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from simulated_trees import STANDARD, noise, write_record
 
-from merit.processing.feature_extraction_merit import recording_of_row
+from merit.processing.inputs_merit import recording_of_row
 from merit.training.data.catalogue import load_data
 from merit.training.data.preparation import prepare
 from merit.training.data.schema import fold_of, label_names

@@ -5,7 +5,7 @@ import pytest
 import wfdb
 from simulated_trees import MIMIC_ORDER, noise, write_mimic
 
-from merit.processing.feature_extraction_merit import recording_of_row
+from merit.processing.inputs_merit import recording_of_row
 from merit.processing.recordings_merit import EcgError
 from merit.training.data.catalogue import load_data
 from merit.training.data.preparation import prepare

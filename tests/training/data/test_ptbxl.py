@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import wfdb
 
-from merit.processing.feature_extraction_merit import recording_of_row
+from merit.processing.inputs_merit import recording_of_row
 from merit.processing.leads_merit import STANDARD_LEADS, standard_lead
 from merit.processing.recordings_merit import EcgError
 from merit.training.data import preparation

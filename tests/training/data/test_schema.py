@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_trees import noise
 
-from merit.processing.feature_extraction_merit import recording_of_row
+from merit.processing.inputs_merit import recording_of_row
 from merit.processing.leads_merit import STANDARD_LEADS
 from merit.processing.recordings_merit import INVALID_SAMPLE, EcgError, Recording
 from merit.training.data import schema as records
@@ -99,9 +99,9 @@ def test_a_lead_that_no_ecg_can_be_is_refused_by_name(values):
         ({"gain": np.nan}, "ecg: lead I has the gain nan; correct it"),
         ({"baseline": 2**31}, "ecg: lead I has the baseline 2147483648; correct it"),
         ({"units": "mmHg"}, "ecg: lead I has the units 'mmHg'"),
-        ({"lead_names": ["I", "RESP"]}, "ecg: channel 1, 'RESP', is no standard lead"),
+        ({"lead_names": ["I", "RESP"]}, "ecg: channel 1, 'RESP', is not a standard lead"),
         ({"lead_names": ["I", ""]}, "ecg: channel 1 has no name"),
-        ({"lead_names": ["AVR", "Lead aVR"]}, "ecg: lead aVR is there twice"),
+        ({"lead_names": ["AVR", "Lead aVR"]}, "ecg: lead aVR occurs twice"),
         ({"signal": np.full((2, 9), INVALID_SAMPLE, np.int16)}, "ecg: every sample is marked invalid"),
     ],
 )

@@ -12,7 +12,7 @@ from transformers import AutoModel, AutoProcessor
 
 from merit import MeritConfig, MeritForEcgClassification
 from merit.command import main
-from merit.processing.feature_extraction_merit import recording_of_row
+from merit.processing.inputs_merit import recording_of_row
 from merit.processing.leads_merit import STANDARD_LEADS
 from merit.processing.prompts_merit import CSN_LABELS
 from merit.processing.zero_shot_merit import embed_labels

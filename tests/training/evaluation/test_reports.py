@@ -11,7 +11,7 @@ from transformers import pipeline
 from merit import MeritProcessor
 from merit.hub_cards.card import check_card
 from merit.hub_cards.export import export
-from merit.processing.feature_extraction_merit import recording_of_row
+from merit.processing.inputs_merit import recording_of_row
 from merit.processing.processing_merit import INSTRUCTIONS
 from merit.training.evaluation.evaluate import patients_of, result_file
 from merit.training.evaluation.report_measures import report_measures

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from merit.processing.feature_extraction_merit import recording_of_row
+from merit.processing.inputs_merit import recording_of_row
 from merit.processing.recordings_merit import EcgError
 from merit.training.evaluation.robustness import NOISES, Perturbation, perturbations
 

@@ -441,7 +441,7 @@ class TestPipeline:
     def test_an_unknown_language_is_refused(self, report, rows):
         with pytest.raises(ValueError, match="no instruction in 'sv': name a language of en, de"):
             report(rows[0], language="sv")
-        with pytest.raises(TypeError, match="takes no argument beams"):
+        with pytest.raises(TypeError, match="has no argument beams"):
             report(rows[0], beams=2)
 
 

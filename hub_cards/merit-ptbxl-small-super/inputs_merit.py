@@ -1,0 +1,1 @@
+../../processing/inputs_merit.py
