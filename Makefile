@@ -1,24 +1,28 @@
-# Set-up is part of every target: .venv is made when it is missing or older than what defines it.
+# Every target sets up what it needs in .venv, again when pyproject.toml or constraints.txt has changed.
 PYTHON ?= python3
+# For `make test-oldest`: the oldest Python that pyproject.toml allows, or the oldest at hand.
+OLDEST_PYTHON ?= $(firstword $(foreach version,3.10 3.11 3.12,$(shell command -v python$(version))) $(PYTHON))
 VENV := .venv
-READY := $(VENV)/.ready
+DEMO := $(VENV)/.demo
+READY := $(VENV)/.dev
 DATA ?=
 # A run on real data has a folder of its own.
 OUTPUT ?= demo$(if $(DATA),-ptbxl)
 
-.PHONY: demo demo-train checkpoints merit-ptbxl-report fine-tuned test lint clean
+.PHONY: demo demo-train checkpoints merit-ptbxl-report fine-tuned test test-fast test-oldest lint dist clean
 
-$(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+# .venv/.demo and .venv/.dev: the package with the extra of that name.
+$(VENV)/.%: pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
 	touch $@
 
 # The checkpoint that ships, on simulated recordings, or with DATA=folder on the real PTB-XL.
-demo: $(READY)
+demo: $(DEMO)
 	$(VENV)/bin/merit demo --output $(OUTPUT) $(if $(DATA),--data $(DATA))
 
 # From the beginning: pretrain on them.
-demo-train: $(READY)
+demo-train: $(DEMO)
 	$(VENV)/bin/merit demo --train --output $(OUTPUT)-train $(if $(DATA),--data $(DATA))
 
 # The checkpoints that ship, trained and measured anew on PTB-XL in DATA: ten hours on two cores, resumed if stopped.
@@ -64,14 +68,33 @@ runs/fine-tuned/fine-tuned-%.json: $(READY)
 	$(VENV)/bin/merit evaluate hub_cards/merit-ptbxl-small --data $(DATA) --only fine-tuned --tasks $* \
 		--fractions 1 --output $@
 
-# Two processes for two cores; a file's tests share its fixtures.
+# All tests. Two processes for two cores; the tests of a file share its fixtures.
 test: $(READY)
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+# Without the tests that train, start other processes or load checkpoints: two minutes.
+test-fast: $(READY)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+# The fast tests with the lower ends of all version ranges, in an environment of its own.
+test-oldest: .venv-oldest/.dev
+	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+.venv-oldest/.dev: pyproject.toml constraints-oldest.txt
+	test -d .venv-oldest || $(OLDEST_PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable '.[dev]'
+	touch $@
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyright
 
+# The sdist, and the wheel built from it, in dist/; both are checked as PyPI would.
+dist: $(READY)
+	rm -rf dist
+	$(VENV)/bin/python -m build --no-isolation
+	$(VENV)/bin/python -m twine check --strict dist/*
+
 clean:
-	rm -rf $(VENV) demo demo-train demo-ptbxl demo-ptbxl-train
+	rm -rf $(VENV) .venv-oldest build dist demo demo-train demo-ptbxl demo-ptbxl-train
