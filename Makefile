@@ -29,6 +29,14 @@ demo-train: $(DEMO)
 checkpoints: merit-ptbxl-small merit-ptbxl-tiny merit-ptbxl-report merit-ptbxl-small-super merit-ptbxl-small-all \
 		fine-tuned
 
+# $(call ship,EXPORT,NAME) copies an exported folder to hub_cards/NAME. The code there is linked to the package.
+define ship
+	mkdir -p hub_cards/$(2)
+	rm -rf hub_cards/$(2)/results
+	tar -C $(1) --exclude='*_merit.py' -cf - . | tar -C hub_cards/$(2) -xf -
+	cd $(1) && for file in *_merit.py; do (cd $(CURDIR)/hub_cards/$(2) && ln -sf ../../*/$$file $$file); done
+endef
+
 merit-ptbxl-%: $(READY)
 	$(VENV)/bin/merit pretrain --data $(DATA) --recipe ptbxl-$* --output runs/$@ --resume
 	$(VENV)/bin/merit learn-labels runs/$@/model --data $(DATA) --output runs/$@/with-labels
@@ -36,8 +44,9 @@ merit-ptbxl-%: $(READY)
 	$(VENV)/bin/merit evaluate runs/$@/$@ --data $(DATA) --cache runs/cache --output runs/$@/evaluation.json
 	$(VENV)/bin/merit evaluate runs/$@/$@ --data $(DATA) --cache runs/cache --output runs/$@/random-initialisation.json \
 		--random-initialisation --only zero-shot linear-probe
-	$(VENV)/bin/merit export runs/$@/$@ hub_cards/$@ \
+	$(VENV)/bin/merit export runs/$@/$@ runs/$@/checkpoint \
 		--results runs/$@/evaluation.json runs/$@/random-initialisation.json
+	$(call ship,runs/$@/checkpoint,$@)
 	$(VENV)/bin/merit compare hub_cards/$@/results/evaluation.json \
 		hub_cards/$@/results/random-initialisation.json --plots runs/$@/figures > runs/$@/comparison.md
 
@@ -46,19 +55,22 @@ merit-ptbxl-report: $(READY)
 	$(VENV)/bin/merit train-reports hub_cards/merit-ptbxl-tiny --data $(DATA) --output runs/$@ --resume
 	$(VENV)/bin/merit export runs/$@/model runs/$@/$@ --dtype float16
 	$(VENV)/bin/merit evaluate runs/$@/$@ --data $(DATA) --output runs/$@/evaluation.json
-	$(VENV)/bin/merit export runs/$@/$@ hub_cards/$@ --results runs/$@/evaluation.json
+	$(VENV)/bin/merit export runs/$@/$@ runs/$@/checkpoint --results runs/$@/evaluation.json
+	$(call ship,runs/$@/checkpoint,$@)
 
 # A classifier, from the small encoder as it stands in hub_cards.
 merit-ptbxl-small-%: $(READY)
 	$(VENV)/bin/merit finetune hub_cards/merit-ptbxl-small --data $(DATA) --task $* --output runs/$@/tuned
 	$(VENV)/bin/merit export runs/$@/tuned runs/$@/$@ --dtype float16
 	$(VENV)/bin/merit evaluate runs/$@/$@ --data $(DATA) --output runs/$@/evaluation.json
-	$(VENV)/bin/merit export runs/$@/$@ hub_cards/$@ --results runs/$@/evaluation.json
+	$(VENV)/bin/merit export runs/$@/$@ runs/$@/checkpoint --results runs/$@/evaluation.json
+	$(call ship,runs/$@/checkpoint,$@)
 
 # What fine-tuning makes of it with few labels, and with all of them where no classifier ships.
 fine-tuned: $(patsubst %,runs/fine-tuned/fine-tuned-few-%.json,all diagnostic sub super form rhythm) \
 		$(patsubst %,runs/fine-tuned/fine-tuned-%.json,diagnostic sub form rhythm)
-	$(VENV)/bin/merit export hub_cards/merit-ptbxl-small hub_cards/merit-ptbxl-small --results $^
+	$(VENV)/bin/merit export hub_cards/merit-ptbxl-small runs/fine-tuned/checkpoint --results $^
+	$(call ship,runs/fine-tuned/checkpoint,merit-ptbxl-small)
 
 runs/fine-tuned/fine-tuned-few-%.json: $(READY)
 	$(VENV)/bin/merit evaluate hub_cards/merit-ptbxl-small --data $(DATA) --only fine-tuned --tasks $* \

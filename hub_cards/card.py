@@ -17,6 +17,7 @@ import torch
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors.torch import load_file
 
+from ..training.results.atomic import atomic_write
 from ..training.results.published import published_rows
 from ..training.results.result_files import results_of
 from ..training.results.weights import answering, weights_sha256
@@ -84,9 +85,8 @@ def write_card(folder: str | Path, repo_id: str = NAMELESS) -> Path:
     """
     folder = Path(folder)
     path = folder / CARD
-    unfinished = path.with_name(f"{CARD}.unfinished")
-    _card(folder, repo_id).save(unfinished)
-    unfinished.replace(path)
+    with atomic_write(path) as temporary:
+        _card(folder, repo_id).save(temporary)
     return path
 
 
@@ -125,9 +125,8 @@ def name_card(folder: str | Path, repo_id: str) -> None:
     card = ModelCard.load(path)
     old = re.escape(_name(card))
     text = re.sub(rf"(?<![\w./-]){old}(?![\w/-])", repo_id, card.content)
-    unfinished = path.with_name(f"{CARD}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _card(folder: Path, repo_id: str) -> ModelCard:

@@ -17,25 +17,10 @@ from ..modeling_merit.configuration_merit import MeritConfig
 from ..modeling_merit.modeling_merit import MeritForEcgClassification, MeritForPreTraining, MeritModel
 from ..modeling_merit.report_generation_merit import MeritForReportGeneration
 from .card import write_card
-from .folder import HUB_STATE
+from .replacement import write_whole
 
-# Files of the package that travel: each imports its siblings and public libraries only, so a flat folder holds them.
-CODE = {
-    modeling_merit: ("configuration_merit.py", "modeling_merit.py"),
-    processing: (
-        "leads_merit.py",
-        "recordings_merit.py",
-        "filtering_merit.py",
-        "inputs_merit.py",
-        "feature_extraction_merit.py",
-        "processing_merit.py",
-        "prompts_merit.py",
-        "zero_shot_merit.py",
-        "pipelines_merit.py",
-    ),
-}
-# Needed by a model that reports, and by no other.
-REPORT_CODE = {modeling_merit: ("report_generation_merit.py",)}
+# Needed by a model that generates reports, and by no other.
+_REPORT_CODE = "report_generation_merit.py"
 
 MODEL_CLASSES = {
     "AutoConfig": "configuration_merit.MeritConfig",
@@ -106,27 +91,24 @@ def export(
         ValueError: `directory` holds something that is no exported model, or an argument cannot be used.
     """
     directory = Path(directory)
-    if directory.exists() and any(directory.iterdir()) and not (directory / "config.json").is_file():
-        raise ValueError(f"{directory} is not empty and holds no model: name another folder.")
     stored = _exact_dtype(model) if dtype is None else _named_dtype(dtype)
-    unfinished = directory.with_name(f"{directory.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
+    with write_whole(directory) as unfinished:
         _write_folder(unfinished, model, processor, stored, max_shard_size, example, results)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    if directory.exists():
-        if (directory / HUB_STATE).is_file():
-            shutil.copyfile(directory / HUB_STATE, unfinished / HUB_STATE)
-        replaced = directory.with_name(f"{directory.name}.replaced")
-        shutil.rmtree(replaced, ignore_errors=True)
-        directory.rename(replaced)
-        unfinished.rename(directory)
-        shutil.rmtree(replaced)
-    else:
-        unfinished.rename(directory)
     return directory
+
+
+def travelling_files(reports: bool) -> list[Path]:
+    """
+    The files of the package that an exported folder holds, so that it loads where the package is not installed.
+
+    They import their siblings and public libraries only, so that they work side by side in one folder.
+
+    Args:
+        reports: whether the model generates reports.
+    """
+    folders = [Path(package.__path__[0]) for package in (modeling_merit, processing)]
+    paths = [path for folder in folders for path in sorted(folder.glob("*_merit.py"))]
+    return [path for path in paths if reports or path.name != _REPORT_CODE]
 
 
 def _write_folder(
@@ -142,9 +124,8 @@ def _write_folder(
     written.save_pretrained(folder, max_shard_size=max_shard_size)
     processor.save_pretrained(folder)
     reports = isinstance(model, MeritForReportGeneration)
-    for package, names in (*CODE.items(), *(REPORT_CODE.items() if reports else ())):
-        for name in names:
-            shutil.copyfile(Path(package.__path__[0]) / name, folder / name)
+    for path in travelling_files(reports):
+        shutil.copyfile(path, folder / path.name)
     loaded = {"dtype": str(model.dtype).removeprefix("torch.")}
     if reports:
         added = {"auto_map": REPORT_CLASSES, "custom_pipelines": REPORT_GENERATION, "text_config": loaded}

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
+from ..training.results.atomic import atomic_write
+
 # What a folder knows of the Hub. It stays on the machine.
 HUB_STATE = ".hub.json"
 
@@ -31,8 +33,6 @@ def known_commits(directory: str | Path) -> dict[str, str]:
 
 def remember(directory: str | Path, repo_id: str, revision: str, commit: str) -> None:
     """Note in a folder which commit of a branch it holds."""
-    path = Path(directory) / HUB_STATE
-    temporary = path.with_name(f"{path.name}.unfinished")
     known = known_commits(directory) | {f"{repo_id}@{revision}": commit}
-    temporary.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with atomic_write(Path(directory) / HUB_STATE) as temporary:
+        temporary.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")

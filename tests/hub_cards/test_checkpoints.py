@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import transformers
 from transformers import AutoModel, AutoModelForMultimodalLM, AutoProcessor
 
 from merit.hub_cards.card import check_card
-from merit.hub_cards.export import export, load
+from merit.hub_cards.export import export, load, travelling_files
 from merit.hub_cards.folder import example_record
 from merit.hub_cards.publish import check
 from merit.training.data.catalogue import load_data
@@ -53,6 +54,32 @@ def test_a_checkpoint_is_what_its_export_would_be_now(folder, tmp_path):
     # Another processor may round the example's scores otherwise; they are compared below.
     assert again.keys() == stored.keys()
     assert [name for name in stored if again[name] != stored[name] and name != "example/answer.json"] == []
+
+
+@every_checkpoint
+def test_the_code_of_a_checkpoint_is_linked_to_the_package(folder):
+    reports = ARCHITECTURES[folder] == ["MeritForReportGeneration"]
+    code = {path.name: path for path in folder.glob("*.py")}
+    assert code.keys() == {path.name for path in travelling_files(reports)}
+    for path in travelling_files(reports):
+        assert code[path.name].is_symlink(), path.name
+        assert not code[path.name].readlink().is_absolute()
+        assert code[path.name].resolve(strict=True) == ROOT / path.parent.name / path.name
+
+
+@every_checkpoint
+def test_a_checkpoint_that_is_exported_onto_itself_stays_as_it_is(folder, tmp_path):
+    """Its links stay links, and the same export elsewhere has real files."""
+    place = tmp_path / "hub_cards" / folder.name
+    shutil.copytree(folder, place, symlinks=True)
+    for code in ("modeling_merit", "processing"):
+        shutil.copytree(ROOT / code, tmp_path / code)
+    results = sorted(folder.glob("results/*.json"))
+    export(*load(folder), place, example=example_record(folder), results=results)
+    links = {path.name: path.readlink() for path in folder.iterdir() if path.is_symlink()}
+    assert {path.name: path.readlink() for path in place.iterdir() if path.is_symlink()} == links
+    elsewhere = export(*load(folder), tmp_path / "elsewhere")
+    assert [path for path in elsewhere.rglob("*") if path.is_symlink()] == []
 
 
 @every_checkpoint

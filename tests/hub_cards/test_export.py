@@ -4,19 +4,23 @@ import ast
 import json
 import shutil
 import sys
+from copy import deepcopy
 from pathlib import Path
+from threading import Barrier, Thread
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import pipeline
 
+from merit import modeling_merit, processing
 from merit.hub_cards import export as exporting
-from merit.hub_cards.export import CODE, REPORT_CODE, export, load
+from merit.hub_cards.card import write_card
+from merit.hub_cards.export import export, load, travelling_files
 from merit.hub_cards.folder import known_commits, remember
 
-FILES = [Path(package.__path__[0]) / name for package, names in (*CODE.items(), *REPORT_CODE.items()) for name in names]
-OF_REPORTS = {name for names in REPORT_CODE.values() for name in names}
+FILES = travelling_files(reports=True)
+OF_REPORTS = {"report_generation_merit.py"}
 PUBLIC = {"numpy", "scipy", "torch", "transformers", "huggingface_hub"}
 
 
@@ -52,8 +56,10 @@ def test_files_that_travel_keep_their_names_apart():
 
 
 def test_all_code_of_models_and_processing_travels():
-    there = {path.name for package in CODE for path in Path(package.__path__[0]).glob("*_merit.py")}
+    packages = (modeling_merit, processing)
+    there = {path.name for package in packages for path in Path(package.__path__[0]).glob("*.py")} - {"__init__.py"}
     assert there == {path.name for path in FILES}
+    assert there - {path.name for path in travelling_files(reports=False)} == OF_REPORTS
 
 
 def test_a_folder_holds_weights_configuration_processor_and_code(model_folder, untrained):
@@ -197,10 +203,12 @@ def test_a_folder_remembers_where_on_the_hub_it_comes_from(untrained, model_fold
     assert contents(folder).keys() == contents(model_folder).keys() | {".hub.json"}
 
 
-def test_a_folder_is_replaced_whole(untrained, model_folder, tmp_path):
+def test_an_earlier_export_is_replaced_as_a_whole(untrained, model_folder, tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(model_folder, folder)
-    (folder / "left_over.py").write_text("")
+    (folder / "older_merit.py").write_text("")
+    (folder / "results").mkdir()
+    (folder / "results" / "older.json").write_text("{}")
     export(*untrained, folder)
     assert contents(folder) == contents(model_folder)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -227,8 +235,151 @@ def test_a_folder_may_be_new_empty_or_deep(untrained, model_folder, tmp_path):
         assert contents(folder) == contents(model_folder)
 
 
-def test_a_folder_of_something_else_is_refused(untrained, tmp_path):
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ValueError, match="holds no model"):
+@pytest.mark.parametrize(
+    "name", ["left_over.py", "results/plot.png", "mine/notes_merit.py", "optimizer.pt", ".git/HEAD", "thesis.tex"]
+)
+def test_an_export_with_a_file_of_somebody_else_is_refused(name, untrained, model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("years of work")
+    before = contents(folder)
+    with pytest.raises(ValueError, match=rf"{folder} holds {name}, which `merit export` did not write"):
+        export(*untrained, folder)
+    assert contents(folder) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"thesis.tex": "years of work"}, r"holds thesis\.tex, which `merit export` did not write"),
+        ({"config.json": '{"port": 80}'}, r"is no earlier export, as it has no processor_config\.json"),
+        ({"config.json": '{"model_type": "merit"}', "model.safetensors": ""}, "is no earlier export, as it has no"),
+        (
+            {"config.json": '{"port": 80}', "processor_config.json": "{}", "LICENSE": "", "README.md": ""},
+            r"is no earlier export, as its config\.json is not that of a MERIT model",
+        ),
+        (
+            {"config.json": "[]", "processor_config.json": "{}", "LICENSE": "", "README.md": ""},
+            r"is no earlier export, as its config\.json is not that of a MERIT model",
+        ),
+    ],
+)
+def test_a_folder_of_something_else_is_refused(files, message, untrained, tmp_path):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message):
         export(*untrained, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == files
+
+
+def test_a_folder_that_gets_a_file_of_somebody_else_during_the_export_is_kept(
+    untrained, model_folder, tmp_path, monkeypatch
+):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    monkeypatch.setattr(exporting, "write_card", lambda _: (folder / "thesis.tex").write_text("years of work"))
+    with pytest.raises(ValueError, match=rf"{folder} holds thesis\.tex"):
+        export(*untrained, folder)
+    assert contents(folder) == {**contents(model_folder), "thesis.tex": b"years of work"}
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_neighbours_of_a_folder_are_left_alone(untrained, tmp_path):
+    neighbours = ["model.unfinished", "model.replaced", ".model.unfinished", ".model.replaced"]
+    for name in neighbours:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "thesis.tex").write_text("years of work")
+    export(*untrained, tmp_path / "model")
+    export(*untrained, tmp_path / "model")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*neighbours, "model"])
+    assert all((tmp_path / name / "thesis.tex").is_file() for name in neighbours)
+
+
+@pytest.mark.parametrize("earlier", ["no earlier export", "an earlier export"])
+def test_of_several_exports_at_once_one_is_there_whole(earlier, untrained, model_folder, tmp_path, monkeypatch):
+    """All of them come to the end of their writing before one of them is put in place."""
+    folder = tmp_path / "model"
+    if earlier == "an earlier export":
+        shutil.copytree(model_folder, folder)
+    together = Barrier(4)
+    monkeypatch.setattr(exporting, "write_card", lambda path: (write_card(path), together.wait(60)))
+    exports = [Thread(target=export, args=(*deepcopy(untrained), folder)) for _ in range(4)]
+    failures = []
+    monkeypatch.setattr("threading.excepthook", failures.append)
+    for each in exports:
+        each.start()
+    for each in exports:
+        each.join()
+    assert failures == []
+    assert contents(folder) == contents(model_folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("place", [".", "..", "../..", "{here}"])
+def test_the_current_folder_and_those_above_it_are_refused(place, untrained, tmp_path, monkeypatch):
+    here = tmp_path / "a" / "b"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    with pytest.raises(ValueError, match=r"is the current folder or holds it.*name a new folder"):
+        export(*untrained, place.format(here=here))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_link_or_a_file_as_the_target_is_refused(untrained, model_folder, tmp_path):
+    earlier = shutil.copytree(model_folder, tmp_path / "earlier")
+    (tmp_path / "link").symlink_to("earlier")
+    (tmp_path / "broken").symlink_to("nowhere")
+    (tmp_path / "notes.txt").write_text("")
+    for name, message in (
+        ("link", "link is a symbolic link to earlier: name the folder itself"),
+        ("broken", "broken is a symbolic link to nowhere: name the folder itself"),
+        ("notes.txt", r"notes\.txt is a file: name a folder"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            export(*untrained, tmp_path / name)
+    assert contents(earlier) == contents(model_folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken", "earlier", "link", "notes.txt"]
+
+
+NO_ROOM = """
+import resource, sys
+from merit.hub_cards.card import write_card
+from merit.hub_cards.export import export, load
+model = load(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), -1))
+try:
+    export(*model, sys.argv[2])
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("limit", [100, 20_000, 100_000])
+def test_without_room_on_the_disk_nothing_changes_and_the_message_says_where(
+    limit, model_folder, fresh_python, tmp_path
+):
+    """A limit on the size of files stands for a full disk: configuration, code or weights cannot be written."""
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    printed = fresh_python(NO_ROOM, model_folder, folder, limit)
+    assert printed.startswith(f"{folder} was not written and is as it was before: ")
+    assert "File too large" in printed
+    assert f"Check the free space and the permissions of {tmp_path}" in printed
+    assert contents(folder) == contents(model_folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_links_in_a_folder_stay_where_they_lead_to_the_same_code(untrained, model_folder, tmp_path):
+    """As in a checkout, where the code of the checkpoints is that of the package."""
+    folder = shutil.copytree(model_folder, tmp_path / "cards" / "model")
+    code = tmp_path / "code"
+    code.mkdir()
+    for name in ("modeling_merit.py", "leads_merit.py", "older_merit.py"):
+        (code / name).write_text("older")
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(Path("..", "..", "code", name))
+    shutil.copy(model_folder / "modeling_merit.py", code)
+    export(*untrained, folder)
+    assert {path.name for path in folder.iterdir() if path.is_symlink()} == {"modeling_merit.py"}
+    assert (folder / "modeling_merit.py").readlink() == Path("..", "..", "code", "modeling_merit.py")
+    assert contents(folder) == contents(model_folder)
+    assert (code / "leads_merit.py").read_text() == "older"

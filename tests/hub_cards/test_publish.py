@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from loopback_hub import TOKEN, File, Repo
@@ -135,6 +136,15 @@ def test_a_folder_is_published_in_one_commit_and_then_only_what_changed(hub, mer
     out = send(folder)
     assert "no changes" in out
     assert len(titles(hub)) == 4
+
+
+def test_linked_code_is_published_as_real_files(hub, send, folder, tmp_path):
+    """A checkpoint of the repository has links to the code of the package."""
+    expected = contents(folder)
+    (folder / "leads_merit.py").rename(tmp_path / "leads_merit.py")
+    (folder / "leads_merit.py").symlink_to(Path("..", "leads_merit.py"))
+    send(folder)
+    assert files(hub) == expected
 
 
 def test_a_dry_run_says_the_same_and_sends_nothing(hub, send, folder):
