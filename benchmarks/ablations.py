@@ -17,7 +17,8 @@ from pathlib import Path
 from datasets import DatasetDict
 
 from merit.training.data.catalogue import load_data
-from merit.training.evaluation.evaluate import evaluate, result_file
+from merit.training.evaluation.evaluate import evaluate
+from merit.training.evaluation.output import result_file
 from merit.training.evaluation.physiology import physiology, simulated_truths
 from merit.training.learning.pretraining import pretrain
 from merit.training.results.result_files import provenance, write_json

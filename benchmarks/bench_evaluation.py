@@ -20,11 +20,12 @@ from pathlib import Path
 from transformers import AutoModel, AutoProcessor
 
 from merit.training.data.catalogue import load_data
-from merit.training.evaluation.evaluate import evaluate, protocol_of, task_names, with_records
+from merit.training.evaluation.evaluate import evaluate
 from merit.training.results.result_files import provenance, write_json
 from merit.training.scoring.embeddings import embed
 from merit.training.scoring.encoders import CheckpointEncoder
-from merit.training.scoring.probes import FRACTIONS, published_probe, train_rows
+from merit.training.scoring.probes import FRACTIONS, published_probe, train_rows, usable_fractions
+from merit.training.scoring.protocol import protocol_of, task_names
 
 EPOCHS = 100
 
@@ -65,7 +66,7 @@ def main() -> None:
     passes = 0.0
     for task in tasks:
         protocol = protocol_of(dataset, task, resamples=0)
-        for fraction in with_records(FRACTIONS, protocol):
+        for fraction in usable_fractions(FRACTIONS, protocol):
             name = f"{task}, {100 * fraction:g} %"
             by = timed(
                 f"published probe: {name}",

@@ -16,7 +16,7 @@ from ablations import ARMS
 from transformers import AutoModel, AutoProcessor
 
 from merit.training.data.catalogue import load_data
-from merit.training.evaluation.evaluate import result_file
+from merit.training.evaluation.output import result_file
 from merit.training.evaluation.reports import DECODING, evaluate_reports
 from merit.training.learning.report_generation import train_reports
 from merit.training.results.result_files import write_json

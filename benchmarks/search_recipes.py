@@ -18,12 +18,12 @@ import yaml
 from datasets import DatasetDict
 
 from merit.training.data.catalogue import load_data
-from merit.training.evaluation.evaluate import protocol_of
 from merit.training.learning.pretraining import pretrain
 from merit.training.results.result_files import provenance, write_json
 from merit.training.scoring.embeddings import embed
 from merit.training.scoring.encoders import CheckpointEncoder
 from merit.training.scoring.probes import linear_probe
+from merit.training.scoring.protocol import protocol_of
 from merit.training.scoring.zero_shot import label_embeddings, zero_shot_scores
 from merit.training.trainer.recipe import load_recipe
 

@@ -331,7 +331,9 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     )
 
     from .training.data.catalogue import load_data
-    from .training.evaluation.evaluate import METHODS, evaluate, evaluate_classifier, result_file
+    from .training.evaluation.classifier import evaluate_classifier
+    from .training.evaluation.evaluate import METHODS, evaluate
+    from .training.evaluation.output import result_file
     from .training.evaluation.reports import evaluate_abstention, evaluate_reports
     from .training.results.result_files import write_json
     from .training.scoring.encoders import CheckpointClassifier, CheckpointEncoder, CheckpointReporter
@@ -419,10 +421,10 @@ def run_finetune(arguments: argparse.Namespace) -> None:
 
     from .hub_cards.export import export
     from .training.data.catalogue import load_data
-    from .training.evaluation.evaluate import protocol_of, task_names
     from .training.learning.finetuning import EPOCHS, SETTINGS, fine_tune
     from .training.results.weights import weights_sha256
     from .training.scoring.probes import train_rows
+    from .training.scoring.protocol import protocol_of, task_names
     from .training.trainer.training_record import TrainingRecord
 
     if not 0 < arguments.fraction <= 1:
@@ -466,9 +468,9 @@ def run_baseline(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
     from .training.data.catalogue import load_data
-    from .training.evaluation.evaluate import task_names
     from .training.evaluation.supervised_baseline import supervised_baseline
     from .training.results.result_files import write_json
+    from .training.scoring.protocol import task_names
 
     dataset, name = load_data(arguments.data), Path(arguments.data).name
     tasks = arguments.tasks or task_names(dataset)

@@ -13,11 +13,12 @@ from . import hub_cards
 from .hub_cards.export import export
 from .training.data.catalogue import load_data
 from .training.data.schema import label_names
-from .training.evaluation.evaluate import evaluate, judged, protocol_of
+from .training.evaluation.evaluate import evaluate
 from .training.learning.finetuning import fine_tune
 from .training.learning.pretraining import pretrain
 from .training.results.result_files import provenance, write_json
 from .training.scoring.encoders import CheckpointEncoder
+from .training.scoring.protocol import protocol_of, score
 from .training.simulation.ptbxl_tree import write_simulated_ptbxl
 from .training.trainer.recipe import load_recipe
 from .training.trainer.training_record import TRAINING_RECORD
@@ -51,7 +52,7 @@ def run(data: str | None, output: str) -> None:
     protocol = protocol_of(dataset, TASK)
     say(f"Fine-tuning it on {int(protocol.kept['train'].sum())} recordings")
     classifier, scores, _ = fine_tune(model, processor, dataset, TASK, protocol, num_train_epochs=FINE_TUNING_EPOCHS)
-    measured.append(judged(protocol, scores, TASK, "fine-tuned", {}))
+    measured.append(score(protocol, scores, TASK, "fine-tuned", {}))
     saved = export(classifier, processor, folder / "fine-tuned")
     auc = {method: figures[TASK] for method, figures in aucs(measured).items()}
     facts = {**provenance(root), "model": SHIPPED.name, "seconds": say.seconds()}

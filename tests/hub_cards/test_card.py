@@ -15,7 +15,8 @@ from merit.hub_cards import card as cards
 from merit.hub_cards.card import CardError, check_card, name_card, write_card
 from merit.hub_cards.export import export, load
 from merit.hub_cards.publish import publish
-from merit.training.evaluation.evaluate import evaluate, result_file
+from merit.training.evaluation.evaluate import evaluate
+from merit.training.evaluation.output import result_file
 from merit.training.results.result_files import write_json
 from merit.training.results.weights import weights_sha256
 from merit.training.scoring.encoders import CheckpointEncoder

@@ -1,7 +1,7 @@
-"""How good generated reports are: against those that were written, against the labels, and where nothing is to be seen.
+"""Evaluation of report generation: against written reports, against labels, and on unsuitable recordings.
 
-Beside the generator stand what it has to beat: the training reports' most frequent one, and that of the training
-recording whose features are nearest; and what none can beat, the written reports read in the same way.
+Two baselines are measured as well: the most frequent report of the training split, and the report of the training
+recording with the nearest features. The written reports themselves, measured in the same way, are the upper limit.
 """
 
 from collections import Counter
@@ -21,20 +21,22 @@ from ..learning.report_generation import COLUMNS, reported
 from ..scoring import metrics
 from ..scoring.embeddings import batches, embed
 from ..scoring.encoders import CheckpointReporter, Rows
+from ..scoring.protocol import patients_of
 from ..text.statements import findings_in
-from .evaluate import collected, patients_of
+from .evaluate import collect
+from .perturbations import arms_exchanged, noise_only
 from .report_measures import clinical_measures, report_measures
-from .robustness import arms_exchanged, noise_only
 
 Result = dict[str, Any]
 METHOD = "report-generation"
 # Options of `generate`, by name.
 DECODING: dict[str, dict[str, Any]] = {"greedy": {}, "beam search, 4 beams": {"num_beams": 4}}
 BATCH_SIZE = 128
-JUDGED = 10
-# What is no ECG, or none as it should be. Electrodes that touch nothing pick up noise: of a few microvolts where
-# cables are short, of as many as an ECG has where they are not.
-_UNFIT: dict[str, Callable[[Rows], Rows]] = {
+# A statement needs this many right and wrong occurrences for an AUROC of its own.
+MIN_OCCURRENCES = 10
+# Recordings that are not an ECG, or not a correct one. Unconnected electrodes pick up noise: a few microvolts with
+# short cables, as much as an ECG with long ones.
+_UNSUITABLE: dict[str, Callable[[Rows], Rows]] = {
     "almost flat, 5 µV of noise": partial(noise_only, millivolts=0.005),
     "noise of 0.2 mV": partial(noise_only, millivolts=0.2),
     "right and left arm exchanged": arms_exchanged,
@@ -50,22 +52,22 @@ def evaluate_reports(
     log: Callable[[Result], None] = lambda result: None,
 ) -> list[Result]:
     """
-    Measure what a model reports on the test split, beside what it has to beat.
+    Measure the reports that a model generates on the test split, and the baselines.
 
     Args:
-        reporter: what reports.
+        reporter: the model.
         dataset: with "train" and "test", reports and codes.
-        languages: of `COLUMNS`, all that there are reports in if None; German figures are those of recordings that
-            were reported in German.
-        decoding: how reports are generated, options of `generate` by name.
-        resamples: of the bootstrap, which draws patients.
-        log: is shown each result when it is ready.
+        languages: of `COLUMNS`; all languages of the reports if None. German figures are those of recordings that were
+            reported in German.
+        decoding: named options of `generate`.
+        resamples: number of bootstrap resamples of the patients.
+        log: is called with each result when it is ready.
 
     Returns:
-        results as they stand in a result file, the setting naming who reports, how, and in which language.
+        results as they stand in a result file; the setting names the source of the reports and the decoding.
 
     Raises:
-        ValueError: for a missing split, or a language that there are no reports in.
+        ValueError: for a missing split, or a language without reports.
     """
     if missing := [split for split in ("train", "test") if split not in dataset]:
         raise ValueError(f"The data set has no split {', '.join(missing)}, which the measures of reports need.")
@@ -76,7 +78,7 @@ def evaluate_reports(
         raise ValueError(
             f"There are no reports in {wanted} in both splits; there are in {', '.join(written) or 'none'}."
         )
-    return collected(_results(reporter, dataset, languages, decoding, resamples), log)
+    return collect(_results(reporter, dataset, languages, decoding, resamples), log)
 
 
 def _results(reporter, dataset, languages, decoding, resamples) -> Iterator[Result]:
@@ -84,17 +86,17 @@ def _results(reporter, dataset, languages, decoding, resamples) -> Iterator[Resu
     for language in languages:
         train, test = (reported(dataset[split], language) for split in ("train", "test"))
         rows, written = dataset["test"].select(list(test)), list(test.values())
-        judge = partial(_judged, rows=rows, references=written, language=language, resamples=resamples)
-        yield judge(written, {"reports": "as they were written"})
+        measure = partial(_measured, rows=rows, references=written, language=language, resamples=resamples)
+        yield measure(written, {"reports": "as they were written"})
         most_frequent = Counter(train.values()).most_common(1)[0][0]
-        yield judge([most_frequent] * len(test), {"reports": "the most frequent of training"})
-        nearest = _nearest(features["train"][list(train)], features["test"][list(test)])
-        yield judge([[*train.values()][i] for i in nearest], {"reports": "of the nearest training recording"})
-        for way, options in decoding.items():
-            generated, _ = generate_reports(reporter, rows, language, name=f"{language}, {way}", **options)
-            if way == "greedy":
+        yield measure([most_frequent] * len(test), {"reports": "the most frequent of training"})
+        nearest = _nearest_training_record(features["train"][list(train)], features["test"][list(test)])
+        yield measure([[*train.values()][i] for i in nearest], {"reports": "of the nearest training recording"})
+        for name, options in decoding.items():
+            generated, _ = generate_reports(reporter, rows, language, name=f"{language}, {name}", **options)
+            if name == "greedy":
                 yield _support(reporter, features["test"][list(test)], generated, rows, language, resamples)
-            yield judge(generated, {"reports": "generated", "decoding": way}) | {
+            yield measure(generated, {"reports": "generated", "decoding": name}) | {
                 "examples": [
                     {"record_id": record, "written": reference, "generated": text}
                     for record, reference, text in zip(rows["record_id"][:5], written, generated)
@@ -106,27 +108,29 @@ def generate_reports(
     reporter: CheckpointReporter,
     dataset: Dataset,
     language: str = "en",
-    change: Callable[[Rows], Rows] | None = None,
+    perturbation: Callable[[Rows], Rows] | None = None,
     name: str = "",
     **options,
 ) -> tuple[list[str], np.ndarray]:
     """
-    What the model says of every record of a data set, and its mean log-probability of a token, `(records,)`.
+    Generate a report of every record of a data set; returns the mean log-probability of the tokens too, `(records,)`.
 
     Args:
-        reporter: what reports.
-        change: applied to the rows before.
-        name: for the progress bar.
+        reporter: the model.
+        perturbation: applied to the rows first.
+        name: text of the progress bar.
         options: of `generate`.
     """
-    said, likely = [], []
+    reports, log_probabilities = [], []
     with tqdm(total=len(dataset), desc=f"Reporting {name}".strip(), unit=" records", leave=False) as progress:
         for rows in batches(dataset, BATCH_SIZE):
-            texts, probability = reporter.report(change(rows) if change else rows, INSTRUCTIONS[language], **options)
-            said += texts
-            likely.append(probability)
+            texts, probability = reporter.report(
+                perturbation(rows) if perturbation else rows, INSTRUCTIONS[language], **options
+            )
+            reports += texts
+            log_probabilities.append(probability)
             progress.update(len(rows))
-    return said, np.concatenate(likely)
+    return reports, np.concatenate(log_probabilities)
 
 
 def evaluate_abstention(
@@ -136,58 +140,62 @@ def evaluate_abstention(
     log: Callable[[Result], None] = lambda result: None,
 ) -> list[Result]:
     """
-    Measure what a model says of recordings that are none, or not as they should be.
+    Measure how a model treats recordings that are not an ECG, or not a correct one.
 
-    How many it abstains from at its threshold, which was chosen on "validation"; by how much its atypicality, and its
-    own doubt (minus the mean log-probability of a token), tell them from recordings as they are (AUROC); and how many
-    would get a finding if it did not abstain.
+    Three figures for each kind of recording: the share from which the model abstains, at its threshold chosen on
+    "validation"; the AUROC with which its atypicality, or its uncertainty (minus the mean log-probability of a token),
+    separates them from unperturbed recordings; and the share that would get a finding if the model did not abstain.
 
     Args and returns: as of [`evaluate_reports`].
     """
-    return collected(_abstention(reporter, dataset["test"], resamples), log)
+    return collect(_abstention(reporter, dataset["test"], resamples), log)
 
 
 def _abstention(reporter: CheckpointReporter, test: Dataset, resamples: int) -> Iterator[Result]:
     counts = metrics.resample_counts(patients_of(test), resamples)
-    real = _seen(reporter, test, None)
-    for name, change in {"as they are": None, **_UNFIT}.items():
-        seen = real if change is None else _seen(reporter, test, change)
+    unperturbed = _abstention_scores(reporter, test, None)
+    for name, perturbation in {"as they are": None, **_UNSUITABLE}.items():
+        scores = unperturbed if perturbation is None else _abstention_scores(reporter, test, perturbation)
         shares = {
-            "abstained": seen["abstained"],
-            "states_a_finding": np.array([not findings_in(report) <= {"NORM", "SR"} for report in seen["reports"]]),
+            "abstained": scores["abstained"],
+            "states_a_finding": np.array([not findings_in(report) <= {"NORM", "SR"} for report in scores["reports"]]),
         }
         figures = {key: metrics.interval(values @ counts / counts.sum(0)) for key, values in shares.items()}
-        told = {}
-        if change is not None:
+        separation = {}
+        if perturbation is not None:
             for key in ("atypicality", "doubt"):
-                both = np.concatenate([real[key], seen[key]])[:, None]
+                both = np.concatenate([unperturbed[key], scores[key]])[:, None]
                 target = np.repeat([0, 1], len(test))[:, None].astype(np.uint8)
                 auroc = metrics.ranking(target, both, np.concatenate([counts, counts]))[0][0]
-                told[f"auroc_by_{key}"] = metrics.interval(auroc)
-        most, number = Counter(seen["reports"]).most_common(1)[0]
+                separation[f"auroc_by_{key}"] = metrics.interval(auroc)
+        most, number = Counter(scores["reports"]).most_common(1)[0]
         yield {
             "task": "reports",
             "method": "abstention",
             "setting": {"recordings": name},
             "split": "test",
             "records": len(test),
-            "metrics": {**figures, **told},
+            "metrics": {**figures, **separation},
             "says_most_often": {"report": most, "records": number},
         }
 
 
-def _seen(reporter: CheckpointReporter, test: Dataset, change: Callable[[Rows], Rows] | None) -> dict[str, Any]:
-    features = torch.from_numpy(embed(reporter, test, change, name="what is unfit")).to(reporter.model.device)
-    reports, likely = generate_reports(reporter, test, change=change, name="what is unfit")
+def _abstention_scores(
+    reporter: CheckpointReporter, test: Dataset, perturbation: Callable[[Rows], Rows] | None
+) -> dict[str, Any]:
+    features = torch.from_numpy(embed(reporter, test, perturbation, name="unsuitable recordings")).to(
+        reporter.model.device
+    )
+    reports, log_probability = generate_reports(reporter, test, perturbation=perturbation, name="unsuitable recordings")
     return {
         "reports": reports,
-        "doubt": -likely,
+        "doubt": -log_probability,
         "atypicality": reporter.model.atypicality(features).cpu().numpy(),
         "abstained": reporter.model.abstains(features).cpu().numpy(),
     }
 
 
-def _judged(
+def _measured(
     reports: Sequence[str], setting: dict[str, Any], rows: Dataset, references: Sequence[str], language: str, resamples
 ) -> Result:
     patients = patients_of(rows)
@@ -220,28 +228,33 @@ def _support(
     resamples: int,
 ) -> Result:
     """
-    Whether support tells statements that the labels bear out from those that they do not.
+    How well the support of a statement separates right statements (which the labels confirm) from wrong ones.
 
-    AUROC over all statements together, and within each that was `JUDGED` times right and as often wrong: their mean,
-    weighted by how often each was made. Only the latter compares like with like.
+    Two figures: the AUROC over all statements together, and the mean of the AUROCs within each statement that was right
+    and wrong at least `MIN_OCCURRENCES` times, weighted by the number of occurrences. The support of different
+    statements is not comparable, so the latter is the one to look at.
     """
-    said, codes = [sentences(report) for report in reports], list(map(set, rows["codes"]))
-    found = {sentence: findings_in(sentence) for one in said for sentence in one}
-    asked = sorted(sentence for sentence, stated in found.items() if stated)
-    column = {sentence: index for index, sentence in enumerate(asked)}
-    pairs = np.array([(row, column[s]) for row, one in enumerate(said) for s in one if s in column], int).reshape(-1, 2)
-    right = np.array([[found[asked[which]] <= codes[row]] for row, which in pairs], np.uint8).reshape(-1, 1)
+    split_reports, codes = [sentences(report) for report in reports], list(map(set, rows["codes"]))
+    findings = {sentence: findings_in(sentence) for report in split_reports for sentence in report}
+    statements = sorted(sentence for sentence, stated in findings.items() if stated)
+    column = {sentence: index for index, sentence in enumerate(statements)}
+    # A pair is a record and a statement of its report.
+    occurrences = [(row, column[s]) for row, report in enumerate(split_reports) for s in report if s in column]
+    pairs = np.array(occurrences, int).reshape(-1, 2)
+    right = np.array([[findings[statements[which]] <= codes[row]] for row, which in pairs], np.uint8).reshape(-1, 1)
     together, within = np.full((1, 1 + resamples), np.nan), []
-    if asked:
-        labels = embed_labels(reporter.model.merit, reporter.processor.merit_tokenizer, {one: [one] for one in asked})
+    if statements:
+        labels = embed_labels(
+            reporter.model.merit, reporter.processor.merit_tokenizer, {one: [one] for one in statements}
+        )
         with torch.inference_mode():
             embeds = reporter.model.ecg_embeds(torch.from_numpy(features).to(reporter.model.device))
             support = labels.logits(embeds).cpu().numpy()[pairs[:, 0], pairs[:, 1]][:, None]
         counts = metrics.resample_counts(patients_of(rows), resamples)[pairs[:, 0]]
         together = metrics.ranking(right, support, counts)[0]
-        for which in range(len(asked)):
+        for which in range(len(statements)):
             own = pairs[:, 1] == which
-            if JUDGED <= right[own].sum() <= own.sum() - JUDGED:
+            if MIN_OCCURRENCES <= right[own].sum() <= own.sum() - MIN_OCCURRENCES:
                 within.append((own.sum(), metrics.ranking(right[own], support[own], counts[own])[0][0]))
     numbers, figures = zip(*within) if within else ([1], together)
     return {
@@ -259,8 +272,8 @@ def _support(
     }
 
 
-def _nearest(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """The nearest training features of each test features by cosine similarity, standardised, `(test,)`."""
+def _nearest_training_record(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """The training record nearest to each test record by cosine similarity of standardised features, `(test,)`."""
     mean, deviation = train.mean(0), train.std(0) + 1e-8
     train, test = (train - mean) / deviation, (test - mean) / deviation
     train /= np.linalg.norm(train, axis=1, keepdims=True)

@@ -26,9 +26,9 @@ from tqdm.auto import tqdm
 from ...processing.inputs_merit import recording_of_row
 from ..results.weights import weights_sha256
 from ..scoring.embeddings import batches
-from ..scoring.protocol import Protocol
+from ..scoring.protocol import Protocol, protocol_of, score
 from ..trainer.hardware import fast_device, fast_precision
-from .evaluate import judged, protocol_of, result_file
+from .output import result_file
 
 XRESNET1D101 = (3, 4, 23, 3)
 SAMPLING_RATE = 100
@@ -129,7 +129,7 @@ def supervised_baseline(
         model, scores = train_supervised(dataset, task, protocol, output, epochs, seed=seed)
         digest.update(weights_sha256(model.state_dict()).encode())
         baseline.parameters = sum(weight.numel() for weight in model.parameters())
-        results.append(judged(protocol, scores, task, "supervised", {}))
+        results.append(score(protocol, scores, task, "supervised", {}))
     baseline.weights_sha256 = digest.hexdigest()
     return result_file(baseline, dataset, name, seed, results)  # type: ignore[arg-type]
 

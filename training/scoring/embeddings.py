@@ -1,4 +1,4 @@
-"""Embeddings of a data set, computed once and kept in safetensors."""
+"""Embeddings of a data set, cached in safetensors files."""
 
 import hashlib
 import json
@@ -14,16 +14,17 @@ from safetensors.numpy import load_file, save_file
 from tqdm.auto import tqdm
 
 from ..batching.collator import SIGNAL_COLUMNS, ecg_rows
-from .encoders import Encoder, Rows
+from ..results.atomic import atomic_write
+from .encoders import EcgEncoder, Rows
 
-# Part of the key of kept embeddings: raise it whenever they would come out differently.
+# Part of the cache key: to be raised by every change that changes embeddings.
 VERSION = "1"
 
 
 def embed(
-    encoder: Encoder,
+    encoder: EcgEncoder,
     dataset: Dataset,
-    change: Callable[[Rows], Rows] | None = None,
+    perturbation: Callable[[Rows], Rows] | None = None,
     cache: str | Path | None = None,
     batch_size: int = 256,
     name: str = "",
@@ -32,33 +33,31 @@ def embed(
     The features of every record of a data set, `(records, dim)` float32.
 
     Args:
-        encoder: what embeds.
-        change: applied to the rows before, see `robustness`; its `repr` says what it does.
-        cache: folder where features are kept under a hash of encoder, records and change, and found again.
-        name: for the progress bar.
+        encoder: the model.
+        perturbation: applied to the rows first, see `perturbations`; its `repr` is part of the cache key.
+        cache: folder of cached features; the file name is a hash of encoder, records and perturbation.
+        name: text of the progress bar.
     """
     path = None
     if cache is not None and encoder.fingerprint is not None:
-        facts = f"{VERSION} {encoder.fingerprint} {fingerprint(dataset, SIGNAL_COLUMNS)} {change!r} {batch_size}"
+        facts = f"{VERSION} {encoder.fingerprint} {fingerprint(dataset, SIGNAL_COLUMNS)} {perturbation!r} {batch_size}"
         path = Path(cache) / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.safetensors"
         if path.is_file():
             return load_file(path)["features"]
     parts = []
     with tqdm(total=len(dataset), desc=f"Embedding {name}".strip(), unit=" records", leave=False) as progress:
         for rows in batches(dataset, batch_size):
-            parts.append(np.asarray(encoder.embed(change(rows) if change else rows), np.float32))
+            parts.append(np.asarray(encoder.embed(perturbation(rows) if perturbation else rows), np.float32))
             progress.update(len(rows))
     features = np.ascontiguousarray(np.concatenate(parts))
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.name}.unfinished")
-        save_file({"features": features}, unfinished)
-        unfinished.replace(path)
+        with atomic_write(path) as temporary:
+            save_file({"features": features}, temporary)
     return features
 
 
 def batches(dataset: Dataset, batch_size: int = 256) -> Iterator[Rows]:
-    """The signals of a data set as rows, batch by batch."""
+    """The signals of a data set as batches of rows."""
     numpy = ecg_rows(dataset)
     for batch in numpy.iter(batch_size):
         columns: Mapping[str, Any] = batch  # type: ignore[assignment]
@@ -66,7 +65,7 @@ def batches(dataset: Dataset, batch_size: int = 256) -> Iterator[Rows]:
 
 
 def fingerprint(dataset: Dataset, columns: Sequence[str]) -> str:
-    """Hash of the content of columns, however it is cut into files; half a second for the signals of PTB-XL."""
+    """Hash of the content of columns, independent of how it is split into files; 0.5 s for the signals of PTB-XL."""
     digest = hashlib.sha256()
     for table in dataset.with_format("arrow").iter(1024):
         for column in columns:

@@ -1,22 +1,22 @@
-"""Encoders as evaluation sees them, and their embeddings, computed once and kept in safetensors.
+"""The interfaces of the models that can be evaluated, and MERIT checkpoints behind these interfaces.
 
-Any encoder can be evaluated. What has to be written is `embed`, from rows of a data set to features:
+Any encoder can be evaluated. The only method to write is `embed`, from rows of a data set to features:
 
     >>> class MyEncoder:
     ...     name = "mine"
-    ...     fingerprint = None  # or what identifies weights and processing, to keep the embeddings
+    ...     fingerprint = None  # or a string that identifies weights and processing, to cache the embeddings
     ...     def embed(self, rows):
     ...         ecg = torch.from_numpy(np.stack([recording_of_row(row).physical() for row in rows])).float()
     ...         return torch_model(ecg).numpy()
     >>> evaluate(MyEncoder(), load_ptbxl("path/to/ptbxl"), ["super"])  # doctest: +SKIP
 
-Encoders that share a space with text have `project` and `embed_texts` too, see [`CheckpointEncoder`].
+Zero-shot classification and retrieval also need the methods of [`TextEncoder`]; fine-tuning needs a [`Finetunable`].
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -28,8 +28,8 @@ from ..trainer.hardware import fast_device, fast_precision
 Rows = list[dict[str, Any]]
 
 
-class Encoder(Protocol):
-    """What evaluation needs of a model."""
+class EcgEncoder(Protocol):
+    """A model that turns recordings into features."""
 
     name: str
     fingerprint: str | None
@@ -39,8 +39,39 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
+class TextEncoder(Protocol):
+    """An encoder that shares an embedding space with text."""
+
+    def project(self, features: np.ndarray) -> np.ndarray:
+        """Features in the shared space, of unit length, `(records, projection_dim)`."""
+        ...
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Texts in the shared space, of unit length, `(texts, projection_dim)`."""
+        ...
+
+
+@runtime_checkable
+class ReportSupervised(Protocol):
+    """An encoder with report-supervised labels, see `merit learn-labels`."""
+
+    @property
+    def learned_labels(self) -> Mapping[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Weight and bias of each learned label in the shared space, by its code."""
+        ...
+
+
+@runtime_checkable
+class Finetunable(Protocol):
+    """A MERIT model with its processor, which can be fine-tuned."""
+
+    model: Any
+    processor: Any
+
+
 class _Checkpoint:
-    """What result files say of a model and its processor, and how it computes: the model goes to a GPU where one is."""
+    """A model on the fastest device of the machine, with its processor, and the facts that a result file names."""
 
     def __init__(self, model, processor, name: str = "MERIT"):
         self.model, self.processor, self.name = model.eval().to(fast_device()), processor, name
@@ -50,7 +81,7 @@ class _Checkpoint:
         self.parameters = model.num_parameters()
 
     def _output(self, module, rows: Rows):
-        """What a module of the model makes of rows of a data set, in the hardware's fast precision."""
+        """The output of a module of the model for rows of a data set, in the fast precision of the hardware."""
         batch = self.processor.feature_extractor(rows, return_tensors="pt").to(self.model.device)
         with torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=fast_precision()["bf16"]):
             return module(**batch)
@@ -58,25 +89,25 @@ class _Checkpoint:
 
 class CheckpointEncoder(_Checkpoint):
     """
-    A MERIT checkpoint as evaluation sees it.
+    A MERIT checkpoint as an [`EcgEncoder`], [`TextEncoder`], [`ReportSupervised`] and [`Finetunable`].
 
     Args:
         model: a `MeritModel`.
         processor: its `MeritProcessor`.
-        name: what tables call it.
+        name: its name in tables.
     """
 
     def __init__(self, model, processor, name: str = "MERIT"):
         super().__init__(model, processor, name)
         processing = json.dumps(processor.feature_extractor.to_dict(), sort_keys=True, default=str)
-        # What is computed in bfloat16 on one machine is not on another.
+        # Machines differ in precision: some compute in bfloat16.
         precision = f"{model.dtype} {fast_precision()}"
         facts = f"{self.weights_sha256} {processing} {model.config.ecg_config.to_json_string()} {precision}"
         self.fingerprint: str | None = hashlib.sha256(facts.encode()).hexdigest()
 
     @torch.inference_mode()
     def embed(self, rows: Rows) -> np.ndarray:
-        """The encoder's pooled output, `(rows, hidden_size)`."""
+        """The pooled output of the ECG encoder, `(rows, hidden_size)`."""
         return self._output(self.model.ecg_model, rows).pooler_output.float().cpu().numpy()
 
     @torch.inference_mode()
@@ -87,7 +118,7 @@ class CheckpointEncoder(_Checkpoint):
 
     @property
     def learned_labels(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-        """Those of the model, in units of similarity."""
+        """The report-supervised labels of the model, in units of similarity."""
         scale = self.model.scale().item()
         known = self.model.learned_labels
         return {code: (weight.cpu() / scale, bias.cpu() / scale) for code, (weight, bias) in known.items()}
@@ -95,7 +126,7 @@ class CheckpointEncoder(_Checkpoint):
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str], batch_size: int = 256) -> np.ndarray:
         """Texts in the shared space, of unit length, `(texts, projection_dim)`."""
-        order = np.argsort([len(text) for text in texts], kind="stable")  # little padding
+        order = np.argsort([len(text) for text in texts], kind="stable")  # texts of similar length need little padding
         embeds = np.empty((len(texts), self.model.config.projection_dim), np.float32)
         for part in (order[start : start + batch_size] for start in range(0, len(order), batch_size)):
             batch = self.processor(text=[texts[i] for i in part]).to(self.model.device)
@@ -106,15 +137,15 @@ class CheckpointEncoder(_Checkpoint):
 
 class CheckpointClassifier(_Checkpoint):
     """
-    A fine-tuned checkpoint as evaluation sees it: its features are the log-odds of its labels.
+    A fine-tuned checkpoint as an [`EcgEncoder`] whose features are the log-odds of its labels.
 
     Args:
         model: a `MeritForEcgClassification`.
         processor: its `MeritProcessor`.
-        name: what tables call it.
+        name: its name in tables.
     """
 
-    fingerprint: str | None = None  # what it says is not kept
+    fingerprint: str | None = None  # its scores are not cached
 
     def __init__(self, model, processor, name: str = "MERIT"):
         super().__init__(model, processor, name)
@@ -122,34 +153,34 @@ class CheckpointClassifier(_Checkpoint):
 
     @torch.inference_mode()
     def embed(self, rows: Rows) -> np.ndarray:
-        """Scores `(rows, labels)`."""
+        """Log-odds of the labels, `(rows, labels)`."""
         return self._output(self.model, rows).logits.float().cpu().numpy()
 
 
 class CheckpointReporter(_Checkpoint):
     """
-    A checkpoint that reports as evaluation sees it; its features are those of its encoder.
+    A report generator as an [`EcgEncoder`] whose features are those of its ECG encoder.
 
     Args:
         model: a `MeritForReportGeneration`.
         processor: its `MeritReportProcessor`.
-        name: what tables call it.
+        name: its name in tables.
     """
 
     fingerprint: str | None = None
 
     @torch.inference_mode()
     def embed(self, rows: Rows) -> np.ndarray:
-        """The encoder's pooled output, `(rows, pooled_size)`."""
+        """The pooled output of the ECG encoder, `(rows, pooled_size)`."""
         return self._output(self.model.merit.ecg_model, rows).pooler_output.float().cpu().numpy()
 
     @torch.inference_mode()
     def report(self, rows: Rows, text: str, **options) -> tuple[list[str], np.ndarray]:
         """
-        What the model says of rows, asked `text`, with options of `generate`.
+        Generate a report of each row, prompted by `text`, with options of `generate`.
 
         Returns:
-            the reports, and for each the mean log-probability of its tokens, `(rows,)`.
+            the reports, and the mean log-probability of the tokens of each, `(rows,)`.
         """
         encoded = self._output(self.model.encode, rows)
         prompt = self.processor.write([text] * len(rows)).to(self.model.device)
@@ -160,8 +191,8 @@ class CheckpointReporter(_Checkpoint):
         scores = self.model.compute_transition_scores(
             found.sequences, found.scores, found.get("beam_indices"), normalize_logits=found.get("beam_indices") is None
         )
-        # What follows the end of a report is padding.
+        # Tokens after the first end-of-text token are padding.
         end = self.processor.tokenizer.eos_token_id
-        said = ((written == end).cumsum(-1) - (written == end).int() == 0)[:, : scores.shape[1]]
-        likely = scores.masked_fill(~said, 0).sum(-1) / said.sum(-1)
-        return self.processor.read(written), likely.float().cpu().numpy()
+        valid = ((written == end).cumsum(-1) - (written == end).int() == 0)[:, : scores.shape[1]]
+        log_probability = scores.masked_fill(~valid, 0).sum(-1) / valid.sum(-1)
+        return self.processor.read(written), log_probability.float().cpu().numpy()

@@ -1,11 +1,12 @@
-"""What frozen features know: linear probes and nearest neighbours, everything chosen on "validation".
+"""Linear probes and nearest neighbours on frozen features; all hyperparameters are chosen on "validation".
 
-The linear probe is logistic regression of all labels at once. On fold 9 of PTB-XL it beat ridge regression of the same
-features in eight of twelve comparisons (super, sub, form and all at 1, 10 and 100 % of the labels), by 0.01 at most and
-losing 0.005 at most, for two to four times its few seconds.
+The linear probe is a logistic regression of all labels together. On fold 9 of PTB-XL it was better than ridge
+regression on the same features in eight of twelve comparisons (super, sub, form and all with 1, 10 and 100 % of the
+labels), by at most 0.01 macro AUROC, and at most 0.005 worse in the others. It takes two to four times as long, which
+is still a few seconds.
 
-With few labels a probe had better start from what is known without them, see `linear_start`: the penalty is then of the
-distance from there.
+With few labels, a probe is better when it is initialised from the zero-shot classifier, see `linear_start`, and
+regularised towards it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +22,14 @@ from sklearn.preprocessing import StandardScaler
 from .protocol import Protocol
 
 FRACTIONS = (0.01, 0.1, 1.0)
-# Of the mean loss of a record; from strong to weak, as each solution starts the next.
+# L2 penalties relative to the mean loss of a record, strong to weak; each fit warm-starts the next.
 PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 NEIGHBOURS = (5, 10, 20, 50, 100)
 Splits = Mapping[str, np.ndarray]
 
 
 class Linear(NamedTuple):
-    """Weight `(labels, dim)` and bias `(labels,)` of a layer that gives log-odds by features."""
+    """Weight `(labels, dim)` and bias `(labels,)` of a layer from features to log-odds."""
 
     weight: torch.Tensor
     bias: torch.Tensor
@@ -36,8 +37,8 @@ class Linear(NamedTuple):
 
 def train_rows(protocol: Protocol, fraction: float = 1.0) -> np.ndarray:
     """
-    Records of "train" that a probe learns from: those with a label of the task, or a part of them drawn as published,
-    `train_test_split(train_size=fraction, random_state=42)`.
+    The training records of a probe: those with a label of the task, or a random fraction of them, drawn as in
+    published work by `train_test_split(train_size=fraction, random_state=42)`.
     """
     rows = np.flatnonzero(protocol.kept["train"])
     if fraction >= 1:
@@ -47,17 +48,22 @@ def train_rows(protocol: Protocol, fraction: float = 1.0) -> np.ndarray:
     return np.asarray(train_test_split(rows, train_size=fraction, random_state=42)[0])
 
 
+def usable_fractions(fractions: Sequence[float], protocol: Protocol) -> list[float]:
+    """The fractions of the training labels that hold at least one record."""
+    return [fraction for fraction in fractions if fraction * protocol.kept["train"].sum() >= 1]
+
+
 def linear_probe(
     features: Splits, protocol: Protocol, fraction: float = 1.0, start: Linear | None = None
 ) -> "LinearProbe":
     """
-    Fit logistic regression with the penalty whose macro AUROC on "validation" is highest.
+    Fit a logistic regression with the L2 penalty that gives the highest macro AUROC on "validation".
 
     Args:
         features: `(records, dim)` of "train" and "validation".
         protocol: labels and records of the task.
         fraction: of the training labels.
-        start: where weights are drawn to, 0 if None.
+        start: initial weights, towards which the probe is regularised; 0 if None.
     """
     rows = train_rows(protocol, fraction)
     fitted = features["train"][rows], protocol.train_targets(rows)
@@ -71,13 +77,13 @@ def best_probe(
     protocol: Protocol,
     starts: Sequence[Linear | None] = (None,),
 ) -> "LinearProbe":
-    """Of probes fitted to features and targets from each start, the best on the features of "validation"."""
+    """Fit a probe from each start with each penalty, and return the best on the features of "validation"."""
     probes = (probe for start in starts for probe in _regularisation_path(features, targets, start))
     return max(probes, key=lambda probe: protocol.macro_auroc("validation", probe(validation)))
 
 
 class LinearProbe:
-    """Standardised features times weights plus bias: log-odds of each label."""
+    """A linear layer on standardised features that gives the log-odds of each label."""
 
     def __init__(self, scaler: StandardScaler, weight: np.ndarray, bias: np.ndarray):
         self.scaler, self.weight, self.bias = scaler, weight, bias
@@ -87,7 +93,7 @@ class LinearProbe:
         return self.scaler.transform(features).astype(np.float32) @ self.weight + self.bias
 
     def as_linear(self) -> Linear:
-        """The same for features as they are, not standardised."""
+        """The equivalent layer for features that are not standardised."""
         weight = self.weight.T / self.scaler.scale_
         bias = self.bias - weight @ self.scaler.mean_
         return Linear(torch.from_numpy(weight).float(), torch.from_numpy(bias).float())
@@ -99,7 +105,7 @@ def _regularisation_path(features: np.ndarray, targets: np.ndarray, start: Linea
     y = torch.from_numpy(targets).float()
     if start is None:
         origin = torch.zeros(x.shape[1], y.shape[1])
-        # A label that no record has starts, and stays, rare.
+        # Smoothed frequencies: a label without positives gets a finite bias.
         bias = torch.logit((y.sum(0) + 0.5) / (len(y) + 1))
     else:
         mean, scale = (torch.from_numpy(values).float() for values in (scaler.mean_, scaler.scale_))
@@ -121,9 +127,9 @@ def _regularisation_path(features: np.ndarray, targets: np.ndarray, start: Linea
 
 def nearest_neighbours(features: Splits, protocol: Protocol) -> tuple[dict[str, np.ndarray], int]:
     """
-    Score a label by the share of the nearest training records that have it, nearer ones counting more.
+    Score each label by its share among the k nearest training records, weighted by their cosine similarity.
 
-    Nearness is the cosine of standardised features; of the k nearest, each weighs its cosine.
+    Features are standardised first.
 
     Returns:
         scores `(records, labels)` of "validation" and "test", and the k chosen on "validation".
@@ -149,16 +155,16 @@ def published_probe(
     features: Splits, protocol: Protocol, fraction: float = 1.0, epochs: int = 100, batch_size: int = 16, seed: int = 0
 ) -> dict[str, dict[str, np.ndarray]]:
     """
-    The linear probe as the literature trains and reports it: Adam at 0.001 for 100 epochs, tested after every epoch.
+    The linear probe of the literature: Adam with learning rate 0.001 for 100 epochs, tested after every epoch.
 
     Returns:
-        under "test" the scores of the epoch that is best on test, as published figures are chosen, and under
-        "validation" those of the epoch that is best on validation; of each, scores of both splits.
+        under "test" the scores of the best epoch on test, which is how published figures are selected, and under
+        "validation" those of the best epoch on validation; each holds the scores of both splits.
     """
     generator = torch.Generator().manual_seed(seed)
     rows = train_rows(protocol, fraction)
     x, y = torch.from_numpy(features["train"][rows]), torch.from_numpy(protocol.train_targets(rows)).float()
-    judged = {split: torch.from_numpy(features[split]) for split in ("validation", "test")}
+    inputs = {split: torch.from_numpy(features[split]) for split in ("validation", "test")}
     weight = torch.empty(x.shape[1], y.shape[1]).uniform_(-1, 1, generator=generator) / x.shape[1] ** 0.5
     weight, bias = weight.requires_grad_(), torch.zeros(y.shape[1], requires_grad=True)
     optimizer = torch.optim.Adam([weight, bias], lr=1e-3, fused=True)
@@ -169,8 +175,8 @@ def published_probe(
             F.binary_cross_entropy_with_logits(torch.addmm(bias, x[batch], weight), y[batch]).backward()
             optimizer.step()
         with torch.no_grad():
-            scores = {split: torch.addmm(bias, values, weight).numpy() for split, values in judged.items()}
-        for split in judged:
+            scores = {split: torch.addmm(bias, values, weight).numpy() for split, values in inputs.items()}
+        for split in inputs:
             auroc = protocol.macro_auroc(split, scores[split])
             if split not in best or auroc > best[split][0]:
                 best[split] = auroc, scores

@@ -1,11 +1,12 @@
-"""How scores are judged on one task, the same for every model.
+"""How the scores of a model are measured on one task, the same for every model.
 
 - Records without a label of the task are left out, as is usual for PTB-XL.
-- Thresholds and calibration are learned on "validation"; "test" is only judged. The one figure that reads thresholds
-  off "test" says so in its name, f1_oracle_threshold, and stands there for comparison with the literature.
-- Every figure has the percentiles of 1,000 bootstrap resamples of the test patients, the same ones for every model on
-  the same split, so that two models can be compared resample by resample.
-- Labels with fewer than ten test positives count in the macro figures, as published, and are reported apart as well.
+- Thresholds and calibration are fitted on "validation"; "test" is only scored. One figure takes its thresholds from
+  "test", for comparison with the literature, and says so in its name: f1_oracle_threshold.
+- Every figure has a 95 % bootstrap interval from 1,000 resamples of the test patients. The resamples are the same for
+  every model on the same split, so that two models can be compared resample by resample.
+- Labels with fewer than ten test positives count in the macro figures, as in published work, and are also reported
+  separately.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from datasets import Dataset, DatasetDict
+from scipy.special import expit
 
+from ..data.schema import label_names
 from ..results.replicates import encode_replicates
 from . import metrics
 
@@ -21,42 +25,44 @@ RARE = 10
 SPECIFICITY = 0.9
 # Figures whose replicates are kept, for paired tests between models.
 PAIRED = ("auroc", "f1")
+Result = dict[str, Any]
 _NOT_FINITE = "Scores are not finite: the model gives NaN or infinity for some recordings."
 
 
 @dataclass(frozen=True)
-class Learned:
+class OperatingPoints:
     """
-    What is learned on "validation", each `(labels,)`.
+    Thresholds and calibration of one model, fitted on "validation", each `(labels,)`.
 
     Args:
-        thresholds: from which score on a label is called, so that F1 is highest.
-        specific: the lowest thresholds that reach the specificity at which sensitivity is given.
-        slope, intercept: log-odds by score.
+        f1_thresholds: with the highest F1; a score at or above its threshold is positive.
+        specificity_thresholds: the lowest thresholds that reach the specificity at which sensitivity is measured.
+        slope, intercept: of the linear function from scores to calibrated log-odds.
     """
 
-    thresholds: np.ndarray
-    specific: np.ndarray
+    f1_thresholds: np.ndarray
+    specificity_thresholds: np.ndarray
     slope: np.ndarray
     intercept: np.ndarray
 
 
 class Protocol:
     """
-    One task and the records it is judged on.
+    One task and the records on which it is measured.
 
     Args:
-        labels: what the columns of the targets stand for.
-        targets: `(records, labels)` of 0 and 1 for each split; "validation" and "test" are judged.
-        patients: `(records,)` of the test split; None resamples records.
-        only: the labels that are judged, all if None; which records are left out does not depend on it.
-        resamples: bootstrap resamples.
+        labels: names of the columns of the targets.
+        targets: `(records, labels)` of 0 and 1 for each split; models are selected on "validation" and scored on
+            "test".
+        patients: `(records,)` of the test split, the unit that is resampled; single records if None.
+        only: the labels to score, all if None. Which records are left out does not depend on it.
+        resamples: number of bootstrap resamples.
 
     Example:
         >>> targets = np.eye(3, dtype=np.uint8)[np.arange(60) % 3]
         >>> protocol = Protocol(["A", "B", "C"], {"validation": targets, "test": targets})
         >>> scores = targets.astype(float)
-        >>> protocol.judge(protocol.learn(scores), scores)["metrics"]["auroc"]
+        >>> protocol.score(scores, protocol.fit(scores))["metrics"]["auroc"]
         {'value': 1.0, 'low': 1.0, 'high': 1.0}
     """
 
@@ -79,36 +85,38 @@ class Protocol:
         self.counts = metrics.resample_counts(units[self.kept["test"]], resamples)
 
     def train_targets(self, rows: np.ndarray) -> np.ndarray:
-        """Of records of "train" by their numbers in the whole split, `(rows, labels)`."""
+        """Targets of rows of "train", numbered as in the whole split, `(rows, labels)`."""
         return self.all_targets["train"][rows]
 
     def macro_auroc(self, split: str, scores: np.ndarray) -> float:
-        """Of scores for all records of a split; what models are selected by. One half if nothing is defined."""
+        """Macro AUROC of scores of all records of a split, the criterion of model selection; 0.5 if it is undefined."""
         auroc = metrics.auroc(self.targets[split], scores[self.kept[split]])
         return float(np.nanmean(auroc)) if np.isfinite(auroc).any() else 0.5
 
-    def learn(self, validation: np.ndarray) -> "Learned":
-        """What the protocol learns from `(records, labels)` scores of every record of "validation"."""
-        learned = self.targets["validation"], validation[self.kept["validation"]]
-        if not np.isfinite(learned[1]).all():
+    def fit(self, validation: np.ndarray) -> OperatingPoints:
+        """Fit thresholds and calibration to `(records, labels)` scores of every record of "validation"."""
+        fitted = self.targets["validation"], validation[self.kept["validation"]]
+        if not np.isfinite(fitted[1]).all():
             raise ValueError(_NOT_FINITE)
-        return Learned(
-            metrics.best_f1_thresholds(*learned),
-            metrics.specificity_thresholds(*learned, SPECIFICITY),
-            *metrics.fit_calibration(*learned),
+        return OperatingPoints(
+            metrics.best_f1_thresholds(*fitted),
+            metrics.specificity_thresholds(*fitted, SPECIFICITY),
+            *metrics.fit_calibration(*fitted),
         )
 
-    def judge(self, learned: "Learned | None", test: np.ndarray, detail: bool = True) -> dict[str, Any]:
+    def score(self, test: np.ndarray, points: OperatingPoints | None, detail: bool = True) -> Result:
         """
+        Compute the figures of a model from its scores.
+
         Args:
-            learned: thresholds and calibration of the same model. None where there is no "validation": then only
-                figures that need neither are given.
             test: `(records, labels)` scores of every record of "test".
-            detail: every metric, figures of each label, reliability, confusions and replicates; else AUROC, average
-                precision and F1.
+            points: thresholds and calibration of the same model; None without "validation", then only the figures
+                that need neither are computed.
+            detail: every metric, figures per label, reliability, confusions and replicates; otherwise only AUROC,
+                average precision and F1.
 
         Returns:
-            the entries of a result that follow from scores: records, metrics and, in detail, positives, labels,
+            the part of a result that follows from scores: records, metrics and, in detail, positives, labels,
             rare_labels, other_labels, reliability and replicates.
         """
         targets, counts = self.targets["test"], self.counts
@@ -117,24 +125,24 @@ class Protocol:
             raise ValueError(_NOT_FINITE)
         figures: dict[str, np.ndarray] = {}
         figures["auroc"], figures["auprc"] = metrics.ranking(targets, test, counts)
-        called = probabilities = None
-        if learned is not None:
-            called = test >= learned.thresholds
-            figures["f1"] = metrics.at_thresholds(targets, test, learned.thresholds, counts)["f1"]
-        if learned is not None and detail:
+        predicted = probabilities = None
+        if points is not None:
+            predicted = test >= points.f1_thresholds
+            figures["f1"] = metrics.at_thresholds(targets, test, points.f1_thresholds, counts)["f1"]
+        if points is not None and detail:
             oracle = metrics.best_f1_thresholds(targets, test)
             figures["f1_oracle_threshold"] = metrics.at_thresholds(targets, test, oracle, counts)["f1"]
-            specific = metrics.at_thresholds(targets, test, learned.specific, counts)
+            specific = metrics.at_thresholds(targets, test, points.specificity_thresholds, counts)
             for name in ("sensitivity", "specificity"):
                 figures[f"{name}_at_specificity_{SPECIFICITY}"] = specific[name]
-            probabilities = 1 / (1 + np.exp(-np.clip(test * learned.slope + learned.intercept, -700, 700)))
+            probabilities = expit(test * points.slope + points.intercept)
             figures |= metrics.calibration(targets, probabilities, counts)
 
         positives = targets.sum(0).astype(int)
-        # Labels that nobody has, or everybody, have no ROC curve, and count nowhere.
-        judged = (positives > 0) & (positives < len(targets))
-        macro = {name: metrics.mean_over_labels(values[judged]) for name, values in figures.items()}
-        macro["auroc_weighted"] = metrics.mean_over_labels(figures["auroc"][judged], (targets.T @ counts)[judged])
+        # A label that no record or every record has has no ROC curve and is left out of all figures.
+        scored = (positives > 0) & (positives < len(targets))
+        macro = {name: metrics.mean_over_labels(values[scored]) for name, values in figures.items()}
+        macro["auroc_weighted"] = metrics.mean_over_labels(figures["auroc"][scored], (targets.T @ counts)[scored])
         result: dict[str, Any] = {
             "records": len(targets),
             "metrics": {name: metrics.interval(values) for name, values in sorted(macro.items())},
@@ -147,25 +155,25 @@ class Protocol:
                 "auroc": metrics.interval(figures["auroc"][i]),
                 **{name: metrics.rounded(values[i, 0]) for name, values in figures.items() if name != "auroc"},
             }
-            for i in np.flatnonzero(judged)
+            for i in np.flatnonzero(scored)
         }
         paired = [name for name in PAIRED if name in figures]
         for name, which in (("rare_labels", positives < RARE), ("other_labels", positives >= RARE)):
-            which &= judged
+            which &= scored
             means = {metric: metrics.interval(metrics.mean_over_labels(figures[metric][which])) for metric in paired}
             result[name] = {"labels": int(which.sum()), "metrics": means}
-        if called is not None and probabilities is not None:
-            for label, others in zip(self.labels, self._mistaken_for(called)):
+        if predicted is not None and probabilities is not None:
+            for label, confusions in zip(self.labels, self._confusions(predicted)):
                 if label in result["labels"]:
-                    result["labels"][label]["mistaken_for"] = others
-            result["reliability"] = self._reliability(probabilities[:, judged], targets[:, judged])
+                    result["labels"][label]["mistaken_for"] = confusions
+            result["reliability"] = self._reliability(probabilities[:, scored], targets[:, scored])
         result["replicates"] = {name: encode_replicates(macro[name][1:]) for name in paired}
         return result
 
-    def _mistaken_for(self, called: np.ndarray) -> list[dict[str, float]]:
-        """Of each label the five that its records without them are most often called, and in what share."""
+    def _confusions(self, predicted: np.ndarray) -> list[dict[str, float]]:
+        """For each label, the five most frequent false positives among its records, with their rates."""
         targets = self.targets["test"].astype(bool)
-        wrong = targets.T.astype(np.float64) @ (called & ~targets)
+        wrong = targets.T.astype(np.float64) @ (predicted & ~targets)
         shares = wrong / np.maximum(targets.T.astype(np.float64) @ ~targets, 1)
         return [
             {self.labels[j]: round(float(row[j]), 4) for j in np.argsort(-row, kind="stable")[:5] if row[j] > 0}
@@ -173,11 +181,49 @@ class Protocol:
         ]
 
     def _reliability(self, probabilities: np.ndarray, targets: np.ndarray) -> dict[str, list]:
-        """Predicted and observed share of positives of each bin of probability, all labels together."""
-        where = metrics.bins(probabilities).ravel()
-        number = np.bincount(where, minlength=metrics.CALIBRATION_BINS)
-        sums = (np.bincount(where, values.ravel(), len(number)) for values in (probabilities, targets))
+        """Predicted and observed share of positives in each bin of probability, over all labels."""
+        bins = metrics.bins(probabilities).ravel()
+        number = np.bincount(bins, minlength=metrics.CALIBRATION_BINS)
+        sums = (np.bincount(bins, values.ravel(), len(number)) for values in (probabilities, targets))
         predicted, observed = (
             [metrics.rounded(value) for value in part / np.where(number, number, np.nan)] for part in sums
         )
         return {"predicted": predicted, "observed": observed, "number": number.tolist()}
+
+
+def score(protocol: Protocol, scores: Mapping[str, np.ndarray], task: str, method: str, setting: dict) -> Result:
+    """
+    A result as it stands in a result file.
+
+    Args:
+        scores: `(records, labels)` of every record of "test", and of "validation" where there is one.
+        method: how the scores were obtained.
+        setting: what differs from the default of the method.
+    """
+    points = protocol.fit(scores["validation"]) if "validation" in scores else None
+    return {"task": task, "method": method, "setting": setting, "split": "test"} | protocol.score(
+        scores["test"], points
+    )
+
+
+def protocol_of(dataset: DatasetDict, task: str, resamples: int = 1000) -> Protocol:
+    """The protocol of a task of a data set."""
+    names, patients = label_names(dataset["test"], task), patients_of(dataset["test"])
+    return Protocol(names, targets_of(dataset, task), patients, resamples=resamples)
+
+
+def task_names(dataset: DatasetDict) -> list[str]:
+    """The tasks of a data set, from its columns labels_TASK."""
+    columns = dataset["test"].column_names if "test" in dataset else []
+    return [column.removeprefix("labels_") for column in columns if column.startswith("labels_")]
+
+
+def targets_of(dataset: Mapping[Any, Dataset], task: str) -> dict[str, np.ndarray]:
+    """The targets of a task in each split, `(records, labels)` of 0 and 1."""
+    column = f"labels_{task}"
+    return {str(s): np.asarray(rows.with_format("numpy", columns=[column])[:][column]) for s, rows in dataset.items()}
+
+
+def patients_of(rows: Dataset) -> np.ndarray:
+    """The patient of each record, the unit of the bootstrap, `(records,)`."""
+    return np.asarray(rows.with_format("numpy", columns=["patient_id"])[:]["patient_id"])

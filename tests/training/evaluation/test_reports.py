@@ -13,16 +13,17 @@ from merit.hub_cards.card import check_card
 from merit.hub_cards.export import export
 from merit.processing.inputs_merit import recording_of_row
 from merit.processing.processing_merit import INSTRUCTIONS
-from merit.training.evaluation.evaluate import patients_of, result_file
+from merit.training.evaluation.output import result_file
+from merit.training.evaluation.perturbations import arms_exchanged, noise_only
 from merit.training.evaluation.report_measures import report_measures
 from merit.training.evaluation.reports import evaluate_abstention, evaluate_reports, generate_reports
-from merit.training.evaluation.robustness import arms_exchanged, noise_only
 from merit.training.learning.report_generation import reported
 from merit.training.results.comparison import comparison, read_results
 from merit.training.results.result_files import write_json
-from merit.training.scoring import embeddings
+from merit.training.scoring import encoders
 from merit.training.scoring.embeddings import embed
 from merit.training.scoring.encoders import CheckpointReporter
+from merit.training.scoring.protocol import patients_of
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +135,7 @@ def test_abstention_is_measured_on_recordings_that_are_none(results, reporter, d
 
 @pytest.mark.parametrize("beams", [1, 3])
 def test_probabilities_are_those_of_the_tokens_that_were_said(reporter, dataset, beams, monkeypatch):
-    monkeypatch.setattr(embeddings, "fast_precision", lambda: {"bf16": False})
+    monkeypatch.setattr(encoders, "fast_precision", lambda: {"bf16": False})
     rows = dataset["test"].select(range(3))
     said, likely = generate_reports(reporter, rows, num_beams=beams, max_new_tokens=6)
     batch = reporter.processor(ecg=[rows[i] for i in range(3)])

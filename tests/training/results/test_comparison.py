@@ -33,7 +33,7 @@ def judge(targets):
     def judged(noise, seed, detail=True):
         rng = np.random.default_rng(seed)
         scores = {split: values + noise * rng.normal(size=values.shape) for split, values in targets.items()}
-        return protocol.judge(protocol.learn(scores["validation"]), scores["test"], detail)
+        return protocol.score(scores["test"], protocol.fit(scores["validation"]), detail)
 
     return judged
 

@@ -1,0 +1,30 @@
+"""Evaluation of a fine-tuned classifier on the labels that it was trained on."""
+
+from datasets import DatasetDict
+
+from ..data.schema import label_names
+from ..scoring.embeddings import embed
+from ..scoring.encoders import CheckpointClassifier
+from ..scoring.protocol import Result, protocol_of, score, task_names
+
+
+def evaluate_classifier(classifier: CheckpointClassifier, dataset: DatasetDict, resamples: int = 1000) -> list[Result]:
+    """
+    Score a fine-tuned classifier on the test split, with thresholds chosen on "validation".
+
+    Returns:
+        one result, of the task that has the labels of the classifier.
+
+    Raises:
+        ValueError: no task has these labels, or a split is missing.
+    """
+    if missing := [split for split in ("validation", "test") if split not in dataset]:
+        raise ValueError(f"The data set has no split {', '.join(missing)}, which a classifier needs.")
+    tasks = [task for task in task_names(dataset) if label_names(dataset["test"], task) == classifier.labels]
+    if not tasks:
+        raise ValueError(
+            f"{classifier.name} knows {', '.join(classifier.labels)}, which are not the labels of "
+            f"{', '.join(task_names(dataset))}: evaluate it on the data set that it was fine-tuned on."
+        )
+    scores = {split: embed(classifier, dataset[split], name=split) for split in ("validation", "test")}
+    return [score(protocol_of(dataset, tasks[0], resamples), scores, tasks[0], "fine-tuned", {})]

@@ -1,0 +1,45 @@
+"""The content of a result file: results with everything they depend on."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from datasets import DatasetDict
+
+from ..batching.collator import SIGNAL_COLUMNS
+from ..results.result_files import FORMAT, provenance
+from ..scoring.embeddings import fingerprint
+from ..scoring.encoders import EcgEncoder
+from ..scoring.protocol import Result, task_names
+
+
+def result_file(
+    encoder: EcgEncoder, dataset: DatasetDict, name: str, seed: int, results: Sequence[Result]
+) -> dict[str, Any]:
+    """
+    Results with model, data, seed, command, commit, versions and machine.
+
+    The same command gives the same content: it holds no time.
+
+    Args:
+        name: of the data set.
+    """
+    splits = {}
+    for split, rows in dataset.items():
+        labels = [f"labels_{task}" for task in task_names(dataset)]
+        columns = [column for column in ("record_id", "patient_id", *labels) if column in rows.column_names]
+        splits[split] = {"records": len(rows), "sha256": fingerprint(rows, columns)}
+    whole = [splits[split]["sha256"] + fingerprint(dataset[split], SIGNAL_COLUMNS) for split in splits]
+    facts = provenance()
+    return {
+        "format": FORMAT,
+        "model": {
+            "name": encoder.name,
+            "weights_sha256": getattr(encoder, "weights_sha256", None),
+            "parameters": getattr(encoder, "parameters", None),
+        },
+        "data": {"name": name, "sha256": hashlib.sha256("".join(whole).encode()).hexdigest(), "splits": splits},
+        "seed": seed,
+        **{key: facts[key] for key in ("command", "commit", "versions", "machine")},
+        "results": list(results),
+    }
