@@ -31,7 +31,7 @@ import scipy.signal
 import torch
 
 from ...processing.leads_merit import STANDARD_LEADS
-from ..simulation.heart import leads_from_electrodes
+from ..simulation.electrodes import leads_from_electrodes
 
 WANDER_BAND = (0.05, 0.5)  # Hz
 MUSCLE_FROM = 20.0  # Hz

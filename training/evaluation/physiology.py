@@ -21,10 +21,12 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from ...processing.inputs_merit import recording_of_row
+from ...processing.leads_merit import STANDARD_LEADS
 from ..batching.collator import ecg_rows
 from ..data.schema import resample
 from ..scoring.metrics import interval, resample_counts
-from ..simulation.heart import LEAD_NAMES, EcgParameters, qrs_in_leads, sample_parameters
+from ..simulation.parameters import EcgParameters, sample_parameters
+from ..simulation.waves import qrs_in_leads
 
 # Each quantity and its unit.
 QUANTITIES = {
@@ -138,8 +140,8 @@ def truth_of(parameters: EcgParameters) -> dict[str, float]:
         "qrs": 1000 * parameters.qrs_duration,
         "qt": 1000 * parameters.qt,
         "axis": parameters.qrs_axis,
-        "r_v5": float(qrs[LEAD_NAMES.index("V5")].max()),
-        "s_v1": float(-qrs[LEAD_NAMES.index("V1")].min()),
+        "r_v5": float(qrs[STANDARD_LEADS.index("V5")].max()),
+        "s_v1": float(-qrs[STANDARD_LEADS.index("V1")].min()),
         "st_v5": parameters.st_v5,
     }
 

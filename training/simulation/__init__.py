@@ -1,1 +1,1 @@
-"""Simulated twelve-lead ECGs with known physiology, their reports, and a PTB-XL tree of them."""
+"""Simulated twelve-lead ECGs with known physiology, their reports, and a data set of them in the layout of PTB-XL."""

@@ -1,7 +1,7 @@
-"""A simulated data set in the tree of PTB-XL 1.0.3, read by whatever reads the official one.
+"""A simulated data set with the files of PTB-XL 1.0.3, readable by any program that reads PTB-XL.
 
-Wagner et al., "PTB-XL, a large publicly available electrocardiography dataset", Scientific Data 7, 154 (2020),
-describes the files; everything in them is simulated here.
+The files are described by Wagner et al., "PTB-XL, a large publicly available electrocardiography dataset", Scientific
+Data 7, 154 (2020); their content is simulated.
 """
 
 import math
@@ -16,19 +16,15 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from .heart import (
-    ELECTRODE_NAMES,
-    LEAD_NAMES,
-    EcgParameters,
-    limb_voltage,
-    sample_parameters,
-    simulate_ecg,
-    sokolow_lyon,
-)
+from ...processing.leads_merit import STANDARD_LEADS
+from .electrodes import ELECTRODE_NAMES
+from .heart import simulate_ecg
+from .parameters import EcgParameters, sample_parameters
 from .reports import Language, write_report
+from .statements import INFARCTIONS
 
 _DURATION = 10.0
-# Digital units per millivolt.
+# Digital steps per millivolt.
 _GAIN = 1000
 _FOLDER_AND_SUFFIX = {100: ("records100", "lr"), 500: ("records500", "hr")}
 _COLUMNS = (
@@ -41,7 +37,7 @@ _STATEMENT_COLUMNS = (
     *("", "description", "diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass"),
     *("Statement Category", "SCP-ECG Statement Description", "AHA code", "aECG REFID", "CDISC Code", "DICOM Code"),
 )
-# Code, description, kind, and for a diagnosis its class and subclass.
+# Code, description, kind, and the class and subclass of diagnoses.
 _STATEMENTS = (
     ("NORM", "normal recording", "diagnostic", "NORM", "NORM"),
     ("IMI", "infarction of the inferior wall", "diagnostic", "MI", "IMI"),
@@ -84,15 +80,15 @@ def write_simulated_ptbxl(
     sampling_rates: tuple[int, ...] = (100,),
     progress: bool = True,
 ) -> Path:
-    """Write `records` simulated recordings with reports, labels, patients and folds as a PTB-XL tree.
+    """Write simulated recordings with reports, labels, patients and folds in the layout of PTB-XL.
 
-    The same arguments give the same bytes. The tree is complete or absent: it is written beside `directory` under a
-    temporary name and renamed at the end.
+    The same arguments give the same bytes. The data set is written to a temporary folder beside `directory` and renamed
+    at the end, so it is complete or absent.
 
     Args:
-        directory: where the tree is to be; absent or empty.
-        records: how many recordings of ten seconds.
-        seed: decides all of them. Recording n does not depend on `records` or on `sampling_rates`.
+        directory: folder to write; it must be absent or empty.
+        records: number of recordings, each ten seconds long.
+        seed: of the random generator. Recording n depends neither on `records` nor on `sampling_rates`.
         sampling_rates: 100 for records100/, 500 for records500/, or both.
         progress: show a progress bar.
 
@@ -100,8 +96,8 @@ def write_simulated_ptbxl(
         The directory.
 
     Raises:
-        FileExistsError: when the directory holds something already.
-        ValueError: when there are no records to write, or for another sampling rate.
+        FileExistsError: the directory is not empty.
+        ValueError: `records` is below 1, or a sampling rate is neither 100 nor 500.
 
     >>> import tempfile
     >>> directory = write_simulated_ptbxl(tempfile.mkdtemp(), records=3, seed=0, progress=False)
@@ -123,7 +119,7 @@ def write_simulated_ptbxl(
         _write_tree(unfinished, records, seed, sampling_rates, progress)
         unfinished.chmod(0o755)
         if directory.exists():
-            directory.rmdir()  # fails when it was filled in the meantime
+            directory.rmdir()  # fails if files were added meanwhile
         unfinished.rename(directory)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -159,11 +155,11 @@ def _record_name(ecg_id: int, sampling_rate: int) -> str:
 
 
 def _write_wfdb(path: Path, signal: np.ndarray, sampling_rate: int) -> None:
-    """Header and data of WFDB format 16 (https://physionet.org/physiotools/wag/header-5.htm)."""
+    """Write a record in WFDB format 16 (https://physionet.org/physiotools/wag/header-5.htm)."""
     digital = np.clip(np.rint(signal * _GAIN), -32767, 32767).astype("<i2")
     name = path.name
     lines = [f"{name} {len(digital)} {sampling_rate} {digital.shape[1]}"]
-    for lead, values in zip(LEAD_NAMES, digital):
+    for lead, values in zip(STANDARD_LEADS, digital):
         checksum = int(values.sum(dtype=np.int64)) % 2**16
         lines.append(f"{name}.dat 16 {_GAIN:.1f}(0)/mV 16 0 {values[0]} {checksum} 0 {lead.upper()}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,15 +168,15 @@ def _write_wfdb(path: Path, signal: np.ndarray, sampling_rate: int) -> None:
 
 
 def _patients(records: int, seed: int) -> list[dict]:
-    """The patient of each recording. A recording in eight is of a patient who was recorded before."""
+    """Draw the patient of each recording; one recording in eight is of an earlier patient."""
     rng = np.random.default_rng([seed, 0])
     patients: list[dict] = []
-    of_records = []
+    patient_of_record = []
     folds: list[int] = []
     for _ in range(records):
-        again, which = rng.random() < 1 / 8, rng.random()
-        if again and patients:
-            of_records.append(patients[int(which * len(patients))])
+        returning, which = rng.random() < 1 / 8, rng.random()
+        if returning and patients:
+            patient_of_record.append(patients[int(which * len(patients))])
             continue
         folds = folds or list(1 + rng.permutation(10))
         sex = int(rng.random() < 0.48)
@@ -190,7 +186,7 @@ def _patients(records: int, seed: int) -> list[dict]:
         patients.append(
             {
                 "patient_id": float(len(patients) + 1),
-                # Ages above 89 are hidden.
+                # PTB-XL writes 300 for ages above 89.
                 "age": 300.0 if age > 89 else float(age),
                 "sex": sex,
                 "height": float(height) if known else None,
@@ -198,8 +194,8 @@ def _patients(records: int, seed: int) -> list[dict]:
                 "strat_fold": int(folds.pop()),
             }
         )
-        of_records.append(patients[-1])
-    return of_records
+        patient_of_record.append(patients[-1])
+    return patient_of_record
 
 
 def _database_row(
@@ -208,7 +204,7 @@ def _database_row(
     codes = _scp_codes(parameters, rng)
     by_device = rng.random() < 0.35
     edited = rng.random() < 0.025
-    infarcted = any(code in parameters.statements for code in ("IMI", "AMI", "LMI"))
+    infarcted = any(code in parameters.statements for code in INFARCTIONS)
     stadium = ("Stadium I" if parameters.acute else "Stadium III") if infarcted else None
     return {
         "ecg_id": ecg_id,
@@ -217,7 +213,7 @@ def _database_row(
         "site": float(rng.integers(0, 4)),
         "device": str(rng.choice(["CS100    3", "CS-12", "AT-6 C 5.5", "CS-12   E"])),
         "recording_date": str(datetime(1990, 1, 1, 8) + timedelta(hours=5 * ecg_id, seconds=int(rng.integers(3600)))),
-        "report": _archived(report, codes, language, by_device, edited, rng),
+        "report": _archive_report(report, codes, language, by_device, edited, rng),
         "scp_codes": str(codes),
         "heart_axis": _axis_code(parameters.qrs_axis) if language == "german" else None,
         "infarction_stadium1": stadium,
@@ -239,21 +235,21 @@ def _database_row(
 
 
 def _scp_codes(parameters: EcgParameters, rng: np.random.Generator) -> dict[str, float]:
-    """Codes with the likelihood of diagnoses in percent; form and rhythm carry none. Diagnoses come first."""
-    found = [code for code, *_ in _STATEMENTS if code in parameters.statements]
+    """Return codes with their likelihood in percent, diagnoses first; that of form and rhythm statements is 0."""
+    present = [code for code, *_ in _STATEMENTS if code in parameters.statements]
     codes = {}
-    for code in found:
+    for code in present:
         if code == "NORM":
-            codes[code] = 100.0 if len(found) == 2 and "SR" in found else 80.0
+            codes[code] = 100.0 if len(present) == 2 and "SR" in present else 80.0
         else:
             codes[code] = float(rng.choice([100, 80, 50], p=[0.84, 0.08, 0.08])) if code in _DIAGNOSES else 0.0
     return codes
 
 
-def _archived(
+def _archive_report(
     report: str, codes: dict[str, float], language: Language, by_device: bool, edited: bool, rng: np.random.Generator
 ) -> str:
-    """The report as the archive of PTB-XL holds it: with what device and editor add, umlauts in upper case."""
+    """Return the report as PTB-XL stores it: with the marks of device and editor, and umlauts in upper case."""
     if rng.random() < 0.012:
         return "trace only requested."
     if language == "german":
@@ -267,7 +263,7 @@ def _archived(
 
 
 def _axis_code(axis: float) -> str:
-    """PTB-XL's code for the frontal axis."""
+    """Return PTB-XL's code of the frontal axis."""
     limits = ((-90, "ARAD"), (-30, "ALAD"), (30, "LAD"), (92, "MID"), (120, "RAD"), (180, "ARAD"))
     return next(code for limit, code in limits if axis <= limit)
 
@@ -282,8 +278,8 @@ def _truth_row(ecg_id: int, parameters: EcgParameters, language: Language) -> di
         "qt_ms": round(1000 * parameters.qt, 1),
         "qrs_axis_degrees": round(parameters.qrs_axis, 1),
         "st_v5_mv": round(parameters.st_v5, 4),
-        "sokolow_lyon_mv": round(sokolow_lyon(parameters), 3),
-        "limb_voltage_mv": round(limb_voltage(parameters), 3),
+        "sokolow_lyon_mv": round(parameters.sokolow_lyon, 3),
+        "limb_voltage_mv": round(parameters.limb_voltage, 3),
         "flutter_waves_per_beat": parameters.conduction_ratio,
         "acute": parameters.acute,
         "strain": parameters.strain,

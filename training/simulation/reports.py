@@ -1,10 +1,10 @@
-"""Reports in the manner of a hospital's ECG archive for simulated recordings, in English and in German.
+"""Reports for simulated recordings in the style of a hospital archive, in English and German.
 
-Lower case, terse, in changing words; whatever is said is true of the parameters, and nothing is left out but the axis
-and other remarks that a reader may or may not make.
+Reports are terse, in lower case, and vary in wording. They state every finding of the parameters and no other; remarks
+on the axis and similar details are optional, as in real reports.
 
     >>> import numpy as np
-    >>> from merit.training.simulation.heart import sample_parameters
+    >>> from merit.training.simulation.parameters import sample_parameters
     >>> rng = np.random.default_rng(0)
     >>> parameters = sample_parameters(rng, statements=("SBRAD", "CLBBB"))
     >>> write_report(parameters, "german", rng)
@@ -16,10 +16,12 @@ from typing import Literal
 
 import numpy as np
 
-from .heart import LEAD_NAMES, RHYTHMS, EcgParameters, sokolow_lyon
+from ...processing.leads_merit import STANDARD_LEADS
+from .parameters import EcgParameters
+from .statements import RHYTHMS
 
 Language = Literal["english", "german"]
-# Phrases for each statement; the first is the most frequent.
+# Phrases for each statement; the first is drawn most often.
 _PHRASES: dict[str, dict[str, tuple[str, ...]]] = {
     "english": {
         "SR": ("sinus rhythm", "normal sinus rhythm", "regular sinus rhythm"),
@@ -196,7 +198,7 @@ _OTHERWISE_NORMAL = {
     "german": ("sonst normales ekg", "ansonsten unauffälliges ekg"),
 }
 _PATHOLOGICAL = {"english": ("abnormal ecg",), "german": ("pathologisches ekg", "pathologisch")}
-# Frontal axis up to an angle in degrees. German readers name the type of every heart, English ones only deviations.
+# Name of the frontal axis up to an angle in degrees. German reports name every axis, English ones only deviations.
 _AXES = {
     "english": (
         (-90, "extreme axis deviation"),
@@ -224,80 +226,80 @@ _VENTRICULAR_RATES = {
 
 
 def write_report(parameters: EcgParameters, language: Language, rng: np.random.Generator) -> str:
-    """What a reader of this language would write under the tracing.
+    """Write a report of a simulated recording.
 
     Args:
-        parameters: what is to be seen.
+        parameters: of the recording.
         language: "english" or "german".
-        rng: chooses among the ways to say it.
+        rng: random generator, which chooses the wording.
 
     Returns:
-        One line in lower case. Every statement of the parameters is named, but for a sinus rhythm that goes without
-        saying; no other statement is.
+        One line in lower case. It names every statement of the parameters (a sinus rhythm may be left implicit) and no
+        other.
     """
-    found = parameters.statements
-    values = _values(parameters, language, rng)
-    said = {code: _pick(rng, _PHRASES[language][code]).format(**values) for code in found if code != "NORM"}
-    rhythm = next(code for code in found if code in RHYTHMS)
+    statements = parameters.statements
+    values = _phrase_values(parameters, language, rng)
+    phrases = {code: _pick(rng, _PHRASES[language][code]).format(**values) for code in statements if code != "NORM"}
+    rhythm = next(code for code in statements if code in RHYTHMS)
 
     if rhythm == "AFIB" and rng.random() < 0.6:
-        said["AFIB"] += " " + _VENTRICULAR_RATES[language][int(np.searchsorted([60, 100], parameters.heart_rate))]
+        phrases["AFIB"] += " " + _VENTRICULAR_RATES[language][int(np.searchsorted([60, 100], parameters.heart_rate))]
     if parameters.strain and rng.random() < 0.8:
-        hypertrophy = "LVH" if "LVH" in found else "RVH"
-        said[hypertrophy] += ", " + _pick(rng, _STRAIN[language])
-    if found == ("NORM", "SR"):
-        said["SR"] = _pick(rng, _PHRASES[language]["SR"], first=0.9)
+        hypertrophy = "LVH" if "LVH" in statements else "RVH"
+        phrases[hypertrophy] += ", " + _pick(rng, _STRAIN[language])
+    if statements == ("NORM", "SR"):
+        phrases["SR"] = _pick(rng, _PHRASES[language]["SR"], first=0.9)
 
-    ectopics = [said.pop(code) for code in ("PAC", "PVC") if code in said]
-    opening = [said.pop(rhythm)]
-    if rhythm == "SR" and ectopics and rng.random() < 0.15:
+    premature = [phrases.pop(code) for code in ("PAC", "PVC") if code in phrases]
+    opening = [phrases.pop(rhythm)]
+    if rhythm == "SR" and premature and rng.random() < 0.15:
         opening = []
-    opening = ectopics + opening if rng.random() < 0.75 else opening + ectopics
+    opening = premature + opening if rng.random() < 0.75 else opening + premature
     axis = next(name for limit, name in _AXES[language] if parameters.qrs_axis <= limit)
     if axis and rhythm != "PACE" and rng.random() < 0.75:
         opening.append(axis)
-    findings = list(said.values())
+    findings = list(phrases.values())
     if rng.random() < 0.2:
         findings = [findings[i] for i in rng.permutation(len(findings))]
-    sentences = [*opening, *findings, *_summary(found, language, rng)]
-    # The archive's German reports have hardly a full stop.
+    sentences = [*opening, *findings, *_conclusion(statements, language, rng)]
+    # The German reports of PTB-XL rarely have full stops.
     return " ".join(sentences) if language == "german" and rng.random() < 0.7 else ". ".join(sentences) + "."
 
 
-def _summary(found: tuple[str, ...], language: Language, rng: np.random.Generator) -> list[str]:
-    if found == ("NORM", "SR"):
+def _conclusion(statements: tuple[str, ...], language: Language, rng: np.random.Generator) -> list[str]:
+    if statements == ("NORM", "SR"):
         return [_pick(rng, _NORMAL[language], first=0.85)]
-    if "NORM" in found:
+    if "NORM" in statements:
         return [_pick(rng, _OTHERWISE_NORMAL[language], first=0.85)]
     return [_pick(rng, _PATHOLOGICAL[language])] if rng.random() < 0.12 else []
 
 
-def _values(parameters: EcgParameters, language: Language, rng: np.random.Generator) -> dict[str, str | int]:
-    """What the phrases may quote."""
+def _phrase_values(parameters: EcgParameters, language: Language, rng: np.random.Generator) -> dict[str, str | int]:
+    """Return the values of the placeholders in phrases."""
     return {
         "rate": round(parameters.heart_rate),
         "ratio": parameters.conduction_ratio,
         "pr": "" if math.isnan(parameters.pr) else round(1000 * parameters.pr),
-        "sokolow": f"{sokolow_lyon(parameters):.1f}",
+        "sokolow": f"{parameters.sokolow_lyon:.1f}",
         "age": _pick(rng, _AGES[language][parameters.acute]),
-        "st_leads": _leads(parameters.depressed_st),
-        "t_leads": _leads(parameters.negative_t),
+        "st_leads": _format_leads(parameters.depressed_st),
+        "t_leads": _format_leads(parameters.negative_t),
     }
 
 
-def _leads(names: tuple[str, ...]) -> str:
-    """As a reader writes them, a row of three or more chest leads by its ends.
+def _format_leads(names: tuple[str, ...]) -> str:
+    """Write lead names as in a report: three or more consecutive chest leads become a range.
 
-    >>> _leads(("I", "aVL", "V3", "V4", "V5"))
+    >>> _format_leads(("I", "aVL", "V3", "V4", "V5"))
     'i, avl, v3-5'
     """
-    limb = [name.lower() for name in names if name not in LEAD_NAMES[6:]]
-    chest = [int(name[1]) for name in names if name in LEAD_NAMES[6:]]
+    limb = [name.lower() for name in names if name not in STANDARD_LEADS[6:]]
+    chest = [int(name[1]) for name in names if name in STANDARD_LEADS[6:]]
     if len(chest) > 2 and chest[-1] - chest[0] == len(chest) - 1:
         return ", ".join([*limb, f"v{chest[0]}-{chest[-1]}"])
     return ", ".join([*limb, *(f"v{number}" for number in chest)])
 
 
 def _pick(rng: np.random.Generator, phrases: tuple[str, ...], first: float = 0.5) -> str:
-    """One of the phrases; the first with at least this probability."""
+    """Draw a phrase; the first has at least the probability `first`."""
     return phrases[0] if rng.random() < first else phrases[rng.integers(len(phrases))]
