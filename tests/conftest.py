@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,15 @@ def one_thread():
 def tiny_settings():
     """Overrides of a recipe for a model that trains in a second."""
     return TINY
+
+
+@pytest.fixture(scope="session")
+def ptbxl_root():
+    """The folder of PTB-XL that the environment variable PTBXL_ROOT names; tests that use it are skipped without."""
+    root = Path(os.environ.get("PTBXL_ROOT", "/nonexistent"))
+    if not (root / "ptbxl_database.csv").is_file():
+        pytest.skip("the environment variable PTBXL_ROOT does not name the folder of PTB-XL")
+    return root
 
 
 @pytest.fixture(scope="session")

@@ -1,1 +1,1 @@
-"""Reports: cleaning, translation, tokenizer and the statements that they make."""
+"""Report text: cleaning, translation, tokenizers, and reading the statements of a report."""

@@ -1,4 +1,4 @@
-"""The statements of PTB-XL that a report makes, read from its text."""
+"""Read from the text of a report which statements of PTB-XL it makes."""
 
 import re
 from functools import cache, lru_cache
@@ -8,18 +8,18 @@ from ...processing.prompts_merit import FINDINGS, find
 
 PATTERNS = Path(__file__).parent / "report_patterns.tsv"
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
-# Up to four words after it, in the same clause, are denied; what cannot be excluded is not.
-_DENIAL = re.compile(
+# A negation holds for up to four words of the same clause; "cannot be excluded" is no negation.
+_NEGATION_BEFORE = re.compile(
     r"\b(?:no|not|without|rather than|risk of|kein\w*|nicht|ohne)(?: (?!auszu|be |exclude|change)[^\W\d]+){0,4} ?$"
 )
-_DENIED_AFTER = re.compile(r"(?: (?:is|are|changes?))? (?:not (?:present|seen)|absent|nicht (?:mehr )?nachweisbar)\b")
-# "Otherwise normal ECG" goes with what stands before it.
+_NEGATION_AFTER = re.compile(r"(?: (?:is|are|changes?))? (?:not (?:present|seen)|absent|nicht (?:mehr )?nachweisbar)\b")
+# "Otherwise normal ECG" restricts itself to what was not mentioned before.
 NORMAL_BUT = re.compile(r"\b(?:otherwise|sonst|ansonsten|except|probably|borderline|wahrscheinlich)\b")
 
 
 @cache
 def _patterns() -> tuple[tuple[frozenset[str], re.Pattern[str]], ...]:
-    """The rows of the table: codes, and a phrase that states them."""
+    """Return the codes and the regular expression of each row of the table."""
     parts: dict[str, str] = {}
     rows = []
     for line in PATTERNS.read_text(encoding="utf-8").splitlines():
@@ -34,7 +34,7 @@ def _patterns() -> tuple[tuple[frozenset[str], re.Pattern[str]], ...]:
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
-    """Whole words, with spaces, hyphens or nothing where the pattern has a space."""
+    """Compile a pattern that matches whole words; a space in it matches spaces, hyphens or nothing."""
     return re.compile(rf"(?<!\w)(?:{pattern.replace(' ', '[ -]*')})(?!\w)")
 
 
@@ -43,23 +43,25 @@ STATEMENTS = tuple(sorted(frozenset[str]().union(*(codes for codes, _ in _patter
 
 @cache
 def _names() -> re.Pattern[str]:
-    """Names that the glossary has for the statements, the longest first; short ones are ambiguous in running text."""
+    """Return a pattern of the glossary's names of the statements, longest first.
+
+    Names of up to six characters are left out, because they are ambiguous in running text.
+    """
     names = {name for code in STATEMENTS for name in (FINDINGS[code].name, *FINDINGS[code].names) if len(name) > 6}
     ordered = sorted(map(normalized, names), key=len, reverse=True)
     return _compile("|".join(re.escape(name.replace("-", " ")).replace("\\ ", " ") for name in ordered))
 
 
 def normalized(text: str) -> str:
-    """One spelling: lower case, no umlauts, "ischemia", single spaces."""
+    """Return text in a uniform spelling: lower case, umlauts written out, "ischemia", single spaces."""
     return " ".join(text.lower().translate(_UMLAUTS).replace("schaem", "schem").split())
 
 
 @lru_cache(maxsize=1 << 16)
 def findings_in(text: str) -> frozenset[str]:
-    """
-    The statements of PTB-XL, as SCP codes, that a report in English or German makes, in whatever certainty.
+    """Return the SCP codes of the PTB-XL statements that a report in English or German makes.
 
-    What is denied does not count, but what is possible or cannot be excluded does, as PTB-XL's labels do.
+    Uncertain statements count, as in the labels of PTB-XL ("possible", "cannot be excluded"); negated ones do not.
 
     Example:
         >>> sorted(findings_in("Sinus rhythm. Possible left ventricular hypertrophy. Old inferior infarct."))
@@ -68,13 +70,13 @@ def findings_in(text: str) -> frozenset[str]:
     text = normalized(text)
     found = [(match.span(), codes) for codes, pattern in _patterns() for match in pattern.finditer(text)]
     found.sort(key=lambda one: one[0][0] - one[0][1])
-    # The names of the glossary, where no phrase of the table lies.
+    # Names from the glossary apply only where no phrase of the table matches.
     found += [(match.span(), {find(match[0]).code}) for match in _names().finditer(text)]  # type: ignore[union-attr]
-    taken: list[tuple[int, int]] = []
+    used: list[tuple[int, int]] = []
     stated: set[str] = set()
     for (start, end), codes in found:
-        if all(end <= first or last <= start for first, last in taken):
-            taken.append((start, end))
-            if not _DENIAL.search(text, max(0, start - 80), start) and not _DENIED_AFTER.match(text, end):
+        if all(end <= first or last <= start for first, last in used):
+            used.append((start, end))
+            if not _NEGATION_BEFORE.search(text, max(0, start - 80), start) and not _NEGATION_AFTER.match(text, end):
                 stated |= codes
     return frozenset(stated)

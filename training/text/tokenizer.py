@@ -1,4 +1,4 @@
-"""Tokenizers trained on the reports themselves: two thousand words of three languages need no larger ones."""
+"""Tokenizers trained on the reports; their two thousand words in three languages need only a small vocabulary."""
 
 from collections.abc import Iterable
 from itertools import chain
@@ -13,23 +13,22 @@ SPECIAL_TOKENS = {
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
 }
-# Every letter a user may type has a piece, at the start of a word and within it, seen in the reports or not.
+# Characters that are always in the vocabulary, at the start of a word and within it, so that any word can be spelled.
 LETTERS = "abcdefghijklmnopqrstuvwxyzäöüßåéèâ0123456789.,;:-/()%&+<>'"
 
 
 def train_tokenizer(
     reports: Iterable[str], vocab_size: int = 4096, model_max_length: int = 96
 ) -> PreTrainedTokenizerFast:
-    """
-    Train a lower-casing WordPiece tokenizer. The same reports give the same tokenizer.
+    """Train a lower-casing WordPiece tokenizer. The same reports give the same tokenizer.
 
     Args:
-        reports: texts; empty ones are passed over.
-        vocab_size: upper limit, beyond the pieces of single letters; a small corpus gives fewer.
-        model_max_length: tokens at which longer reports are cut.
+        reports: texts; empty ones are ignored.
+        vocab_size: maximum size of the vocabulary, not counting single letters.
+        model_max_length: number of tokens to which longer reports are truncated.
 
     Raises:
-        ValueError: when no report has text.
+        ValueError: no report has text.
 
     Example:
         >>> tokenizer = train_tokenizer(["sinus rhythm. normal ecg.", "vorhofflimmern"])
@@ -39,10 +38,11 @@ def train_tokenizer(
     reports = [report for report in reports if report.strip()]
     if not reports:
         raise ValueError("No report has any text: there is nothing to train a tokenizer on.")
-    learner = _wordpiece({})
-    # The trainer numbers letters in an order that differs between processes, and so what it learns of equally frequent
-    # pairs; only special tokens keep their order. Hence letters are special to it, and its vocabulary is all we keep.
-    letters = sorted({*LETTERS, *chain.from_iterable(map(learner.normalizer.normalize_str, reports))})
+    untrained = _wordpiece({})
+    # The trainer numbers letters in an order that differs between processes, which changes how it breaks ties between
+    # equally frequent pairs. Special tokens keep their order, so letters are passed as special tokens, and only the
+    # trained vocabulary is used below.
+    letters = sorted({*LETTERS, *chain.from_iterable(map(untrained.normalizer.normalize_str, reports))})
     letters = [letter for letter in letters if not letter.isspace()]
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size,
@@ -50,8 +50,8 @@ def train_tokenizer(
         special_tokens=[*SPECIAL_TOKENS.values(), *letters, *(f"##{letter}" for letter in letters)],
         show_progress=False,
     )
-    learner.train_from_iterator(reports, trainer)
-    tokenizer = _wordpiece(learner.get_vocab())
+    untrained.train_from_iterator(reports, trainer)
+    tokenizer = _wordpiece(untrained.get_vocab())
     cls, sep = SPECIAL_TOKENS["cls_token"], SPECIAL_TOKENS["sep_token"]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{cls} $A {sep}",
@@ -69,17 +69,16 @@ def train_tokenizer(
 def train_causal_tokenizer(
     texts: Iterable[str], vocab_size: int = 2048, ecg_token: str = "[ECG]"
 ) -> PreTrainedTokenizerFast:
-    """
-    Train a lower-casing byte-level BPE tokenizer, whose pieces put together are the text again. The same texts give the
-    same tokenizer.
+    """Train a lower-casing byte-level BPE tokenizer, which decodes to the original text. The same texts give the same
+    tokenizer.
 
     Args:
-        texts: reports and what is asked for; empty ones are passed over.
-        vocab_size: upper limit; a small corpus gives fewer.
+        texts: reports and prompts; empty ones are ignored.
+        vocab_size: maximum size of the vocabulary.
         ecg_token: special token that stands for a recording.
 
     Raises:
-        ValueError: when no text says anything.
+        ValueError: no text is non-empty.
 
     Example:
         >>> tokenizer = train_causal_tokenizer(["sinusrhythmus. st-hebung (v2)", "qrs 120 ms."])

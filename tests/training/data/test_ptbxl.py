@@ -1,6 +1,5 @@
 import os
 import shutil
-from pathlib import Path
 
 import datasets
 import numpy as np
@@ -15,11 +14,6 @@ from merit.training.data import preparation
 from merit.training.data.catalogue import load_ptbxl
 from merit.training.data.schema import label_names
 from merit.training.data.sources import ptbxl
-
-PTBXL_ROOT = os.environ.get("PTBXL_ROOT", "")
-needs_ptbxl = pytest.mark.skipif(
-    not Path(PTBXL_ROOT or "/nowhere", "ptbxl_database.csv").is_file(), reason="PTBXL_ROOT names no PTB-XL tree"
-)
 
 LEADS = ["I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6"]
 SAMPLES = 200
@@ -365,9 +359,8 @@ def test_another_rate_than_100_or_500_hz_is_refused(root, cache):
         load_ptbxl(root, sampling_rate=250, cache_dir=cache)
 
 
-@needs_ptbxl
-def test_ptbxl_has_the_published_records_and_respects_patients():
-    dataset = load_ptbxl(PTBXL_ROOT)
+def test_ptbxl_has_the_published_records_and_respects_patients(ptbxl_root):
+    dataset = load_ptbxl(ptbxl_root)
     assert {split: len(rows) for split, rows in dataset.items()} == {"train": 17418, "validation": 2183, "test": 2198}
     patients = {split: set(rows.with_format("numpy")["patient_id"][:].tolist()) for split, rows in dataset.items()}
     assert len(set.union(*patients.values())) == sum(map(len, patients.values())) == 18869
@@ -377,18 +370,17 @@ def test_ptbxl_has_the_published_records_and_respects_patients():
     assert labelled == {"train": 17084, "validation": 2146, "test": 2158}
 
 
-@needs_ptbxl
 @pytest.mark.parametrize(("sampling_rate", "column"), [(100, "filename_lr"), (500, "filename_hr")])
-def test_signals_of_ptbxl_equal_those_of_wfdb_to_the_last_bit(tmp_path, sampling_rate, column):
+def test_signals_of_ptbxl_equal_those_of_wfdb_to_the_last_bit(tmp_path, sampling_rate, column, ptbxl_root):
     root = tmp_path / "subset"
     root.mkdir()
-    database = pd.read_csv(Path(PTBXL_ROOT, "ptbxl_database.csv"), dtype=str)
-    database = database.loc[[Path(PTBXL_ROOT, f"{path}.dat").is_file() for path in database[column]]]
+    database = pd.read_csv(ptbxl_root / "ptbxl_database.csv", dtype=str)
+    database = database.loc[[ptbxl_root / f"{path}.dat".is_file() for path in database[column]]]
     if len(database) < 100:
         pytest.skip(f"the tree has no recordings at {sampling_rate} Hz")
     database.sample(100, random_state=0).to_csv(root / "ptbxl_database.csv", index=False)
     for name in ("scp_statements.csv", f"records{sampling_rate}"):
-        (root / name).symlink_to(Path(PTBXL_ROOT, name))
+        (root / name).symlink_to(ptbxl_root / name)
     compared = 0
     for rows in load_ptbxl(root, sampling_rate, tmp_path / "cache").values():
         for row in rows:

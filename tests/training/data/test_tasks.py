@@ -1,7 +1,6 @@
 import ast
 import csv
 import doctest
-import os
 import re
 from pathlib import Path
 
@@ -22,11 +21,6 @@ from merit.training.data.tasks import (
     snomed_tasks,
     task_sizes,
     unmapped,
-)
-
-PTBXL_ROOT = os.environ.get("PTBXL_ROOT", "")
-needs_ptbxl = pytest.mark.skipif(
-    not Path(PTBXL_ROOT or "/nowhere", "ptbxl_database.csv").is_file(), reason="PTBXL_ROOT names no PTB-XL tree"
 )
 
 EXTERNAL = Path(__file__).parents[4] / "shared" / "external"
@@ -101,18 +95,17 @@ def test_a_statement_named_twice_is_refused(root):
         ptbxl_tasks(root)
 
 
-@needs_ptbxl
-def test_the_tasks_of_ptbxl_have_the_published_labels():
-    tasks = ptbxl_tasks(PTBXL_ROOT)
+def test_the_tasks_of_ptbxl_have_the_published_labels(ptbxl_root):
+    tasks = ptbxl_tasks(ptbxl_root)
     sizes = {name: len(task.labels) for name, task in tasks.items()}
     assert sizes == {"all": 71, "diagnostic": 44, "sub": 23, "super": 5, "form": 19, "rhythm": 12}
     assert tasks["super"].labels == ("CD", "HYP", "MI", "NORM", "STTC")
     assert set(tasks["diagnostic"].labels) & set(tasks["form"].labels) == {"NDT", "NST_", "DIG", "LNGQT"}
 
 
-def ptbxl_codes():
+def ptbxl_codes(ptbxl_root):
     """Return the codes and the split of every record of PTB-XL, by the path of its file."""
-    database = pd.read_csv(Path(PTBXL_ROOT, "ptbxl_database.csv"), usecols=["filename_lr", "scp_codes", "strat_fold"])
+    database = pd.read_csv(ptbxl_root / "ptbxl_database.csv", usecols=["filename_lr", "scp_codes", "strat_fold"])
     codes = [list(ast.literal_eval(text)) for text in database["scp_codes"]]
     split = np.array(["train", "validation", "test"])[np.digitize(database["strat_fold"], [9, 10])]
     return pd.DataFrame({"codes": codes, "split": split}).set_index(database["filename_lr"])
@@ -122,9 +115,8 @@ def encode(task, records):
     return np.stack([task.encode(codes) for codes in records])
 
 
-@needs_ptbxl
-def test_the_splits_of_ptbxl_have_the_published_sizes():
-    records, tasks = ptbxl_codes(), ptbxl_tasks(PTBXL_ROOT)
+def test_the_splits_of_ptbxl_have_the_published_sizes(ptbxl_root):
+    records, tasks = ptbxl_codes(ptbxl_root), ptbxl_tasks(ptbxl_root)
     ptbxl = DatasetDict()
     for split in ("train", "validation", "test"):
         codes = records["codes"][records["split"] == split]
@@ -132,11 +124,10 @@ def test_the_splits_of_ptbxl_have_the_published_sizes():
     assert task_sizes(ptbxl, tasks) == {name: PUBLISHED_SIZES[name] for name in tasks}
 
 
-@needs_ptbxl
 @needs_samples
 @pytest.mark.parametrize("name", ["super", "sub", "form", "rhythm"])
-def test_the_tasks_of_ptbxl_equal_the_published_row_lists(name):
-    records, task = ptbxl_codes(), ptbxl_tasks(PTBXL_ROOT)[name]
+def test_the_tasks_of_ptbxl_equal_the_published_row_lists(name, ptbxl_root):
+    records, task = ptbxl_codes(ptbxl_root), ptbxl_tasks(ptbxl_root)[name]
     records = records[encode(task, records["codes"]).any(axis=1)]
     assert published_splits(SPLITS, name) == records["split"].to_dict()
     without_underscores = [label.strip("_") for label in task.labels]

@@ -1,7 +1,6 @@
-"""Translation keeps what a finding says: its side, its negation, its certainty, its degree."""
+"""Translation preserves the side, negation, certainty and degree of a finding."""
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -10,24 +9,20 @@ import pytest
 
 from merit.processing.prompts_merit import FINDINGS
 from merit.training.text.cleaning import CODES_IN_PROSE, clean_report
-from merit.training.text.translation import GLOSSARY, LANGUAGES, read_glossary, translate, untranslated
+from merit.training.text.translation import LANGUAGES, TRANSLATIONS, read_translations, translate, untranslated
 
 ROOT = Path(__file__).parents[3]
-PTBXL_ROOT = os.environ.get("PTBXL_ROOT", "")
-needs_ptbxl = pytest.mark.skipif(
-    not Path(PTBXL_ROOT or "/nowhere", "ptbxl_database.csv").is_file(), reason="PTBXL_ROOT names no PTB-XL tree"
-)
 
 
 @pytest.fixture(scope="module")
-def glossary_lines():
-    return [line.split("\t") for line in GLOSSARY.read_text(encoding="utf-8").splitlines()]
+def table_lines():
+    return [line.split("\t") for line in TRANSLATIONS.read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.fixture(scope="module")
-def translated():
+def translated(ptbxl_root):
     """Every distinct cleaned report of PTB-XL and its translation."""
-    raw = pd.read_csv(Path(PTBXL_ROOT, "ptbxl_database.csv"))["report"].fillna("")
+    raw = pd.read_csv(ptbxl_root / "ptbxl_database.csv")["report"].fillna("")
     return {report: translate(report) for report in {clean_report(text) for text in raw}}
 
 
@@ -44,7 +39,7 @@ def translated():
         ("vorhofsüberlastung rechts", "right atrial overload."),
         ("linke vorhofsueberbelastung", "left atrial overload."),
         ("r-s übergang nach rechts verschoben", "r/s transition displaced to the right."),
-        # a bundle branch block that is said to be a hemiblock is no left bundle branch block
+        # a bundle branch block described as a hemiblock is not a left bundle branch block
         ("schenkelblock links ant. hemiblock", "bundle branch block: left anterior fascicular block."),
         # negation
         ("kein linksschenkelblock", "no left bundle branch block."),
@@ -105,7 +100,7 @@ def test_swedish_findings_keep_side_negation_certainty_and_degree(swedish, engli
     assert translate(swedish, "sv") == english
 
 
-def test_a_doubt_said_before_a_list_holds_for_all_of_it():
+def test_uncertainty_before_a_list_applies_to_the_whole_list():
     german = (
         "st & t abnorm, wahrscheinlich anteriore ischämie oder linksbelastung laterale ischämie oder linksbelastung"
     )
@@ -120,7 +115,7 @@ def test_a_doubt_said_before_a_list_holds_for_all_of_it():
     )
 
 
-def test_a_doubt_said_after_one_finding_holds_for_no_other():
+def test_uncertainty_after_a_finding_applies_to_that_finding_only():
     german = "anteroseptaler infarkt möglich inferiorer infarkt lateraler infarkt nicht auszuschliessen linkstyp"
     assert translate(german, "de") == (
         "possible anteroseptal infarct. inferior infarct. lateral infarct cannot be excluded. left axis deviation."
@@ -140,11 +135,11 @@ def test_a_doubt_said_after_one_finding_holds_for_no_other():
         ("unter digitalis usw", "on digitalis etc."),
     ],
 )
-def test_what_is_said_of_a_finding_stays_with_it(german, english):
+def test_a_qualifier_stays_with_its_finding(german, english):
     assert translate(german, "de") == english
 
 
-def test_a_report_is_translated_as_prose():
+def test_a_report_becomes_sentences():
     german = (
         "sinusrhythmus lagetyp normal intraventr. leitungsstoerung iii, l st- hebung in v1-3 t neg in v5/v6 (digitalis)"
     )
@@ -158,16 +153,16 @@ def test_the_longest_phrase_wins():
     assert translate("lagetyp", "de") == "axis."
     assert translate("lagetyp normal", "de") == "normal axis."
     assert translate("lagetyp in anbetracht des alters normal", "de") == "axis normal for age."
-    # and one that is cut off is no longer the phrase
+    # A truncated phrase matches only its beginning.
     assert translate("lagetyp in", "de") == "axis in."
 
 
 @pytest.mark.parametrize("spelling", ["t-veränderungen", "t-veraenderungen", "t- veraenderungen", "t - veränderungen"])
-def test_umlauts_may_be_written_out_and_hyphens_stand_apart(spelling):
+def test_umlauts_may_be_written_out_and_hyphens_may_have_spaces(spelling):
     assert translate(spelling, "de") == "t wave changes."
 
 
-def test_english_and_empty_reports_pass_unchanged():
+def test_english_and_empty_reports_stay_unchanged():
     english = "sinus rhythm. st segments are depressed in i, avl, v5,6. this may be due to lv strain"
     assert translate(english) == english
     assert translate("sinusrhythmus", "en") == "sinusrhythmus"
@@ -181,12 +176,12 @@ def test_the_language_is_detected_if_not_given():
     assert translate("sinusrytm normalt ekg") == "sinus rhythm. normal ecg."
 
 
-def test_a_language_without_a_glossary_is_refused():
-    with pytest.raises(ValueError, match="no glossary for the language 'fr'"):
+def test_a_language_without_translations_is_refused():
+    with pytest.raises(ValueError, match="no translations for the language 'fr'"):
         translate("rythme sinusal", "fr")
 
 
-def test_words_without_an_entry_pass_unchanged_and_are_listed():
+def test_words_without_an_entry_are_copied_and_listed():
     report = "sinusrhythmus mit firlefanz 3,5 in v1 & killefit"
     assert translate(report, "de") == "sinus rhythm with firlefanz 3,5 in v1 & killefit."
     assert untranslated(report, "de") == ["firlefanz", "killefit"]
@@ -194,33 +189,33 @@ def test_words_without_an_entry_pass_unchanged_and_are_listed():
 
 
 @pytest.mark.parametrize("broken_off", ["linkstyp,", "linkstyp (", "linkstyp -", "linkstyp:", "linkstyp , -"])
-def test_signs_that_lead_nowhere_go_from_the_end_of_a_report(broken_off):
+def test_dangling_punctuation_at_the_end_is_removed(broken_off):
     assert translate(broken_off, "de") == "left axis deviation."
 
 
-def test_the_glossary_is_sorted(glossary_lines):
-    assert glossary_lines == sorted(glossary_lines)
+def test_the_table_is_sorted(table_lines):
+    assert table_lines == sorted(table_lines)
 
 
-def test_the_glossary_is_in_the_case_of_cleaned_reports(glossary_lines):
-    for fields in glossary_lines:
+def test_the_table_has_the_case_of_cleaned_reports(table_lines):
+    for fields in table_lines:
         assert fields == [text.lower() for text in fields]
         assert clean_report(fields[1]) == fields[1]
 
 
-def test_no_english_of_the_glossary_holds_a_word_of_the_other_language(glossary_lines):
+def test_no_english_text_contains_an_untranslated_word(table_lines):
     # "av" is "of" in Swedish and atrioventricular in English, "i" is "in" in Swedish and a lead in English.
     english_too = {("sv", "av"), ("sv", "i")}
-    english = {(language, phrase): english for language, phrase, english, _ in glossary_lines}
-    for language, phrase, text, _ in glossary_lines:
+    english = {(language, phrase): english for language, phrase, english, _ in table_lines}
+    for language, phrase, text, _ in table_lines:
         for word in re.findall(r"[^\W\d_]+", text):
             known = english.get((language, word))
             assert known is None or word in known.split() or (language, word) in english_too, (phrase, text, word)
 
 
-def test_no_code_of_ptbxl_stands_in_the_english_of_the_glossary(glossary_lines):
+def test_no_english_text_contains_a_code_of_ptbxl(table_lines):
     codes = {code.lower() for code in FINDINGS} - {"at"}  # a code of another data set, atrial tachycardia
-    for _, phrase, english, _ in glossary_lines:
+    for _, phrase, english, _ in table_lines:
         assert codes & _codes_or_words(english) <= CODES_IN_PROSE, phrase
 
 
@@ -237,41 +232,40 @@ def _codes_or_words(text):
         ("de\tlinkstyp \tleft axis deviation\tfinding", "line 2 has an empty field or spaces around one"),
         ("", "line 2 has 1 fields"),
         ("fr\tlinkstyp\tleft axis deviation\tfinding", "line 2 is in the language 'fr'"),
-        ("de\tlinkstyp\tleft axis deviation\tnoun", "line 2 has the place 'noun'"),
-        ("de\tüberdreht\textreme\topens", "line 2 has the phrase 'überdreht', which line 1 has too"),
-        ("de\tueberdreht\textreme\topens", "line 2 has the phrase 'ueberdreht', which line 1 has too"),
+        ("de\tlinkstyp\tleft axis deviation\tnoun", "line 2 has the role 'noun'"),
+        ("de\tüberdreht\textreme\topens", "line 2 has the phrase 'überdreht', which is also in line 1"),
+        ("de\tueberdreht\textreme\topens", "line 2 has the phrase 'ueberdreht', which is also in line 1"),
     ],
 )
-def test_a_bad_line_of_the_glossary_is_named(tmp_path, line, message):
-    file = tmp_path / "glossary.tsv"
+def test_an_error_names_the_invalid_line(tmp_path, line, message):
+    file = tmp_path / "translations.tsv"
     file.write_text(f"de\tüberdreht\textreme\topens\n{line}\nde\tund\tand\tlinks\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=rf"glossary\.tsv, {message}"):
-        read_glossary(file)
+    with pytest.raises(ValueError, match=rf"translations\.tsv, {message}"):
+        read_translations(file)
 
 
-def test_a_phrase_may_stand_in_both_languages(tmp_path):
-    file = tmp_path / "glossary.tsv"
+def test_two_languages_may_share_a_phrase(tmp_path):
+    file = tmp_path / "translations.tsv"
     file.write_text("de\tinfarkt\tinfarct\tfinding\nsv\tinfarkt\tinfarct\tfinding\n", encoding="utf-8")
-    assert set(read_glossary(file)) == set(LANGUAGES)
+    assert set(read_translations(file)) == set(LANGUAGES)
 
 
-def test_the_glossary_travels_with_the_package():
+def test_the_table_is_part_of_the_package():
     tomllib = pytest.importorskip("tomllib")
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    patterns = settings["tool"]["setuptools"]["package-data"]["merit.training"]
-    files = {file for pattern in patterns for file in (ROOT / "training").glob(pattern)}
-    assert ROOT / "training" / "translation" / "glossary.tsv" in files
+    patterns = settings["tool"]["setuptools"]["package-data"]["merit.training.text"]
+    files = {file for pattern in patterns for file in (ROOT / "training" / "text").glob(pattern)}
+    assert ROOT / "training" / "text" / "translations.tsv" in files
 
 
-@needs_ptbxl
-def test_no_code_of_ptbxl_survives_in_a_translated_report(translated):
-    codes = set(pd.read_csv(Path(PTBXL_ROOT, "scp_statements.csv"), index_col=0).index.str.lower())
+def test_no_translated_report_contains_a_code_of_ptbxl(translated, ptbxl_root):
+    codes = set(pd.read_csv(ptbxl_root / "scp_statements.csv", index_col=0).index.str.lower())
     for report, english in translated.items():
         assert codes & _codes_or_words(english) <= CODES_IN_PROSE, report
 
 
-# What must be said in a translation as often as in its report, in German or Swedish, and in English.
-SAID = {
+# Patterns that must match a German or Swedish report as often as its English translation.
+PATTERNS = {
     "left": (
         r"link(?!shypertrophie lvh)|linlslage|\bl(?:lt|vh|sbb?|ahb?|afb)\b|sinistro|mllt|väns|\bli\b(?!$)",
         r"\bleft\b",
@@ -298,23 +292,21 @@ SAID = {
 }
 
 
-@needs_ptbxl
-@pytest.mark.parametrize("what", SAID)
-def test_a_translation_says_it_as_often_as_its_report(translated, what):
-    foreign, english = SAID[what]
+@pytest.mark.parametrize("what", PATTERNS)
+def test_a_translation_repeats_each_attribute_as_often_as_its_report(translated, what):
+    foreign, english = PATTERNS[what]
     changed = {report: text for report, text in translated.items() if report != text}
     assert len(changed) > 5900
     for report, text in changed.items():
         assert len(re.findall(foreign, report)) == len(re.findall(english, text)), (report, text)
 
 
-@needs_ptbxl
-def test_coverage_of_ptbxl_is_not_below_the_measured_figures(monkeypatch):
+def test_coverage_of_ptbxl_is_not_below_the_measured_figures(monkeypatch, ptbxl_root):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     from translation_coverage import RESULTS, coverage
 
     measured = json.loads(RESULTS.read_text(encoding="utf-8"))["coverage"]
-    for language, figures in coverage(Path(PTBXL_ROOT)).items():
+    for language, figures in coverage(ptbxl_root).items():
         for what in ("tokens", "distinct_words", "reports", "distinct_reports"):
             assert figures[what]["covered"] >= measured[language][what]["covered"]
     assert measured["de"]["tokens"]["covered_percent"] >= 99.5
