@@ -122,7 +122,7 @@ def _folders(data: str | None, output: str, records: int, say: _Clock) -> tuple[
 
 def _classify(root: Path, dataset, model: Path, folder: Path) -> None:
     record = root / dataset["test"][0]["record_id"]
-    command = [sys.executable, "-m", "merit.command", "classify", str(record), "--model", str(model)]
+    command = [sys.executable, "-m", "merit", "classify", str(record), "--model", str(model)]
     subprocess.run([*command, "--plot", str(folder / "classified.png"), "--labels", *LABELS], check=True)
     print(f"Its report says: {dataset['test'][0]['report']}")
 

@@ -3,8 +3,9 @@
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
@@ -101,6 +102,31 @@ def draw_ecg(
     axes.text(5, 3, _DISCLAIMER, fontsize=7, color=_INK)
     axes.text(width - 5, 3, "25 mm/s   10 mm/mV", fontsize=7, color=_INK, ha="right")
     _save(figure, path_or_file)
+
+
+def draw_recording(
+    recording: Any,
+    path_or_file: str | os.PathLike | BinaryIO,
+    feature_extractor: Any,
+    answer: Sequence[Mapping] | None = None,
+    **description: Any,
+) -> None:
+    """
+    Draw a recording as it was recorded, without the filters of the model.
+
+    Args:
+        recording: one recording, as `feature_extractor` takes it.
+        path_or_file, answer: see [`draw_ecg`].
+        feature_extractor: a `MeritFeatureExtractor`, such as `processor.feature_extractor`; it is not changed.
+        description: `sampling_rate`, `leads` and `units` of a recording that does not state them.
+    """
+    unfiltered = copy(feature_extractor)
+    unfiltered.bandpass, unfiltered.sampling_rate, unfiltered.long_recordings = None, 500, "crop"
+    features = unfiltered(recording, **description)
+    present = features["lead_mask"][0]
+    leads = [name for name, is_present in zip(unfiltered.lead_names, present) if is_present]
+    title = Path(recording).name if isinstance(recording, str | os.PathLike) else None
+    draw_ecg(features["ecg_values"][0][present], 500, leads, path_or_file, title, answer)
 
 
 def _from_rest(signal_mv: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 # Everything is imported once; each command runs in a fork that leads a process group of its own.
 SERVER = """
 import json, os, resource, sys
-import merit.command
+import merit.commands
 from merit.training.data import catalogue, preparation
 from merit.training.data.sources import mimic
 for line in sys.stdin:
@@ -29,7 +29,7 @@ for line in sys.stdin:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         exec(order["before"])
         sys.argv = ["merit", *order["arguments"]]
-        status = merit.command.main()
+        status = merit.commands.main()
         sys.stdout.flush()
     except BaseException:
         import traceback

@@ -60,7 +60,7 @@ def merit(python):
     """Run the command: the output, or with `status=1` the error."""
 
     def run(*arguments, status=0, token=TOKEN):
-        done = python("-m", "merit.command", *arguments, status=status, token=token)
+        done = python("-m", "merit", *arguments, status=status, token=token)
         assert "Traceback" not in done.stderr
         # Progress bars of the client stand before the last word.
         return done.stdout if not status else re.split(r"^merit: ", done.stderr, flags=re.MULTILINE)[-1]

@@ -154,12 +154,15 @@ def test_the_onnx_script_writes_an_encoder_that_answers_as_torch_does(here, tmp_
 
 
 def test_every_merit_command_is_one_that_there_is():
-    from merit.command import parser
+    from typer.main import get_command
+
+    from merit.commands import app
 
     commands = [line for commands in COMMANDS for line in commands.splitlines() if line.startswith("merit ")]
     assert len(commands) > 10
     for command in commands:
-        assert parser().parse_args(shlex.split(command)[1:]).run, command
+        name, *arguments = shlex.split(command)[1:]
+        get_command(app).commands[name].make_context(name, arguments)
 
 
 def test_the_command_line_classifies_and_draws(shell, here):

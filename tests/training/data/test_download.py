@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from merit.command import main
+from merit.commands import main
 from merit.training.data import download as downloading
 from merit.training.data.download import DownloadError, download
 from merit.training.data.open_datasets import OPEN_DATASETS
@@ -413,7 +413,7 @@ def command(mirror, fresh_environment, tmp_path):
     mirror.faults["ptbxl_database.csv"] = iter(["stall"])
     arguments = ["download", "ptbxl", "--output", tmp_path / "tree", "--mirror", mirror.url, "--connections", "2"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "merit.command", *map(str, arguments)],
+        [sys.executable, "-m", "merit", *map(str, arguments)],
         cwd=tmp_path,
         env=fresh_environment,
         stderr=subprocess.PIPE,

@@ -7,7 +7,7 @@ import torch
 from datasets import DatasetDict
 from oracle import Oracle
 
-from merit.command import main
+from merit.commands import main
 from merit.processing.inputs_merit import recording_of_row
 from merit.processing.leads_merit import STANDARD_LEADS
 from merit.training.evaluation.evaluate import ALL_METHODS, evaluate

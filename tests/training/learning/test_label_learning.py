@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from datasets import Dataset
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoProcessor, pipeline
 
-from merit.command import main
+from merit.commands import main
 from merit.modeling_merit.configuration_merit import MeritConfig
 from merit.modeling_merit.modeling_merit import MeritForPreTraining, MeritModel
 from merit.processing.prompts_merit import FINDINGS

@@ -489,7 +489,7 @@ print(json.dumps(report(sys.argv[3], generate_kwargs={"num_beams": 2})))
     def test_the_commands_train_report_and_refuse(self, model_folder, reporter_folder, simulated, record, tmp_path):
         def merit(*arguments, status=0):
             done = subprocess.run(
-                [sys.executable, "-m", "merit.command", *map(str, arguments)],
+                [sys.executable, "-m", "merit", *map(str, arguments)],
                 capture_output=True,
                 text=True,
                 check=False,
@@ -511,7 +511,7 @@ print(json.dumps(report(sys.argv[3], generate_kwargs={"num_beams": 2})))
             *("evaluate", reporter_folder, "--data", simulated, "--output", tmp_path / "r.json", "--tasks", "super"),
             status=1,
         )
-        assert "reports, and is judged by its reports: --tasks does not go with it" in refused
+        assert "is a report model, which is evaluated by its reports: --tasks does not apply to it" in refused
         shutil.rmtree(output)
 
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from merit.command import main
+from merit.commands import main
 from merit.training.results.comparison import comparison, paired_difference, read_results
 from merit.training.results.plots import draw_comparison
 from merit.training.results.published import published_rows

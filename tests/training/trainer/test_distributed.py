@@ -106,7 +106,7 @@ def test_no_thread_of_the_group_outlives_it(trained):
 def test_the_command_runs_in_two_processes_and_writes_one_model(tiny_settings, simulated, fresh_environment, tmp_path):
     settings = [*tiny_settings, "training.per_device_train_batch_size=8", "training.max_steps=2"]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m"]
-    command += ["merit.command", "pretrain", "--data", simulated, simulated, "--recipe=demo", f"--output={tmp_path}"]
+    command += ["merit", "pretrain", "--data", simulated, simulated, "--recipe=demo", f"--output={tmp_path}"]
     command += [part for setting in settings for part in ("--set", setting)]
     environment = {**fresh_environment, "HF_HOME": str(tmp_path / "home")}
     done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)

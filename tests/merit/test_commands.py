@@ -1,13 +1,21 @@
-"""The `merit` command as one types it."""
+"""The `merit` command line: its options, what it prints, its exit codes."""
 
 import json
+import resource
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
-from merit.command import DISCLAIMER, main
+from merit import __version__
+from merit.commands import DISCLAIMER, app, main
+from merit.commands.options import repeat_options, split_commas
 from merit.training.data.catalogue import load_data
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +24,7 @@ def merit_command(fresh_environment, tmp_path_factory):
 
     def run(*arguments):
         return subprocess.run(
-            [sys.executable, "-m", "merit.command", *map(str, arguments)],
+            [sys.executable, "-m", "merit", *map(str, arguments)],
             cwd=tmp_path_factory.mktemp("elsewhere"),
             env=fresh_environment,
             capture_output=True,
@@ -68,15 +76,116 @@ def record(tree):
     return tree / "records100" / "00000" / "00007_lr"
 
 
+def parse(command):
+    """The options of a command line, by their names in Python."""
+    name, *arguments = shlex.split(command)[1:]
+    return get_command(app).commands[name].make_context(name, arguments).params
+
+
+def commands_in(content):
+    """All values of the key "command" in a result file."""
+    if isinstance(content, dict):
+        yield from ([content["command"]] if isinstance(content.get("command"), str) else [])
+    for part in content.values() if isinstance(content, dict) else content if isinstance(content, list) else ():
+        yield from commands_in(part)
+
+
+def recorded_commands():
+    files = [*ROOT.glob("hub_cards/*/results/*.json"), *ROOT.glob("benchmarks/results/**/*.json")]
+    found = {command for path in files for command in commands_in(json.loads(path.read_text()))}
+    return sorted(command for command in found if command.startswith("merit "))
+
+
+def test_commands_in_result_files_still_parse():
+    commands = recorded_commands()
+    assert len(commands) > 20
+    for command in commands:
+        assert parse(command), command
+    few = "merit evaluate m --data d --only fine-tuned --tasks all super --fractions 0.01 0.1 --output few.json"
+    assert {name: parse(few)[name] for name in ("model", "only", "tasks", "fractions")} == {
+        "model": "m",
+        "only": ["fine-tuned"],
+        "tasks": ["all", "super"],
+        "fractions": [0.01, 0.1],
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("--labels A B --json", "--labels A --labels B --json"),
+        ("r --labels A --labels B C", "r --labels A --labels B --labels C"),
+        ("--labels A -- -r --labels B", "--labels A -- -r --labels B"),
+        ("--labels=A r", "--labels=A r"),
+        ("--set a=1 r", "--set a=1 r"),
+    ],
+)
+def test_an_option_with_several_values_is_repeated_for_click(arguments, expected):
+    assert repeat_options(arguments.split(), {"--labels"}) == expected.split()
+
+
+@pytest.mark.parametrize("arguments", [["--labels"], ["--labels", "--json"]])
+def test_an_option_with_several_values_needs_at_least_one(here, arguments):
+    status, out, err = here("classify", "record", "--model", "m", *arguments)
+    assert (status, out) == (2, "")
+    assert "Option --labels needs at least one value" in " ".join(err.split())
+
+
+def test_a_comma_separates_labels():
+    assert split_commas(["AFIB, LBBB", "normal ECG", "a,"]) == ["AFIB", "LBBB", "normal ECG", "a"]
+    assert parse('merit classify r --model m --labels "AFIB,LBBB" LVH')["labels"] == ["AFIB", "LBBB", "LVH"]
+    assert parse("merit prepare folder --source s --output o --labels MI,HYP CD")["labels"] == ["MI", "HYP", "CD"]
+
+
+def test_help_takes_less_than_a_second_of_computing_and_groups_the_commands(merit_command):
+    def seconds():
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    before = seconds()
+    done = merit_command("--help")
+    assert seconds() - before < 1
+    for group in ("Data", "Training", "Evaluation", "Use", "Publishing"):
+        assert f"─ {group} ─" in done.stdout
+
+
+def test_version_is_that_of_the_package(here):
+    assert here("--version") == (0, f"merit {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Usage: merit"),
+        (["clasify"], "Did you mean 'classify'"),
+        (["compare"], "Missing argument 'FILE'"),
+        (["classify", "r", "--labels", "A"], "Missing option '--model'"),
+        (["baseline", "--data", "d", "--output", "o", "--epochs", "many"], "--epochs"),
+        (["simulate", "d", "--nothing"], "No such option"),
+    ],
+)
+def test_wrong_usage_has_exit_code_2(here, arguments, message):
+    status, out, err = here(*arguments)
+    assert status == 2
+    assert message in " ".join((out + err).split())
+
+
+def test_a_missing_library_is_named_with_the_extra_that_installs_it(here, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.delitem(sys.modules, "merit.training.learning.label_learning", raising=False)
+    status, out, err = here("learn-labels", "m", "--data", tmp_path, "--output", tmp_path / "out")
+    assert (status, out) == (1, "")
+    assert err.startswith("merit: ")
+    assert "sklearn" in err
+    assert "merit-ecg[train]" in err
+
+
 def test_help_imports_neither_torch_nor_transformers(fresh_python):
     code = """
 import sys
-from merit.command import main
+from merit.commands import main
 sys.argv = ["merit", *sys.argv[1:]]
-try:
-    main()
-except SystemExit as end:
-    assert end.code == 0
+assert main() == 0
 print("HEAVY", *{"torch", "transformers", "numpy", "datasets", "matplotlib"} & {*sys.modules})
 """
     for arguments in (["--help"], ["classify", "--help"]):
@@ -100,7 +209,7 @@ def test_simulate_does_not_write_into_a_folder_that_is_in_use(here, tree):
 
 
 @pytest.mark.parametrize("arguments", [["--records", "0"], ["--sampling-rates", "250"]])
-def test_simulate_refuses_what_cannot_be(here, tmp_path, arguments):
+def test_simulate_refuses_wrong_values(here, tmp_path, arguments):
     status, _, err = here("simulate", tmp_path / "new", *arguments)
     assert status == 1
     assert err.startswith("merit: ")
@@ -127,7 +236,7 @@ def test_prepare_writes_what_pretrain_reads(here, tree, settings, tmp_path):
     assert f"Model in {tmp_path / 'run' / 'model'}" in out
 
 
-def test_prepare_takes_a_folder_of_ones_own_and_leaves_out_what_is_bad(here, tree, tmp_path):
+def test_prepare_reads_a_table_of_own_recordings_and_skips_bad_records(here, tree, tmp_path):
     table = tmp_path / "mine.csv"
     rows = ["path,labels", *(f"records100/00000/{index:05d}_lr,{label}" for index, label in ((1, "MI"), (2, "HYP")))]
     table.write_text("\n".join([*rows, "records100/00000/99999_lr,MI"]) + "\n")
@@ -159,7 +268,7 @@ def test_prepare_takes_a_folder_of_ones_own_and_leaves_out_what_is_bad(here, tre
         ("csn", ["--labels", "MI"], "go with a folder of one's own"),
     ],
 )
-def test_prepare_says_what_is_wrong(here, tmp_path, name, more, message):
+def test_prepare_explains_errors(here, tmp_path, name, more, message):
     (tmp_path / "empty").mkdir()
     status, out, err = here("prepare", name, "--source", tmp_path / "empty", "--output", tmp_path / "out", *more)
     assert (status, out) == (1, "")
@@ -195,7 +304,7 @@ def test_classify_prints_a_table_and_the_disclaimer(merit_command, run_folder, r
     assert sum(scores) == pytest.approx(1, abs=0.002)
 
 
-def test_classify_speaks_json_and_draws(here, run_folder, record, tmp_path):
+def test_classify_prints_json_and_draws(here, run_folder, record, tmp_path):
     picture = tmp_path / "ecg.png"
     arguments = ["--model", run_folder / "model", "--labels", "normal ECG", "LBBB", "--json", "--plot", picture]
     status, out, err = here("classify", record, *arguments)
@@ -207,7 +316,7 @@ def test_classify_speaks_json_and_draws(here, run_folder, record, tmp_path):
     assert str(picture) in err
 
 
-def test_classify_answers_for_many_records_by_other_options(here, run_folder, record):
+def test_classify_takes_several_records_and_the_other_options(here, run_folder, record):
     other = record.with_name("00008_lr")
     arguments = ["--multi-label", "--top-k", 1, "--template", "sinus rhythm. {}.", "--json"]
     status, out, _ = here(
@@ -230,18 +339,17 @@ def test_classify_answers_for_many_records_by_other_options(here, run_folder, re
         ({"more": ["--top-k", "0"]}, "top_k"),
     ],
 )
-def test_classify_says_what_is_wrong(here, run_folder, record, change, message):
+def test_classify_explains_errors(here, run_folder, record, change, message):
     records, labels = change.get("record", [record]), change.get("labels", ["AFIB", "LVH"])
     model = change.get("model", run_folder / "model")
     status, out, err = here("classify", *records, "--model", model, "--labels", *labels, *change.get("more", []))
     assert status == 1
     assert out == ""
     assert "Traceback" not in err
-    said = err.splitlines()
-    assert any(line.startswith("merit: ") and message in line for line in said)
+    assert any(line.startswith("merit: ") and message in line for line in err.splitlines())
 
 
-def test_pretrain_trains_over_nothing_but_resumes(here, tree, run_folder, settings):
+def test_pretrain_does_not_overwrite_a_run_but_resumes_it(here, tree, run_folder, settings):
     arguments = ["pretrain", "--data", tree, "--recipe", "demo", "--output", run_folder, *settings]
     before = (run_folder / "model" / "model.safetensors").read_bytes()
     status, _, err = here(*arguments)
@@ -264,7 +372,7 @@ def test_pretrain_trains_over_nothing_but_resumes(here, tree, run_folder, settin
         ("demo", "model.ecg_config.hidden_size=many", "hidden_size"),
     ],
 )
-def test_pretrain_says_what_is_wrong_with_a_recipe(here, tree, tmp_path, recipe, setting, message):
+def test_pretrain_explains_errors_in_a_recipe(here, tree, tmp_path, recipe, setting, message):
     small = ["--set", "training.per_device_train_batch_size=8"]
     status, _, err = here(
         "pretrain", "--data", tree, "--recipe", recipe, "--output", tmp_path / "run", *small, "--set", setting
@@ -274,25 +382,20 @@ def test_pretrain_says_what_is_wrong_with_a_recipe(here, tree, tmp_path, recipe,
     assert message in err
 
 
-def test_pretrain_says_that_there_is_no_data(here, tmp_path):
+def test_pretrain_explains_that_a_folder_holds_no_data(here, tmp_path):
     status, _, err = here("pretrain", "--data", tmp_path, "--recipe", "demo", "--output", tmp_path / "run")
     assert status == 1
     assert err.startswith("merit: ")
     assert "ptbxl_database.csv" in err or "scp_statements.csv" in err
 
 
-def test_pretrain_says_that_there_are_too_few_recordings_for_a_batch(here, tree, tmp_path):
+def test_pretrain_explains_that_there_are_too_few_recordings_for_a_batch(here, tree, tmp_path):
     status, _, err = here("pretrain", "--data", tree, "--recipe", "demo", "--output", tmp_path / "run")
     assert status == 1
     assert "batch" in err
 
 
-def test_a_command_is_required(here):
-    with pytest.raises(SystemExit, match="2"):
-        here()
-
-
-def test_the_card_of_a_pretrained_model_says_what_it_saw(run_folder):
+def test_the_card_of_a_pretrained_model_names_its_training_data(run_folder):
     card = (run_folder / "model" / "README.md").read_text()
     assert "simulated, train: " in card
     assert "([file](results/training.json))" in card

@@ -1,0 +1,62 @@
+"""`merit export` and `publish`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+from .options import Model
+
+
+def export(
+    model: Model,
+    directory: Annotated[
+        Path, Argument(metavar="DIR", help="Folder to write; must be absent, empty, or an earlier export.")
+    ],
+    dtype: Annotated[
+        str | None,
+        Option(
+            metavar="TYPE",
+            help="Type of the stored weights: float32, bfloat16 or float16.",
+            show_default="the smallest that is exact",
+        ),
+    ] = None,
+    max_shard_size: Annotated[str, Option(metavar="SIZE", help="Largest size of a file of weights.")] = "5GB",
+    results: Annotated[list[Path] | None, Option(metavar="FILE...", help="Result files to add to results/.")] = None,
+) -> None:
+    """Write a model as a complete folder that loads with or without this package."""
+    from .. import workflows
+
+    folder = workflows.export_checkpoint(
+        model, directory, dtype=dtype, max_shard_size=max_shard_size, results=results or []
+    )
+    typer.echo(f"Model in {folder}")
+
+
+def publish(
+    directory: Annotated[Path, Argument(metavar="DIR", help="Folder written by `merit export`.")],
+    repo_id: Annotated[str, Option(metavar="ORG/NAME", help="Repository on the Hub; created if it does not exist.")],
+    private: Annotated[bool, Option("--private", help="Create the repository as a private one.")] = False,
+    revision: Annotated[str, Option(metavar="BRANCH", help="Branch to commit to.")] = "main",
+    create_pr: Annotated[bool, Option("--create-pr", help="Open a pull request instead.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Check and compare, but send nothing.")] = False,
+    force: Annotated[
+        bool, Option("--force", help="Commit on top of commits that the folder does not contain.")
+    ] = False,
+) -> None:
+    """Check an exported folder and push it to the Hub in one commit."""
+    from ..hub_cards import publish as hub
+
+    hub.publish(
+        directory,
+        repo_id,
+        private=private,
+        revision=revision,
+        create_pr=create_pr,
+        dry_run=dry_run,
+        force=force,
+    )
+
+
+COMMANDS = (export, publish)

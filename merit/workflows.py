@@ -1,0 +1,407 @@
+"""
+What the `merit` command does, as functions: each loads data and model, trains or evaluates, and writes the result.
+
+Each function imports what it needs, so that `merit export` works without the extra `train`.
+
+    >>> from merit import workflows
+    >>> workflows.finetune("hub_cards/merit-ptbxl-tiny", "ptbxl-100hz", "super", "classifier")  # doctest: +SKIP
+    PosixPath('classifier')
+"""
+
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def prepare(
+    name: str,
+    source: str | Path,
+    output: str | Path,
+    *,
+    sampling_rate: int | None = None,
+    splits: str | Path | None = None,
+    table: str | Path | None = None,
+    labels: Sequence[str] | None = None,
+    skip_bad: bool = False,
+    ignore_unknown_leads: bool = False,
+    processes: int | None = None,
+) -> tuple[Path, Path]:
+    """
+    Convert a data set to Arrow files and write its card.
+
+    Args:
+        name: ptbxl, cpsc2018, georgia, csn, mimic-iv-ecg, or folder.
+        sampling_rate: rate to resample to; for ptbxl, which of its files to read.
+        splits, table, labels: see `open_source`.
+        skip_bad, ignore_unknown_leads, processes: see `merit.training.data.preparation.prepare`.
+
+    Returns:
+        the folder and the path of its card.
+    """
+    from .hub_cards.dataset_card import write_dataset_card
+    from .training.data import preparation
+    from .training.data.catalogue import open_source
+
+    opened = open_source(name, source, sampling_rate=sampling_rate, splits=splits, table=table, labels=labels)
+    folder = preparation.prepare(
+        opened,
+        output,
+        sampling_rate=None if name == "ptbxl" else sampling_rate,  # ptbxl has files at this rate
+        skip_bad=skip_bad,
+        ignore_unknown_leads=ignore_unknown_leads,
+        processes=processes,
+    )
+    return folder, write_dataset_card(folder)
+
+
+def pretrain(
+    data: Sequence[str | Path],
+    recipe: str,
+    output: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+) -> Path | None:
+    """
+    Pretrain a model and export it to `output`/model.
+
+    Args:
+        data: prepared data sets, or PTB-XL's own folder.
+        recipe: name of a recipe or path of a YAML file.
+        overrides: settings such as "training.num_train_epochs=3".
+        resume: continue from the last checkpoint in `output`.
+
+    Returns:
+        the folder of the model; None in all but the first of several processes.
+    """
+    from .training.data.catalogue import load_data
+    from .training.learning import pretraining
+    from .training.trainer.distributed import main_process_first
+    from .training.trainer.recipe import load_recipe
+
+    settings = load_recipe(recipe, overrides)
+    with main_process_first():
+        dataset = pretraining.combine([load_data(folder) for folder in data])
+    return _export_run(*pretraining.pretrain(dataset, settings, output, resume), output)
+
+
+def train_reports(
+    model: str,
+    data: str | Path,
+    output: str | Path,
+    *,
+    recipe: str = "small",
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+) -> Path | None:
+    """
+    Train a language model to write reports and export it, with its encoder, to `output`/model.
+
+    Arguments and return value are those of [`pretrain`]; `model` is the checkpoint of the encoder.
+    """
+    from transformers import AutoModel, AutoProcessor
+
+    from .training.data.catalogue import load_data
+    from .training.learning import report_generation
+    from .training.trainer.distributed import main_process_first
+    from .training.trainer.recipe import REPORTS, load_recipe
+
+    settings = load_recipe(recipe, overrides, REPORTS)
+    with main_process_first():
+        dataset = load_data(data)
+    encoder, processor = AutoModel.from_pretrained(model), AutoProcessor.from_pretrained(model)
+    trained = report_generation.train_reports(encoder, processor, dataset, settings, output, resume)
+    return _export_run(*trained, output)
+
+
+def _export_run(model, processor, output: str | Path) -> Path | None:
+    """Export the model of a run in the first of several processes, and end the process group after that."""
+    from .hub_cards.export import export
+    from .training.trainer.distributed import is_main_process, shut_down_process_group
+    from .training.trainer.training_record import TRAINING_RECORD
+
+    folder = None
+    if is_main_process():
+        folder = export(model, processor, Path(output) / "model", results=[Path(output) / TRAINING_RECORD])
+    shut_down_process_group()
+    return folder
+
+
+def learn_labels(
+    model: str, data: Sequence[str | Path], output: str | Path, *, least: int | None = None
+) -> tuple[Path, dict[str, int]]:
+    """
+    Fit one linear classifier per finding that enough training reports mention, and export the model with them.
+
+    Result files of `model` that the new classifiers do not change go along.
+
+    Args:
+        model: folder or Hub id of a dual encoder.
+        data: prepared data sets, or PTB-XL's own folder.
+        least: number of reports that must mention a finding.
+
+    Returns:
+        the folder, and the number of reports that mention each finding.
+    """
+    from .hub_cards.export import export, load
+    from .hub_cards.folder import example_record, fetch
+    from .training.batching.report_text import with_text
+    from .training.data.catalogue import load_data
+    from .training.learning import label_learning, pretraining
+    from .training.results.result_files import FORMAT, provenance, write_json
+    from .training.results.weights import answering, weights_sha256
+    from .training.trainer.training_record import TRAINING_RECORD
+
+    source, _ = fetch(model)
+    encoder, processor = load(source)
+    dataset = pretraining.combine([load_data(folder) for folder in data])
+    if "train" not in dataset:
+        raise ValueError(f"{', '.join(map(str, data))} has no split train, which labels are learned from.")
+    least = label_learning.LEAST if least is None else least
+    taught, mentions = label_learning.learn_labels(encoder, processor, dataset["train"], least=least)
+    before, after = (answering(one.state_dict()) for one in (encoder, taught))
+    # The start is the model without labels that it learned earlier.
+    start = weights_sha256({name: tensor for name, tensor in before.items() if not name.startswith("label_")})
+    facts = {
+        "start": {"name": Path(model).name, "weights_sha256": start},
+        "penalty": label_learning.PENALTY,
+        "least": least,
+        "reports": len(with_text(dataset["train"])),
+        "stated": mentions,
+    }
+    files = dict(label_learning.results_that_hold(source, weights_sha256(before), weights_sha256(after)))
+    files["learned-labels.json"] = {"format": FORMAT, "learned_labels": facts | provenance()}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, content in files.items():
+            write_json(Path(scratch) / name, content)
+        results = [*source.glob(f"results/{TRAINING_RECORD}"), *(Path(scratch) / name for name in files)]
+        folder = export(taught, processor, output, example=example_record(source), results=results)
+    return folder, mentions
+
+
+def finetune(
+    model: str,
+    data: str | Path,
+    task: str,
+    output: str | Path,
+    *,
+    fraction: float = 1.0,
+    epochs: float | None = None,
+    seed: int = 0,
+) -> Path:
+    """
+    Fine-tune an encoder and a head on the labels of a task, and export the classifier with its training record.
+
+    Args:
+        model: folder or Hub id of a dual encoder.
+        data: a prepared data set, or PTB-XL's own folder; with splits train, validation and test.
+        task: label task of the data set.
+        fraction: share of the training labels to use.
+        epochs: number of epochs; by default that of `merit.training.learning.finetuning`.
+        seed: of sampling and training.
+    """
+    from transformers import AutoModel, AutoProcessor
+
+    from .hub_cards.export import export
+    from .training.data.catalogue import load_data
+    from .training.learning import finetuning
+    from .training.results.weights import weights_sha256
+    from .training.scoring.probes import train_rows
+    from .training.scoring.protocol import protocol_of, task_names
+    from .training.trainer.training_record import TrainingRecord
+
+    if not 0 < fraction <= 1:
+        raise ValueError(f"The fraction of the training labels must be above 0 and at most 1, not {fraction:g}.")
+    dataset = load_data(data)
+    if missing := [split for split in ("train", "validation", "test") if split not in dataset]:
+        raise ValueError(f"{data} has no split {', '.join(missing)}.")
+    if task not in (names := task_names(dataset)):
+        raise ValueError(f"{data} has no task {task}; it has {', '.join(names)}.")
+    pretrained, processor = AutoModel.from_pretrained(model), AutoProcessor.from_pretrained(model)
+    settings = finetuning.SETTINGS | {"num_train_epochs": finetuning.EPOCHS if epochs is None else epochs}
+    start = {"name": Path(model).name, "weights_sha256": weights_sha256(pretrained.state_dict())}
+    facts = {"start": start, "task": task, "fraction": fraction, "training": {**settings, "seed": seed}}
+    protocol = protocol_of(dataset, task, resamples=0)
+    used = {"train": dataset["train"].select(train_rows(protocol, fraction)), "validation": dataset["validation"]}
+    with tempfile.TemporaryDirectory() as scratch:
+        record = TrainingRecord(used, facts, Path(scratch))
+        tuned = finetuning.fine_tune(pretrained, processor, dataset, task, protocol, fraction, seed, **settings)
+        record.write(tuned.log)
+        return export(tuned.model, processor, output, results=[record.path])
+
+
+def evaluate(
+    model: str,
+    data: str | Path,
+    output: str | Path,
+    *,
+    name: str | None = None,
+    tasks: Sequence[str] | None = None,
+    only: Sequence[str] | None = None,
+    fractions: Sequence[float] | None = None,
+    cache: str | Path | None = None,
+    shift_to: Sequence[str | Path] = (),
+    random_initialisation: bool = False,
+    published_protocol: bool = False,
+    seed: int = 0,
+    log: Callable[[dict[str, Any]], None] = lambda result: None,
+) -> list[dict[str, Any]]:
+    """
+    Evaluate a checkpoint by its kind and write a result file.
+
+    A dual encoder is evaluated with the chosen methods, a classifier on its own labels, a report model by its reports.
+    The options from `tasks` to `published_protocol` apply to a dual encoder only.
+
+    Args:
+        model: folder or Hub id.
+        data: a prepared data set, or PTB-XL's own folder.
+        output: JSON file for the results.
+        name: of the model in tables; by default the name of its folder.
+        tasks: label tasks; by default all of the data set.
+        only: methods; by default all but fine-tuning.
+        fractions: shares of the training labels that probes and fine-tuning use.
+        cache: folder that keeps embeddings.
+        shift_to: data sets on whose test splits the shared labels are scored, too.
+        random_initialisation: give the model random weights first.
+        published_protocol: also select probes on the test set, as many papers do.
+        seed: of added noise and fine-tuning.
+        log: called with each result as soon as it is known.
+
+    Returns:
+        the results, as in the file.
+    """
+    from transformers import (
+        AutoConfig,
+        AutoModel,
+        AutoModelForMultimodalLM,
+        AutoModelForSequenceClassification,
+        AutoProcessor,
+        set_seed,
+    )
+
+    from .training.data.catalogue import load_data
+    from .training.evaluation import evaluate as evaluation
+    from .training.evaluation.classifier import evaluate_classifier
+    from .training.evaluation.output import result_file
+    from .training.evaluation.reports import evaluate_abstention, evaluate_reports
+    from .training.results.result_files import write_json
+    from .training.scoring.encoders import CheckpointClassifier, CheckpointEncoder, CheckpointReporter
+    from .training.scoring.probes import FRACTIONS
+
+    dataset, processor = load_data(data), AutoProcessor.from_pretrained(model)
+    architectures = AutoConfig.from_pretrained(model).architectures or ()
+    options = {
+        "tasks": tasks,
+        "only": only,
+        "fractions": fractions,
+        "cache": cache,
+        "shift-to": shift_to,
+        "random-initialisation": random_initialisation,
+        "published-protocol": published_protocol,
+    }
+
+    def refuse_options(kind: str) -> None:
+        if given := [f"--{option}" for option, value in options.items() if value]:
+            raise ValueError(f"{model} is {kind}: {', '.join(given)} does not apply to it.")
+
+    measured: Any
+    if "MeritForReportGeneration" in architectures:
+        refuse_options("a report model, which is evaluated by its reports")
+        network = AutoModelForMultimodalLM.from_pretrained(model)
+        measured = CheckpointReporter(network, processor, name or Path(model).name)
+        results = [*evaluate_reports(measured, dataset, log=log), *evaluate_abstention(measured, dataset, log=log)]
+    elif "MeritForEcgClassification" in architectures:
+        refuse_options("a classifier, which is evaluated on its own labels")
+        network = AutoModelForSequenceClassification.from_pretrained(model)
+        measured = CheckpointClassifier(network, processor, name or Path(model).name)
+        results = evaluate_classifier(measured, dataset)
+        for result in results:
+            log(result)
+    else:
+        network = AutoModel.from_pretrained(model)
+        if random_initialisation:
+            set_seed(seed)
+            network.config.learned_labels = []
+            network, name = AutoModel.from_config(network.config), name or "random initialisation"
+        measured = CheckpointEncoder(network, processor, name or Path(model).name)
+        results = evaluation.evaluate(
+            measured,
+            dataset,
+            tasks,
+            only or evaluation.METHODS,
+            cache,
+            published_protocol,
+            [load_data(folder) for folder in shift_to],
+            seed,
+            sorted(set(fractions or FRACTIONS)),
+            log=log,
+        )
+    write_json(output, result_file(measured, dataset, Path(data).name, seed, results))
+    return results
+
+
+def baseline(
+    data: str | Path, output: str | Path, *, tasks: Sequence[str] | None = None, epochs: int = 50, seed: int = 0
+) -> dict[str, Any]:
+    """
+    Train and evaluate the supervised baseline and write `output`/results.json.
+
+    Returns:
+        the content of the result file.
+    """
+    from .training.data.catalogue import load_data
+    from .training.evaluation.supervised_baseline import supervised_baseline
+    from .training.results.result_files import write_json
+    from .training.scoring.protocol import task_names
+
+    dataset = load_data(data)
+    tasks = tasks or task_names(dataset)
+    content = supervised_baseline(dataset, Path(data).name, tasks, Path(output), epochs, seed)
+    write_json(Path(output) / "results.json", content)
+    return content
+
+
+def export_checkpoint(
+    model: str,
+    directory: str | Path,
+    *,
+    dtype: str | None = None,
+    max_shard_size: str = "5GB",
+    results: Iterable[str | Path] = (),
+) -> Path:
+    """
+    Export a checkpoint as a complete folder, with its result files and an example recording.
+
+    Args:
+        model: folder or Hub id.
+        directory, dtype, max_shard_size: see `merit.export`.
+        results: files that are added to those of the checkpoint, or replace those of the same name.
+    """
+    from .hub_cards.folder import example_record, fetch, remember
+
+    source, commit = fetch(model)
+    from .hub_cards.export import export, load  # imports torch, which the download can do without
+
+    files = {path.name: path for path in (*sorted(source.glob("results/*.json")), *map(Path, results))}
+    with tempfile.TemporaryDirectory() as scratch:
+        example = example_record(source) or _simulated_record(Path(scratch))
+        folder = export(
+            *load(source),
+            directory,
+            dtype=dtype,
+            max_shard_size=max_shard_size,
+            example=example,
+            results=files.values(),
+        )
+    if commit:
+        remember(folder, model, "main", commit)
+    return folder
+
+
+def _simulated_record(scratch: Path) -> Path:
+    """The example recording of a checkpoint that has none yet."""
+    from .training.simulation.ptbxl_tree import write_simulated_ptbxl
+
+    tree = write_simulated_ptbxl(scratch / "tree", 1, seed=0, progress=False)
+    return tree / "records100" / "00000" / "00001_lr"
