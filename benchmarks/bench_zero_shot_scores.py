@@ -15,8 +15,7 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoModel, AutoProcessor
 
-from merit.processing.prompts_merit import opposites, prompts
-from merit.processing.zero_shot_merit import embed_ensembles
+from merit.processing.zero_shot_merit import embed_texts
 from merit.training.data.catalogue import load_data
 from merit.training.data.schema import label_names
 from merit.training.learning.label_learning import LEAST, PENALTY, learn_labels
@@ -62,7 +61,7 @@ def main() -> None:
         labels = label_names(validation, task)
         targets = np.asarray(validation.with_format("numpy", columns=[f"labels_{task}"])[:][f"labels_{task}"])
         protocol = Protocol(labels, {"test": targets}, resamples=0)  # of fold 9
-        directions_of = ways(model, processor.tokenizer, labels)
+        directions_of = ways(model, processor, labels)
         directions_of["prompts minus the opposite"] = label_embeddings(encoder, task, labels, "both").directions
         for name, one in taught.items():
             directions_of[name] = label_embeddings(one, task, labels).directions
@@ -76,20 +75,27 @@ def main() -> None:
         write_json(args.output, {**provenance(args.data), "macro_auc": results})
 
 
-def ways(model, tokenizer, labels: list[str]) -> dict[str, torch.Tensor]:
+def ways(model, processor, labels: list[str]) -> dict[str, torch.Tensor]:
     """Directions `(labels, dim)` whose product with ECG embeddings ranks recordings."""
-    typed = embed_ensembles(model, tokenizer, [[label.lower()] for label in labels])
-    said = embed_ensembles(model, tokenizer, [prompts(label) for label in labels])
-    normal = embed_ensembles(model, tokenizer, [prompts("NORM")])
+    glossary = processor.glossary
+
+    def ensembles(groups: list[tuple[str, ...]]) -> torch.Tensor:
+        embeds = embed_texts(model, processor.tokenizer, [text for texts in groups for text in texts])
+        means = [part.mean(0) for part in embeds.split([len(texts) for texts in groups])]
+        return F.normalize(torch.stack(means), dim=-1)
+
+    code = ensembles([(label.lower(),) for label in labels])
+    prompts = ensembles([glossary.prompts(label) for label in labels])
+    normal = ensembles([glossary.prompts("NORM")])
     opposite = torch.stack(
-        [embed_ensembles(model, tokenizer, [prompts(c) for c in opposites(label)]).mean(0) for label in labels]
+        [ensembles([glossary.prompts(code) for code in glossary.opposites(label)]).mean(0) for label in labels]
     )
     return {
-        "the code itself": typed,
-        "prompts of the glossary": said,
-        "prompts, centred on the other labels": said - said.mean(0),
-        "prompts minus normal": said - normal,
-        "prompts minus half of the opposite": said - 0.5 * F.normalize(opposite, dim=-1),
+        "the code itself": code,
+        "prompts of the glossary": prompts,
+        "prompts, centred on the other labels": prompts - prompts.mean(0),
+        "prompts minus normal": prompts - normal,
+        "prompts minus half of the opposite": prompts - 0.5 * F.normalize(opposite, dim=-1),
     }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import f1_score, roc_auc_score
 
-from merit.processing.prompts_merit import CSN_LABELS
+from merit.training.data.label_maps import CSN_LABELS
 from merit.training.results.result_files import provenance, write_json
 
 

@@ -41,7 +41,7 @@ def main() -> None:
     ]
     task = sources[100].tasks[TASK]
     targets = np.array([task.encode(sources[100].read(record)[0].codes) for record, _ in pairs])
-    labels = embed_labels(model, processor.tokenizer, list(task.labels), apart=True)
+    labels = embed_labels(model, processor.tokenizer, list(task.labels), multi_label=True)
 
     embeds, scores = {}, {}
     for rate, records in zip(sources, zip(*pairs)):

@@ -13,7 +13,7 @@ from transformers import Pipeline
 
 from .processing_merit import INSTRUCTIONS
 from .recordings_merit import EcgError
-from .zero_shot_merit import LabelEmbeddings, embed_labels
+from .zero_shot_merit import LabelEmbeddings, check_labels, embed_labels, embed_statements
 
 # Arguments that describe arrays; files and rows contain this information.
 DESCRIPTION = ("sampling_rate", "leads", "units")
@@ -145,31 +145,30 @@ class ZeroShotEcgClassificationPipeline(EcgPipeline):
 
     def _sanitize_parameters(self, candidate_labels=None, hypothesis_template=None, **kwargs):
         preprocess, forward, postprocess = super()._sanitize_parameters(**kwargs)
-        if isinstance(candidate_labels, str):
-            candidate_labels = [label.strip() for label in candidate_labels.split(",")]
         if candidate_labels is not None:
-            forward["candidate_labels"] = postprocess["candidate_labels"] = candidate_labels
+            forward["candidate_labels"] = postprocess["candidate_labels"] = check_labels(candidate_labels)
         if hypothesis_template is not None:
             forward["hypothesis_template"] = hypothesis_template
         if "multi_label" in postprocess:
-            forward["apart"] = postprocess["multi_label"]
+            forward["multi_label"] = postprocess["multi_label"]
         return preprocess, forward, postprocess
 
     def _embed_labels(self, *arguments) -> LabelEmbeddings:
         key = repr(arguments)
         if getattr(self, "_last_labels", (None, None))[0] != key:
-            self._last_labels = (key, embed_labels(self.model, self.processor.tokenizer, *arguments))
+            labels = embed_labels(self.model, self.processor.tokenizer, *arguments, self.processor.glossary)
+            self._last_labels = (key, labels)
         return self._last_labels[1]
 
     def _postprocess_options(self, **kwargs) -> dict[str, Any]:
         options = {name: kwargs.pop(name) for name in ("multi_label", "top_k") if name in kwargs}
         return super()._postprocess_options(**kwargs) | options
 
-    def _represent(self, inputs, candidate_labels=None, hypothesis_template="{}", apart=False):
+    def _represent(self, inputs, candidate_labels=None, hypothesis_template="{}", multi_label=False):
         if candidate_labels is None:
             raise ValueError('Pass candidate_labels, such as candidate_labels=["normal ECG", "atrial fibrillation"].')
         embeds = F.normalize(self.model.get_ecg_features(**inputs).pooler_output.float(), dim=-1)
-        return self._embed_labels(candidate_labels, hypothesis_template, apart).logits(embeds)
+        return self._embed_labels(candidate_labels, hypothesis_template, multi_label).logits(embeds)
 
     def postprocess(
         self, logits: torch.Tensor, candidate_labels, multi_label: bool = False, top_k: int | None = None
@@ -293,7 +292,7 @@ class EcgReportGenerationPipeline(EcgPipeline):
         texts = sorted({sentence for statements in reports for sentence in statements})
         if not texts:
             return [[] for _ in reports]
-        labels = embed_labels(self.model.merit, self.processor.merit_tokenizer, {text: [text] for text in texts})
+        labels = embed_statements(self.model.merit, self.processor.merit_tokenizer, texts, self.processor.glossary)
         support = labels.logits(ecg_embeds).sigmoid()
         return [
             [{"text": sentence, "support": support[row, texts.index(sentence)].item()} for sentence in statements]

@@ -1,19 +1,109 @@
-"""The processors of MERIT: recordings by the feature extractor, text by the tokenizer, together in one batch."""
+"""The processors of MERIT: a feature extractor for recordings, tokenizers for text, and the glossary of findings."""
 
+import inspect
+import os
 from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+from transformers.utils import cached_file
+
+from .glossary_merit import GLOSSARY_FILE, Glossary
+
+# Arguments of `from_pretrained` that find files, on the Hub or in a folder.
+_HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
+# Other arguments of transformers and settings of its tokenizers that no signature names.
+_OTHER_ARGUMENTS = (
+    *("adapter_kwargs", "attn_implementation", "backend", "code_revision", "config", "device_map", "dtype"),
+    *("torch_dtype", "trust_remote_code", "use_auth_token", "use_fast", "user_agent"),
+    *("additional_special_tokens", "chat_template", "clean_up_tokenization_spaces", "extra_special_tokens"),
+    *("model_input_names", "model_max_length", "padding_side", "split_special_tokens", "tokenizer_type"),
+    *("truncation_side", "verbose"),
+)
 
 
-class MeritProcessor(ProcessorMixin):
+class MeritBaseProcessor(ProcessorMixin):
+    """A processor with a glossary, which is saved and loaded like a vocabulary."""
+
+    _glossary: Glossary | None = None
+
+    @property
+    def glossary(self) -> Glossary:
+        """
+        The findings that labels are looked up in: those of the checkpoint, or else of the package.
+
+        Raises:
+            FileNotFoundError: neither the checkpoint nor a package holds one.
+        """
+        return Glossary.default() if self._glossary is None else self._glossary
+
+    @glossary.setter
+    def glossary(self, glossary: Glossary | None) -> None:
+        self._glossary = glossary
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        """
+        Load a processor, see [`~transformers.ProcessorMixin.from_pretrained`]. Settings of the feature extractor and of
+        the tokenizer can be overridden by name.
+
+        Raises:
+            ValueError: there is no setting of that name.
+        """
+        glossary = kwargs.pop("glossary", None)  # the tokenizers would take it as a setting of theirs
+        processor = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        if glossary is not None:
+            processor.glossary = glossary
+        if "_from_pipeline" not in kwargs:  # a pipeline also passes the settings of the model
+            processor._check_settings(kwargs)
+        return processor
+
+    @classmethod
+    def get_processor_dict(cls, pretrained_model_name_or_path, **kwargs) -> tuple[dict[str, Any], dict[str, Any]]:
+        processor_dict, unused = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        if not os.path.isfile(pretrained_model_name_or_path):
+            path = cached_file(
+                pretrained_model_name_or_path,
+                GLOSSARY_FILE,
+                **{name: kwargs[name] for name in _HUB_ARGUMENTS if name in kwargs},
+                _raise_exceptions_for_missing_entries=False,
+            )
+            processor_dict["glossary"] = None if path is None else Glossary.from_file(path)
+        return processor_dict, unused
+
+    def save_pretrained(self, save_directory, push_to_hub: bool = False, **kwargs):
+        """Save the feature extractor, the tokenizers and the glossary, see [`~transformers.ProcessorMixin`]."""
+        files = super().save_pretrained(save_directory)
+        path = Path(save_directory) / GLOSSARY_FILE
+        self.glossary.save(path)
+        if push_to_hub:
+            self.push_to_hub(kwargs.pop("repo_id", path.parent.name), **kwargs)
+        return [*files, str(path)]
+
+    def _check_settings(self, settings: dict[str, Any]) -> None:
+        known = {*_HUB_ARGUMENTS, *_OTHER_ARGUMENTS, *PreTrainedTokenizerBase.SPECIAL_TOKENS_ATTRIBUTES}
+        for part in (self, *(getattr(self, name) for name in self.get_attributes())):
+            for kind in type(part).__mro__:
+                known |= inspect.signature(kind.__init__).parameters.keys() - {"self", "args", "kwargs"}
+        for name in settings:
+            if name not in known and not name.startswith("_"):
+                close = get_close_matches(name, known, n=1)
+                hint = f" Did you mean {close[0]!r}?" if close else ""
+                raise ValueError(f"{type(self).__name__} has no setting {name!r}.{hint}")
+
+
+class MeritProcessor(MeritBaseProcessor):
     """Prepares ECG recordings and text for MERIT.
 
     Args:
         feature_extractor (`MeritFeatureExtractor`): Turns recordings into `ecg_values` and their masks.
         tokenizer (`PreTrainedTokenizerBase`): Any tokenizer of transformers.
+        glossary (`Glossary`, *optional*): The findings that labels are looked up in, by default those of the package.
 
     Example:
 
@@ -28,7 +118,8 @@ class MeritProcessor(ProcessorMixin):
 
     _auto_class = "AutoProcessor"  # saving takes the code along
 
-    def __init__(self, feature_extractor, tokenizer):
+    def __init__(self, feature_extractor, tokenizer, glossary=None):
+        self.glossary = glossary
         super().__init__(feature_extractor, tokenizer)
 
     def __call__(  # type: ignore[override]  (transformers' processors take images, text, videos and audio)
@@ -76,7 +167,7 @@ class MeritProcessor(ProcessorMixin):
 INSTRUCTIONS = {"en": "Report this ECG in English.", "de": "Befunde dieses EKG auf Deutsch."}
 
 
-class MeritReportProcessor(ProcessorMixin):
+class MeritReportProcessor(MeritBaseProcessor):
     """Prepares recordings and instructions for report generation, and reports for training it.
 
     A row is a text of `num_ecg_tokens` places for the recording, the instruction and, in training, the report.
@@ -101,7 +192,9 @@ class MeritReportProcessor(ProcessorMixin):
 
     _auto_class = "AutoProcessor"
 
-    def __init__(self, feature_extractor, tokenizer, merit_tokenizer, num_ecg_tokens=16, ecg_token="[ECG]"):
+    def __init__(
+        self, feature_extractor, tokenizer, merit_tokenizer, num_ecg_tokens=16, ecg_token="[ECG]", glossary=None
+    ):
         self.num_ecg_tokens, self.ecg_token = num_ecg_tokens, ecg_token
         if tokenizer.eos_token_id is None:
             raise ValueError("The tokenizer has no end-of-sequence token, by which a report ends: give it one.")
@@ -109,6 +202,7 @@ class MeritReportProcessor(ProcessorMixin):
             raise ValueError(f"The tokenizer does not know {ecg_token}: add it as a special token.")
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
+        self.glossary = glossary
         super().__init__(feature_extractor, tokenizer, merit_tokenizer)
 
     def __call__(  # type: ignore[override]

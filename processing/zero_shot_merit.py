@@ -1,35 +1,93 @@
 """
-Zero-shot scores: how much better a recording fits a label than it fits that label's opposite.
+Zero-shot scores: how much better a recording matches a label than the label's opposite.
 
-A label that the model has learned from recordings and their reports (`merit learn-labels`) is scored by the log-odds
-that a recording's report would state it, any other by prompts. Both kinds of score are not on one scale: labels that
-compete are scored alike.
+A finding that the model has learned from recordings and their reports (`merit learn-labels`) is scored with the
+log-odds that the report of a recording mentions it. Any other label is scored with text prompts. The two kinds of score
+are on different scales, so labels that compete with each other are all scored in one way.
 
-The plain similarity of an ECG to a label mostly says how typical the label's wording is of all reports. What ranks
-recordings is a difference: similarity to the label, said in several ways the way reports say it, minus similarity to
-its opposite: a normal ECG, or for a normal ECG the four classes of abnormal ones. Chosen on fold 9 of PTB-XL among the
-alternatives that benchmarks/bench_zero_shot_scores.py compares.
+The similarity between an ECG and a prompt mostly measures how typical the wording is of reports in general. The score
+that ranks recordings is a difference: the similarity to the prompts of the label minus the similarity to those of its
+opposite, which is a normal ECG, or for a normal ECG the four classes of abnormal ones.
+benchmarks/bench_zero_shot_scores.py compares the alternatives on fold 9 of PTB-XL.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from .prompts_merit import find, opposites, prompts
+from .glossary_merit import Finding, Glossary, as_prompt
+
+
+@dataclass(frozen=True)
+class CandidateLabel:
+    """
+    A label, looked up in the glossary.
+
+    Args:
+        label (`str`): as the user typed it.
+        finding (`Finding`, *optional*): what the glossary knows of it.
+        prompts (`tuple[str]`): texts that stand for the label.
+        opposites (`tuple[tuple[str]]`): the prompts of each finding that it is contrasted with.
+        by_prompts (`bool`): score it with its prompts, whether or not the model has learned the finding.
+    """
+
+    label: str
+    finding: Finding | None
+    prompts: tuple[str, ...]
+    opposites: tuple[tuple[str, ...], ...]
+    by_prompts: bool = False
+
+    @classmethod
+    def look_up(
+        cls,
+        label: str,
+        glossary: Glossary,
+        prompts: Collection[str] | None = None,
+        templates: Collection[str] | None = None,
+        language: str | None = None,
+    ) -> "CandidateLabel":
+        """
+        Args:
+            label: a name or code of a finding, or any other text.
+            glossary: where it is looked up.
+            prompts: texts to use instead of those of the glossary.
+            templates: texts with {} where the prompts go.
+            language: of the glossary's prompts, `"en"`, `"de"` or `"both"`.
+
+        If `prompts`, `templates` or `language` are given, a learned finding is scored with prompts as well.
+        """
+        finding = glossary.find(label)
+        by_prompts = any(given is not None for given in (prompts, templates, language))
+        if prompts is None:
+            prompts = finding.prompts(language) if finding else (as_prompt(label),)
+        if templates is not None:
+            prompts = [template.replace("{}", prompt) for template in templates for prompt in prompts]
+        normal = glossary.findings["NORM"]
+        if {text.strip(" .").lower() for text in prompts} <= {text.strip(" .") for text in normal.prompts()}:
+            codes = normal.opposites
+        else:
+            codes = finding.opposites if finding else Finding.opposites
+        opposites = tuple(glossary.findings[code].prompts(language) for code in codes)
+        return cls(label, finding, tuple(prompts), opposites, by_prompts)
+
+    def is_learned(self, learned: Collection[str]) -> bool:
+        """Whether it is scored as learned by a model that has learned these codes."""
+        return not self.by_prompts and self.finding is not None and self.finding.code in learned
 
 
 @dataclass
 class LabelEmbeddings:
     """
-    What a recording is compared with.
+    Labels as linear functions of the ECG embedding.
 
     Args:
-        labels (`list[str]`): the candidate labels.
-        directions (`torch.FloatTensor` of shape `(labels, dim)`): as learned, or the embedding of each label minus its
-            opposite's, times the model's inverse temperature.
-        biases (`torch.FloatTensor` of shape `(labels,)`): as learned, or 0.
+        labels (`list[str]`): the labels.
+        directions (`torch.FloatTensor` of shape `(labels, dim)`): learned weights, or the embedding of the label minus
+            that of its opposite, multiplied by the model's logit scale.
+        biases (`torch.FloatTensor` of shape `(labels,)`): learned biases, or 0.
     """
 
     labels: list[str]
@@ -47,93 +105,193 @@ class LabelEmbeddings:
         return ecg_embeds.to(self.directions.dtype) @ self.directions.T + self.biases
 
 
-@torch.inference_mode()
-def embed_ensembles(model, tokenizer, ensembles: Sequence[Sequence[str]]) -> torch.Tensor:
-    """The mean embedding of each ensemble of texts, of unit length; `(ensembles, dim)` float32."""
-    texts = [text for ensemble in ensembles for text in ensemble]
-    batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(model.device)
-    embeds = F.normalize(model.get_text_features(**batch).pooler_output.float(), dim=-1)
-    means = [part.mean(0) for part in embeds.split([len(ensemble) for ensemble in ensembles])]
-    return F.normalize(torch.stack(means), dim=-1)
-
-
-def phrasings(label: str, hypothesis_template: str | Sequence[str]) -> list[str]:
+def check_labels(
+    candidate_labels: str | Collection[str] | Mapping[str, str | Collection[str]],
+) -> list[str] | dict[str, list[str]]:
     """
-    The ways in which a label is said: those of the glossary if it knows the label, else the label as typed, each in
-    every template.
+    Labels as a list, or as a dictionary from label to prompts.
 
-    Example:
+    Args:
+        candidate_labels: labels, a string of labels separated by commas, or a mapping from label to prompts.
 
-    ```python
-    >>> phrasings("Some new finding", "sinus rhythm. {}.")
-    ['sinus rhythm. some new finding.']
+    Raises:
+        ValueError: there are no labels, one is no text or empty, two are alike but for case and blanks, or one has no
+            prompt.
+    """
+    if isinstance(candidate_labels, str):
+        candidate_labels = [label.strip() for label in candidate_labels.split(",")]
+    if not isinstance(candidate_labels, Collection):
+        raise ValueError(
+            "candidate_labels must be a list of labels, a string with commas between them or a dictionary from label "
+            f"to prompts, not {candidate_labels!r}."
+        )
+    labels = list(candidate_labels)
+    if not labels:
+        raise ValueError("candidate_labels must name at least one label.")
+    seen: dict[str, str] = {}
+    for i, label in enumerate(labels):
+        _check_text(label, f"candidate_labels[{i}]")
+        spelling = " ".join(label.casefold().split())
+        if seen.get(spelling) == label:
+            raise ValueError(f"candidate_labels names {label} more than once.")
+        if spelling in seen:
+            raise ValueError(
+                f"candidate_labels names {seen[spelling]!r} and {label!r}, which differ only in case or blanks."
+            )
+        seen[spelling] = label
+    if not isinstance(candidate_labels, Mapping):
+        return labels
+    prompts = {label: _texts(candidate_labels[label], f"candidate_labels[{label!r}]") for label in labels}
+    if empty := [label for label, texts in prompts.items() if not texts]:
+        raise ValueError(f"candidate_labels has no prompt for {', '.join(empty)}.")
+    return prompts
 
-    ```"""
-    templates = [hypothesis_template] if isinstance(hypothesis_template, str) else list(hypothesis_template)
+
+def check_templates(hypothesis_template: str | Collection[str]) -> list[str]:
+    """
+    Templates as a list.
+
+    Raises:
+        ValueError: there is none, or one is no text or has no {}.
+    """
+    templates = _texts(hypothesis_template, "hypothesis_template")
     if not templates:
         raise ValueError("hypothesis_template names no template.")
     for template in templates:
         if "{}" not in template:
             raise ValueError(f"hypothesis_template {template!r} has no {{}} where the label goes.")
-    return [template.replace("{}", phrase) for template in templates for phrase in prompts(label)]
+    return templates
+
+
+def _texts(value: Any, name: str) -> list[str]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, Collection) or isinstance(texts, Mapping):
+        raise ValueError(f"{name} must be a text or a list of texts, not {value!r}.")
+    for i, text in enumerate(texts):
+        _check_text(text, name if isinstance(value, str) else f"{name}[{i}]")
+    return list(texts)
+
+
+def _check_text(text: Any, name: str) -> None:
+    if not isinstance(text, str):
+        raise ValueError(f"{name} must be a text, not {text!r}.")
+    if not text.strip():
+        raise ValueError(f"{name} is empty: {text!r}.")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError(f"{name} is {text!r}, which holds half of a surrogate pair and is no valid text.")
+
+
+def resolve_labels(
+    candidate_labels: str | Collection[str] | Mapping[str, str | Collection[str]],
+    hypothesis_template: str | Collection[str] = "{}",
+    glossary: Glossary | None = None,
+) -> list[CandidateLabel]:
+    """
+    Look labels up, each once.
+
+    Args:
+        candidate_labels: labels as a user types them, or a mapping from label to its prompts.
+        hypothesis_template: a text, or several, with {} where a label's prompts go. It does not apply to the prompts of
+            a mapping.
+        glossary: by default that of the package.
+
+    Raises:
+        ValueError: labels or templates that cannot be used, see `check_labels` and `check_templates`.
+
+    Example:
+
+    ```python
+    >>> [label] = resolve_labels(["Some new finding"], "sinus rhythm. {}.")
+    >>> label.finding, label.prompts
+    (None, ('sinus rhythm. some new finding.',))
+
+    ```"""
+    labels, templates = check_labels(candidate_labels), check_templates(hypothesis_template)
+    glossary = glossary or Glossary.default()
+    if isinstance(labels, dict):
+        return [CandidateLabel.look_up(label, glossary, prompts) for label, prompts in labels.items()]
+    wrapped = None if hypothesis_template == "{}" else templates
+    return [CandidateLabel.look_up(label, glossary, templates=wrapped) for label in labels]
+
+
+@torch.inference_mode()
+def embed_texts(model, tokenizer, texts: Sequence[str], batch_size: int = 256) -> torch.Tensor:
+    """Embeddings of texts in the space shared with ECGs, of unit length; `(texts, dim)` float32."""
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # texts of similar length need little padding
+    parts = []
+    for start in range(0, len(order), batch_size):
+        part = [texts[i] for i in order[start : start + batch_size]]
+        batch = tokenizer(part, padding=True, truncation=True, return_tensors="pt").to(model.device)
+        parts.append(F.normalize(model.get_text_features(**batch).pooler_output.float(), dim=-1))
+    return torch.cat(parts)[torch.tensor(order).argsort()]
+
+
+def label_directions(
+    labels: Sequence[CandidateLabel],
+    embed: Callable[[list[str]], Any],
+    learned: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
+    scale: float = 1.0,
+) -> LabelEmbeddings:
+    """
+    Learned labels with their weights and biases, others with prompts.
+
+    Args:
+        labels: the labels.
+        embed: returns embeddings of unit length of a list of texts, `(texts, dim)`.
+        learned: weights `(dim,)` and bias of each finding that the model has learned, by code.
+        scale: of the directions that come from prompts.
+    """
+    prompted = [label for label in labels if not label.is_learned(learned)]
+    ensembles = {prompts for label in prompted for prompts in (label.prompts, *label.opposites)}
+    means: dict[tuple[str, ...], torch.Tensor] = {}
+    if ensembles:
+        texts = sorted({text for prompts in ensembles for text in prompts})
+        rows, embeds = {text: row for row, text in enumerate(texts)}, torch.as_tensor(embed(texts))
+        means = {
+            prompts: F.normalize(embeds[[rows[text] for text in prompts]].mean(0), dim=-1) for prompts in ensembles
+        }
+
+    def linear(label: CandidateLabel) -> tuple[torch.Tensor, torch.Tensor]:
+        if label.finding and label.is_learned(learned):
+            return learned[label.finding.code]
+        opposite = F.normalize(torch.stack([means[prompts] for prompts in label.opposites]).mean(0), dim=-1)
+        direction = scale * (means[label.prompts] - opposite)
+        return direction, direction.new_zeros(())
+
+    directions, biases = zip(*map(linear, labels))
+    return LabelEmbeddings([label.label for label in labels], torch.stack(directions), torch.stack(biases))
 
 
 def embed_labels(
     model,
     tokenizer,
-    candidate_labels: Sequence[str] | Mapping[str, Sequence[str]],
-    hypothesis_template: str | Sequence[str] = "{}",
-    apart: bool = False,
+    candidate_labels: str | Collection[str] | Mapping[str, str | Collection[str]],
+    hypothesis_template: str | Collection[str] = "{}",
+    multi_label: bool = False,
+    glossary: Glossary | None = None,
 ) -> LabelEmbeddings:
     """
     Embed labels once, to score any number of recordings.
 
     Args:
         model (`MeritModel`), tokenizer: of one checkpoint.
-        candidate_labels: labels as a user types them, or a mapping from label to the prompts that say it.
-        hypothesis_template: a text with {} where a label's phrasing goes, or several. What is worded here or in a
-            mapping is said by prompts.
-        apart: each label is judged by itself, as learned if it was; else all of them as learned, or none.
+        candidate_labels, hypothesis_template, glossary: see `resolve_labels`. Labels with prompts or a template of the
+            user are scored with prompts.
+        multi_label: score each label by itself, as learned where it was learned. Otherwise labels compete, and are
+            scored as learned if all of them were, with prompts if not.
 
     Raises:
-        ValueError: for no labels, an empty label, a label without prompts, or a label that stands twice.
+        ValueError: labels or templates that cannot be used.
     """
-    labels = list(candidate_labels)
-    if not labels or not all(isinstance(label, str) and label.strip() for label in labels):
-        raise ValueError("candidate_labels must name at least one label, none of them empty.")
-    if twice := {label for label in labels if labels.count(label) > 1}:
-        raise ValueError(f"candidate_labels names {', '.join(sorted(twice))} more than once.")
-    worded = isinstance(candidate_labels, Mapping) or hypothesis_template != "{}"
-    known = {} if worded else model.learned_labels
-    found = {label: finding.code for label in labels if (finding := find(label)) is not None}
-    learned = {label: known[code] for label, code in found.items() if code in known}
-    if not apart and len(learned) < len(labels):
+    labels = resolve_labels(candidate_labels, hypothesis_template, glossary)
+    learned = model.learned_labels
+    if not multi_label and not all(label.is_learned(learned) for label in labels):
         learned = {}
-    if isinstance(candidate_labels, Mapping):
-        said = [candidate_labels[label] for label in labels]
-        said = [[texts] if isinstance(texts, str) else list(texts) for texts in said]
-        if empty := [label for label, texts in zip(labels, said) if not texts]:
-            raise ValueError(f"candidate_labels has no prompt for {', '.join(empty)}.")
-    else:
-        said = [phrasings(label, hypothesis_template) for label in labels if label not in learned]
-    rest = [label for label in labels if label not in learned]
-    if rest:
-        directions = model.scale().item() * _prompted(model, tokenizer, rest, said)
-        learned |= {label: (direction, direction.new_zeros(())) for label, direction in zip(rest, directions)}
-    directions, biases = (torch.stack(part) for part in zip(*(learned[label] for label in labels)))
-    return LabelEmbeddings(labels, directions, biases)
+    return label_directions(labels, lambda texts: embed_texts(model, tokenizer, texts), learned, model.scale().item())
 
 
-def _prompted(model, tokenizer, labels: Sequence[str], said: Sequence[Sequence[str]]) -> torch.Tensor:
-    """The embedding of what says each label minus that of its opposite, `(labels, dim)`."""
-    opposed = [_opposite_codes(label, texts) for label, texts in zip(labels, said)]
-    codes = sorted({code for group in opposed for code in group})
-    ensembles = embed_ensembles(model, tokenizer, [*said, *(prompts(code) for code in codes)])
-    opposite = dict(zip(codes, ensembles[len(labels) :]))
-    away = torch.stack([torch.stack([opposite[code] for code in group]).mean(0) for group in opposed])
-    return ensembles[: len(labels)] - F.normalize(away, dim=-1)
-
-
-def _opposite_codes(label: str, texts: Sequence[str]) -> tuple[str, ...]:
-    says_normal = {text.strip(" .").lower() for text in texts} <= {text.strip(" .") for text in prompts("NORM")}
-    return opposites("NORM" if says_normal else label)
+def embed_statements(model, tokenizer, statements: Sequence[str], glossary: Glossary | None = None) -> LabelEmbeddings:
+    """Embed sentences of reports, each as its own prompt, to score how well recordings match them."""
+    glossary = glossary or Glossary.default()
+    labels = [CandidateLabel.look_up(text, glossary, [text]) for text in statements]
+    return label_directions(labels, lambda texts: embed_texts(model, tokenizer, texts), {}, model.scale().item())

@@ -1,13 +1,26 @@
-"""Zero-shot scores: a label's direction leads from its opposite to the label."""
+"""Zero-shot scores: the direction of a label is its embedding minus that of its opposite."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
 
-from merit.processing.prompts_merit import opposites, prompts
-from merit.processing.zero_shot_merit import LabelEmbeddings, embed_labels, phrasings
+from merit.processing.glossary_merit import Glossary
+from merit.processing.zero_shot_merit import (
+    LabelEmbeddings,
+    check_labels,
+    embed_labels,
+    embed_statements,
+    embed_texts,
+    resolve_labels,
+)
+
+GLOSSARY = Glossary.default()
+prompts, opposites = GLOSSARY.prompts, GLOSSARY.opposites
 
 SCALE = 7.0
 
@@ -28,7 +41,7 @@ def tokenizer(texts, **kwargs):
 
 
 class Model:
-    """Embeds each text in a direction of its own, the same in every call."""
+    """Embeds each text in a direction of its own, which is the same in every call."""
 
     device = torch.device("cpu")
 
@@ -60,7 +73,7 @@ def from_codes(codes):
     return F.normalize(torch.stack([mean(prompts(code)) for code in codes]).mean(0), dim=-1)
 
 
-def test_a_direction_leads_from_the_opposite_to_the_label():
+def test_a_direction_is_the_label_minus_its_opposite():
     labels = embed_labels(Model(), tokenizer, ["atrial fibrillation", "LBBB"])
     torch.testing.assert_close(labels.directions[0] / SCALE, mean(prompts("AFIB")) - from_codes(opposites("AFIB")))
     torch.testing.assert_close(labels.directions[1] / SCALE, mean(prompts("CLBBB")) - mean(prompts("NORM")))
@@ -82,32 +95,73 @@ def test_prompts_of_a_normal_ecg_have_the_abnormal_opposite_whatever_their_label
     torch.testing.assert_close(labels.directions[1] / SCALE, mean(["broad qrs"]) - mean(prompts("NORM")))
 
 
-def test_a_label_that_no_glossary_knows_is_taken_as_typed():
+def test_a_label_that_the_glossary_does_not_know_is_used_as_typed():
     model = Model()
     labels = embed_labels(model, tokenizer, ["Osborn waves of hypothermia"])
-    said = [text for text in model.seen if "osborn" in text.lower()]
-    assert [text.lower() for text in said] == ["osborn waves of hypothermia"]
-    torch.testing.assert_close(labels.directions[0] / SCALE, mean(said) - mean(prompts("NORM")))
+    used = [text for text in model.seen if "osborn" in text.lower()]
+    assert used == ["osborn waves of hypothermia"]
+    torch.testing.assert_close(labels.directions[0] / SCALE, mean(used) - mean(prompts("NORM")))
 
 
-def test_a_label_stands_in_every_template():
-    assert phrasings("Osborn waves", "sinus rhythm. {}.") == ["sinus rhythm. osborn waves."]
-    assert phrasings("Osborn waves", ["{}", "shows {}"]) == ["osborn waves", "shows osborn waves"]
-    assert len(phrasings("AFIB", ["{}", "shows {}"])) == 2 * len(prompts("AFIB"))
+def test_a_label_is_put_into_every_template():
+    osborn, afib = resolve_labels(["Osborn waves", "AFIB"], ["{}", "shows {}"])
+    assert osborn.prompts == ("osborn waves", "shows osborn waves")
+    assert len(afib.prompts) == 2 * len(prompts("AFIB"))
+    [osborn] = resolve_labels(["Osborn waves"], "sinus rhythm. {}.")
+    assert osborn.prompts == ("sinus rhythm. osborn waves.",)
+
+
+def test_a_label_is_looked_up_once(monkeypatch):
+    looked_up, find = [], GLOSSARY.find
+    monkeypatch.setattr(GLOSSARY, "find", lambda label: looked_up.append(label) or find(label))
+    names = ["normal ECG", "Vorhofflimmern", "Osborn waves"]
+    embed_labels(Model(learned=["AFIB"]), tokenizer, names, multi_label=True, glossary=GLOSSARY)
+    assert looked_up == names
+
+
+def test_labels_are_looked_up_in_the_given_glossary():
+    normal, afib = GLOSSARY.findings["NORM"], GLOSSARY.findings["AFIB"]
+    mine = Glossary([replace(normal, opposites=("AFIB",)), replace(afib, names=("my rhythm",), english=("mine.",))])
+    [label] = resolve_labels(["My Rhythm"], glossary=mine)
+    assert label.finding.code == "AFIB"
+    assert label.prompts == ("mine.", *afib.german)
+    [label] = resolve_labels(["my rhythm"])
+    assert label.finding is None
 
 
 @pytest.mark.parametrize(
     ("labels", "template", "message"),
     [
         ([], "{}", "at least one label"),
+        ((), "{}", "at least one label"),
         ({}, "{}", "at least one label"),
-        (["AFIB", " "], "{}", "none of them empty"),
-        (["AFIB", 3], "{}", "candidate_labels"),
+        ("", "{}", r"candidate_labels\[0\] is empty"),
+        ("AFIB,,LVH", "{}", r"candidate_labels\[1\] is empty"),
+        (["AFIB", " "], "{}", r"candidate_labels\[1\] is empty: ' '"),
+        (["AFIB", 3], "{}", r"candidate_labels\[1\] must be a text, not 3"),
+        (["AFIB", None], "{}", r"candidate_labels\[1\] must be a text, not None"),
+        ([["AFIB", "LVH"]], "{}", r"candidate_labels\[0\] must be a text, not \['AFIB'"),
+        (b"AFIB", "{}", r"candidate_labels\[0\] must be a text, not 65"),
+        (None, "{}", "candidate_labels must be a list .* not None"),
+        (5, "{}", "candidate_labels must be a list .* not 5"),
+        ((label for label in ["AFIB", "LVH"]), "{}", "candidate_labels must be a list .* not <generator"),
+        (["AFIB", "\ud800"], "{}", r"candidate_labels\[1\] is '\\ud800', which holds half of a surrogate pair"),
+        (["AFIB", "LVH", "afib"], "{}", "'AFIB' and 'afib', which differ only in case or blanks"),
+        (["sinus  rhythm", " Sinus rhythm"], "{}", "differ only in case or blanks"),
+        ({"AFIB": ["a"], "afib ": ["b"]}, "{}", "differ only in case or blanks"),
+        ({3: ["fibrillation"]}, "{}", r"candidate_labels\[0\] must be a text, not 3"),
+        ({"AFIB": 3}, "{}", r"candidate_labels\['AFIB'\] must be a text or a list of texts, not 3"),
+        ({"AFIB": ["a", 3]}, "{}", r"candidate_labels\['AFIB'\]\[1\] must be a text, not 3"),
+        ({"AFIB": ["a", ""]}, "{}", r"candidate_labels\['AFIB'\]\[1\] is empty"),
+        ({"AFIB": "\udfff"}, "{}", r"candidate_labels\['AFIB'\] is '\\udfff'"),
         (["AFIB", "LVH", "AFIB"], "{}", "AFIB more than once"),
         ({"AFIB": ["fibrillation"], "LVH": []}, "{}", "no prompt for LVH"),
         (["AFIB"], "a template without the label", "no {} where"),
         (["AFIB"], ["{}", "none"], "'none' has no {}"),
         (["AFIB"], [], "no template"),
+        (["AFIB"], 5, "hypothesis_template must be a text or a list of texts, not 5"),
+        (["AFIB"], ["{}", 5], r"hypothesis_template\[1\] must be a text, not 5"),
+        (["AFIB"], "\ud800{}", "hypothesis_template is .* surrogate"),
     ],
 )
 def test_labels_that_cannot_be_scored_are_refused(labels, template, message):
@@ -115,7 +169,33 @@ def test_labels_that_cannot_be_scored_are_refused(labels, template, message):
         embed_labels(Model(), tokenizer, labels, template)
 
 
-def test_one_prompt_of_a_label_may_stand_by_itself():
+@pytest.mark.parametrize(
+    "labels",
+    [("AFIB", "LVH"), np.array(["AFIB", "LVH"]), pd.Series(["AFIB", "LVH"]), {"AFIB": 1, "LVH": 2}.keys(), "AFIB, LVH"],
+    ids=["tuple", "array", "series", "keys", "text"],
+)
+def test_labels_may_come_in_any_collection_or_as_one_text(labels):
+    assert check_labels(labels) == ["AFIB", "LVH"]
+
+
+def test_statements_of_reports_are_their_own_prompts_and_may_differ_in_case_only():
+    statements = ["Sinus rhythm.", "sinus rhythm.", "vorhofflimmern"]
+    labels = embed_statements(Model(learned=["SR", "AFIB"]), tokenizer, statements)
+    assert labels.labels == statements
+    for text, direction in zip(statements, labels.directions):
+        opposite = from_codes(opposites(text))
+        torch.testing.assert_close(direction / SCALE, mean([text]) - opposite)
+
+
+def test_texts_are_embedded_in_their_order_in_batches_of_similar_length():
+    texts = ["ccc", "a", "dddd", "bb", "eeeee"]
+    model = Model()
+    embeds = embed_texts(model, tokenizer, texts, batch_size=2)
+    assert model.seen == sorted(texts, key=len)
+    torch.testing.assert_close(embeds, torch.stack([mean([text]) for text in texts]))
+
+
+def test_the_prompts_of_a_label_may_be_a_single_text():
     one = embed_labels(Model(), tokenizer, {"AF": "irregular rhythm"})
     assert torch.equal(one.directions, embed_labels(Model(), tokenizer, {"AF": ["irregular rhythm"]}).directions)
 
@@ -135,7 +215,7 @@ def test_logits_are_projections_on_the_directions_plus_the_biases():
     assert embed_labels(Model(), tokenizer, ["AFIB"]).biases.tolist() == [0]
 
 
-def test_learned_labels_are_scored_as_learned_by_whatever_name_and_no_text_is_embedded():
+def test_learned_labels_are_scored_as_learned_under_any_of_their_names_without_embedding_text():
     model = Model(learned=["AFIB", "NORM"])
     labels = embed_labels(model, tokenizer, ["normal ECG", "Vorhofflimmern"])
     torch.testing.assert_close(labels.directions, torch.stack([torch.full((64,), 2.0), torch.ones(64)]))
@@ -143,7 +223,7 @@ def test_learned_labels_are_scored_as_learned_by_whatever_name_and_no_text_is_em
     assert model.seen == []
 
 
-def test_labels_that_compete_are_all_learned_or_all_said_by_prompts():
+def test_labels_that_compete_are_all_scored_as_learned_or_all_with_prompts():
     names = ["AFIB", "Osborn waves"]
     taught = embed_labels(Model(learned=["AFIB"]), tokenizer, names)
     plain = embed_labels(Model(), tokenizer, names)
@@ -151,8 +231,8 @@ def test_labels_that_compete_are_all_learned_or_all_said_by_prompts():
     assert taught.biases.tolist() == [0, 0]
 
 
-def test_labels_judged_apart_are_each_scored_as_well_as_they_can_be():
-    labels = embed_labels(Model(learned=["AFIB"]), tokenizer, ["Osborn waves", "AFIB"], apart=True)
+def test_with_multi_label_each_learned_label_is_scored_as_learned():
+    labels = embed_labels(Model(learned=["AFIB"]), tokenizer, ["Osborn waves", "AFIB"], multi_label=True)
     torch.testing.assert_close(labels.directions[0] / SCALE, mean(["osborn waves"]) - mean(prompts("NORM")))
     torch.testing.assert_close(labels.directions[1], torch.ones(64))
     assert labels.biases.tolist() == [0, -0.5]
@@ -162,6 +242,6 @@ def test_labels_judged_apart_are_each_scored_as_well_as_they_can_be():
     ("labels", "template"),
     [({"AF": ["irregular rhythm"]}, "{}"), (["AFIB"], "sinus rhythm. {}"), (["AFIB"], ["{}", "a {}"])],
 )
-def test_what_the_user_words_is_said_as_worded(labels, template):
+def test_labels_with_prompts_or_templates_of_the_user_are_scored_with_them(labels, template):
     taught = embed_labels(Model(learned=["AFIB"]), tokenizer, labels, template)
     torch.testing.assert_close(taught.directions, embed_labels(Model(), tokenizer, labels, template).directions)

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset, DatasetDict
 
-from ...processing.prompts_merit import CHALLENGE_LABELS, CPSC2018_LABELS, CSN_LABELS
+from .label_maps import CHALLENGE_LABELS, CPSC2018_LABELS, CSN_LABELS
 
 __all__ = [
     "PUBLISHED_SIZES",

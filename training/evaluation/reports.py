@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from ...processing.pipelines_merit import sentences
 from ...processing.processing_merit import INSTRUCTIONS
-from ...processing.zero_shot_merit import embed_labels
+from ...processing.zero_shot_merit import embed_statements
 from ..learning.report_generation import COLUMNS, reported
 from ..scoring import metrics
 from ..scoring.embeddings import batches, embed
@@ -244,8 +244,8 @@ def _support(
     right = np.array([[findings[statements[which]] <= codes[row]] for row, which in pairs], np.uint8).reshape(-1, 1)
     together, within = np.full((1, 1 + resamples), np.nan), []
     if statements:
-        labels = embed_labels(
-            reporter.model.merit, reporter.processor.merit_tokenizer, {one: [one] for one in statements}
+        labels = embed_statements(
+            reporter.model.merit, reporter.processor.merit_tokenizer, statements, reporter.processor.glossary
         )
         with torch.inference_mode():
             embeds = reporter.model.ecg_embeds(torch.from_numpy(features).to(reporter.model.device))

@@ -21,8 +21,8 @@ from sklearn.linear_model import LogisticRegression
 
 from ...modeling_merit.configuration_merit import MeritConfig
 from ...modeling_merit.modeling_merit import MeritModel
+from ...processing.glossary_merit import Glossary
 from ...processing.processing_merit import MeritProcessor
-from ...processing.prompts_merit import FINDINGS
 from ..batching.report_text import TEXTS, with_text
 from ..results.result_files import results_of
 from ..scoring.embeddings import embed
@@ -35,10 +35,11 @@ PENALTY = 0.0001
 LEAST = 10
 
 
-def statements_of(code: str) -> frozenset[str]:
+def statements_of(code: str, glossary: Glossary | None = None) -> frozenset[str]:
     """The statements of PTB-XL that a finding of the glossary stands for: its own, and those of its members."""
     own = frozenset({code}.intersection(STATEMENTS))
-    return own.union(*(statements_of(member) for member in FINDINGS[code].members))
+    glossary = glossary or Glossary.default()
+    return own.union(*(statements_of(member, glossary) for member in glossary.findings[code].members))
 
 
 def statements_in(rows: Dataset) -> list[frozenset[str]]:
@@ -78,8 +79,8 @@ def learn_labels(
     recordings = with_text(recordings)
     found = statements_in(recordings)
     stating: dict[str, np.ndarray] = {}
-    for code in FINDINGS:
-        statements = statements_of(code)
+    for code in processor.glossary.findings:
+        statements = statements_of(code, processor.glossary)
         states = np.array([not statements.isdisjoint(one) for one in found], dtype=bool)
         if least <= states.sum() <= len(states) - least:
             stating[code] = states

@@ -22,6 +22,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ...processing.glossary_merit import Glossary
+from ...processing.zero_shot_merit import embed_texts
 from ..results.weights import weights_sha256
 from ..trainer.hardware import fast_device, fast_precision
 
@@ -123,16 +125,14 @@ class CheckpointEncoder(_Checkpoint):
         known = self.model.learned_labels
         return {code: (weight.cpu() / scale, bias.cpu() / scale) for code, (weight, bias) in known.items()}
 
-    @torch.inference_mode()
+    @property
+    def glossary(self) -> Glossary:
+        """Of the processor."""
+        return self.processor.glossary
+
     def embed_texts(self, texts: Sequence[str], batch_size: int = 256) -> np.ndarray:
         """Texts in the shared space, of unit length, `(texts, projection_dim)`."""
-        order = np.argsort([len(text) for text in texts], kind="stable")  # texts of similar length need little padding
-        embeds = np.empty((len(texts), self.model.config.projection_dim), np.float32)
-        for part in (order[start : start + batch_size] for start in range(0, len(order), batch_size)):
-            batch = self.processor(text=[texts[i] for i in part]).to(self.model.device)
-            features = self.model.get_text_features(**batch).pooler_output
-            embeds[part] = F.normalize(features.float(), dim=-1).cpu().numpy()
-        return embeds
+        return embed_texts(self.model, self.processor.tokenizer, texts, batch_size).cpu().numpy()
 
 
 class CheckpointClassifier(_Checkpoint):

@@ -4,7 +4,7 @@ import re
 from functools import cache, lru_cache
 from pathlib import Path
 
-from ...processing.prompts_merit import FINDINGS, find
+from ...processing.glossary_merit import Glossary
 
 PATTERNS = Path(__file__).parent / "report_patterns.tsv"
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
@@ -47,7 +47,8 @@ def _names() -> re.Pattern[str]:
 
     Names of up to six characters are left out, because they are ambiguous in running text.
     """
-    names = {name for code in STATEMENTS for name in (FINDINGS[code].name, *FINDINGS[code].names) if len(name) > 6}
+    findings = [Glossary.default().findings[code] for code in STATEMENTS]
+    names = {name for finding in findings for name in (finding.name, *finding.names) if len(name) > 6}
     ordered = sorted(map(normalized, names), key=len, reverse=True)
     return _compile("|".join(re.escape(name.replace("-", " ")).replace("\\ ", " ") for name in ordered))
 
@@ -71,7 +72,8 @@ def findings_in(text: str) -> frozenset[str]:
     found = [(match.span(), codes) for codes, pattern in _patterns() for match in pattern.finditer(text)]
     found.sort(key=lambda one: one[0][0] - one[0][1])
     # Names from the glossary apply only where no phrase of the table matches.
-    found += [(match.span(), {find(match[0]).code}) for match in _names().finditer(text)]  # type: ignore[union-attr]
+    glossary = Glossary.default()
+    found += [(match.span(), {glossary.find(match[0]).code}) for match in _names().finditer(text)]  # type: ignore[union-attr]
     used: list[tuple[int, int]] = []
     stated: set[str] = set()
     for (start, end), codes in found:

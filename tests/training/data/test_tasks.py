@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from datasets import Dataset, DatasetDict
 
-from merit.processing.prompts_merit import CHALLENGE_LABELS, CPSC2018_LABELS, CSN_LABELS, FINDINGS, find
+from merit.processing.glossary_merit import Glossary
 from merit.training.data import tasks as tasks_module
+from merit.training.data.label_maps import CHALLENGE_LABELS, CPSC2018_LABELS, CSN_LABELS, FINDING_CODES
 from merit.training.data.tasks import (
     PUBLISHED_SIZES,
     SHIFTS,
@@ -190,16 +191,12 @@ def test_every_label_is_set_by_some_code_and_no_code_sets_another():
         assert {label for labels in task.labels_of.values() for label in labels} == set(task.labels), task.name
 
 
-def test_every_label_of_every_task_can_be_said_in_both_languages(root):
-    names = {
-        "cpsc2018": CPSC2018_LABELS,
-        "challenge": CHALLENGE_LABELS,
-        "csn-clean": CSN_LABELS,
-        "csn-merl": CSN_LABELS,
-    }
+def test_every_label_of_every_task_has_prompts_in_both_languages(root):
+    glossary = Glossary.default()
     for task in (*snomed_tasks().values(), *ptbxl_tasks(root).values()):
         for label in task.labels:
-            finding = FINDINGS[names[task.name][label]] if task.name in names else find(label)
+            codes = FINDING_CODES.get(task.name)
+            finding = glossary.findings[codes[label]] if codes else glossary.find(label)
             assert len(finding.english) >= 2, (task.name, label)
             assert len(finding.german) >= 2, (task.name, label)
 

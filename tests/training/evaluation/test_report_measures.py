@@ -12,7 +12,7 @@ from nltk.translate.bleu_score import corpus_bleu
 from rouge_score.rouge_scorer import RougeScorer
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from merit.processing.prompts_merit import FINDINGS
+from merit.processing.glossary_merit import Glossary
 from merit.training.evaluation import report_measures as measures
 from merit.training.evaluation.report_measures import clinical_measures, report_measures, tokenize
 from merit.training.text.statements import STATEMENTS, findings_in
@@ -142,7 +142,7 @@ def test_examples_of_the_documentation_run(without_wordnet):
 
 def test_the_table_has_all_statements_of_ptbxl():
     assert len(STATEMENTS) == 71
-    assert set(STATEMENTS) <= set(FINDINGS)
+    assert set(STATEMENTS) <= set(Glossary.default().findings)
 
 
 # The table says why it differs from the glossary on an anterior infarct and on T waves that are only flat.
@@ -150,7 +150,7 @@ def test_the_table_has_all_statements_of_ptbxl():
 @pytest.mark.parametrize("code", STATEMENTS)
 def test_a_statement_is_found_in_some_phrasing_of_the_glossary(code, language):
     if (code, language) not in [("AMI", "english"), ("AMI", "german"), ("LOWT", "german")]:
-        assert any(code in findings_in(phrase) for phrase in getattr(FINDINGS[code], language))
+        assert any(code in findings_in(phrase) for phrase in getattr(Glossary.default().findings[code], language))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoProc
 from merit.commands import main
 from merit.modeling_merit.configuration_merit import MeritConfig
 from merit.modeling_merit.modeling_merit import MeritForPreTraining, MeritModel
-from merit.processing.prompts_merit import FINDINGS
+from merit.processing.glossary_merit import Glossary
 from merit.training.batching.report_text import with_text
 from merit.training.data.catalogue import load_data
 from merit.training.evaluation.evaluate import evaluate
@@ -57,7 +57,8 @@ def test_a_class_is_stated_by_what_any_of_its_members_says():
     assert statements_of("CLBBB") == {"CLBBB"}
     assert {"AMI", "IMI", "ASMI"} <= statements_of("MI")
     assert statements_of("NORM") == {"NORM"}
-    assert all(statements_of(member) <= statements_of(code) for code in FINDINGS for member in FINDINGS[code].members)
+    findings = Glossary.default().findings
+    assert all(statements_of(member) <= statements_of(code) for code in findings for member in findings[code].members)
 
 
 def test_a_recording_states_what_either_of_its_texts_says():

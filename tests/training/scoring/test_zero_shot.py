@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from merit.processing.prompts_merit import CSN_LABELS
 from merit.processing.zero_shot_merit import embed_labels
+from merit.training.data.label_maps import CSN_LABELS
 from merit.training.scoring.embeddings import embed
 from merit.training.scoring.zero_shot import label_embeddings, linear_start, zero_shot_scores
 

@@ -1,5 +1,9 @@
+"""The glossary: what labels mean, and the prompts of each finding."""
+
 import csv
 import doctest
+import hashlib
+import json
 import os
 import re
 from collections import Counter
@@ -7,17 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from merit.processing import prompts_merit
-from merit.processing.prompts_merit import (
-    CHALLENGE_LABELS,
-    CPSC2018_LABELS,
-    CSN_LABELS,
-    FINDINGS,
-    find,
-    opposites,
-    prompts,
-)
+from merit.processing import glossary_merit
+from merit.processing.glossary_merit import Glossary
+from merit.training.data.label_maps import CHALLENGE_LABELS, CPSC2018_LABELS, CSN_LABELS
 from merit.training.text.cleaning import clean_report
+
+GLOSSARY = Glossary.default()
+FINDINGS, find, prompts, opposites = GLOSSARY.findings, GLOSSARY.find, GLOSSARY.prompts, GLOSSARY.opposites
 
 PTBXL_ROOT = os.environ.get("PTBXL_ROOT", "")
 needs_ptbxl = pytest.mark.skipif(
@@ -131,13 +131,13 @@ TYPED = {
     "Schrittmacher-EKG": "PACE",
 }
 
-# Where a phrase names another side than its finding: the axis turns right when the left posterior fascicle fails.
+# Left posterior fascicular block turns the axis to the right, so its prompts name the right side.
 OTHER_SIDE = {"LPFB", "LAFB/LPFB"}
 WALLS = {"anterior": r"anterior|antero", "inferior": r"inferior|infero", "posterior": r"posterior|postero"} | {
     "lateral": r"(?<!bi)lateral",
     "septal": r"sept",
 }
-# Walls that a class has beyond those in its name, through its members or by what its reports count to it.
+# Walls that prompts of a class may name although its own name does not: from its members or its reports.
 MORE_WALLS = {
     "ISCA": {"septal"},
     "AMI": {"septal", "lateral"},
@@ -171,7 +171,7 @@ def statements():
         return {row[""]: row for row in csv.DictReader(file)}
 
 
-def test_every_label_of_every_task_has_three_phrasings_in_each_language():
+def test_every_label_of_ptbxl_has_three_prompts_in_each_language():
     tasks = [LABELS[task] for task in ("statements", "subclasses", "superclasses")]
     assert [len(labels) for labels in tasks] == [71, 23, 5]
     for label in {label for labels in tasks for label in labels}:
@@ -186,7 +186,7 @@ def test_every_label_of_cpsc2018_and_csn_is_a_finding():
     assert CSN_LABELS["AF"] == "AFLT"
 
 
-def test_every_label_of_the_challenge_is_a_finding_of_its_own():
+def test_every_label_of_the_challenge_is_a_different_finding():
     assert set(CHALLENGE_LABELS.values()) <= set(FINDINGS)
     assert len(set(CHALLENGE_LABELS.values())) == len(CHALLENGE_LABELS) == 26
     assert CHALLENGE_LABELS["AF"] == "AFIB"
@@ -204,19 +204,88 @@ def test_labels_are_found_as_people_type_them(typed, code):
 
 
 @pytest.mark.parametrize("typed", ["", "ECG", "?!", "Brugada pattern"])
-def test_what_is_no_finding_is_not_found(typed):
+def test_a_label_that_is_no_finding_is_not_found(typed):
     assert find(typed) is None
 
 
-def test_an_unknown_label_says_itself():
+def test_an_unknown_label_is_its_own_prompt():
     assert prompts("  Brugada\n pattern ") == ("brugada pattern",)
 
 
-def test_a_class_says_what_its_members_say():
+def test_a_class_has_the_prompts_of_its_members():
     assert set(prompts("IMI")) < set(prompts("MI"))
     assert set(prompts("LAFB/LPFB")) == {*prompts("LAFB"), *prompts("LPFB")}
     for finding in FINDINGS.values():
         assert len(set(prompts(finding.code))) == len(prompts(finding.code))
+
+
+def test_the_wording_of_the_glossary_is_the_one_that_published_scores_were_measured_with():
+    findings = [(f.code, f.name, f.names, f.english, f.german, f.members) for f in FINDINGS.values()]
+    assert len(findings) == 99
+    assert [sum(map(len, column)) for column in list(zip(*findings))[2:5]] == [544, 470, 488]
+    digest = hashlib.sha256(repr(findings).encode()).hexdigest()
+    assert digest == "a0823f848846a8f226107cf0aab826365cc56456b8e109fa217493d17b495fc4"
+
+
+def test_a_saved_glossary_has_the_bytes_of_the_packages_file(tmp_path):
+    path = Path(glossary_merit.__file__).with_name("glossary_merit.json")
+    GLOSSARY.save(tmp_path / "saved.json")
+    assert (tmp_path / "saved.json").read_bytes() == path.read_bytes()
+    assert Glossary.from_file(tmp_path / "saved.json").findings == FINDINGS
+
+
+def test_saving_keeps_a_link_to_an_equal_file_and_never_writes_through_a_link(tmp_path):
+    original, link = tmp_path / "original.json", tmp_path / "link.json"
+    GLOSSARY.save(original)
+    link.symlink_to(original)
+    GLOSSARY.save(link)
+    assert link.is_symlink()
+    before = original.read_bytes()
+    small = tmp_path / "small.json"
+    small.write_text(json.dumps({"findings": [NORM, AFIB]}), encoding="utf-8")
+    Glossary.from_file(small).save(link)
+    assert not link.is_symlink()
+    assert original.read_bytes() == before
+    assert list(Glossary.from_file(link).findings) == ["NORM", "AFIB"]
+
+
+NORM = {"code": "NORM", "name": "normal ECG", "english": ["normal ecg."]}
+AFIB = {"code": "AFIB", "name": "atrial fibrillation", "names": ["AF"], "german": ["vorhofflimmern"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "Expecting"),
+        ("[" * 100_000, "recursion"),
+        ([NORM], 'no list "findings"'),
+        ({"findings": {}}, 'no list "findings"'),
+        ({"findings": ["NORM"]}, "a finding has code, name.*'NORM'"),
+        ({"findings": [{"code": "NORM"}]}, "a finding has code, name.*'NORM'"),
+        ({"findings": [NORM | {"swedish": []}]}, "a finding has code, name"),
+        ({"findings": [NORM | {"name": ["normal"]}]}, "name of 'NORM' is \\['normal'\\]"),
+        ({"findings": [NORM | {"english": "normal"}]}, "english of 'NORM' is 'normal'"),
+        ({"findings": [NORM | {"german": ["normal", " "]}]}, "german of 'NORM' is"),
+        ({"findings": []}, "the opposite NORM"),
+        ({"findings": [AFIB]}, "the opposite NORM"),
+        ({"findings": [NORM, NORM]}, "NORM is defined twice"),
+        ({"findings": [NORM, AFIB, {**AFIB, "code": "AFL"}]}, "'atrial fibrillation' is a name of both AFIB and AFL"),
+        ({"findings": [NORM, AFIB | {"members": ["AT"]}]}, "AFIB has the member AT"),
+        ({"findings": [NORM, AFIB | {"opposites": ["SR"]}]}, "the opposite SR"),
+        ({"findings": [NORM, {"code": "AT", "name": "atrial tachycardia"}]}, "AT has no phrase"),
+    ],
+)
+def test_a_file_that_is_no_glossary_is_refused_with_its_name_and_the_reason(tmp_path, content, message):
+    path = tmp_path / "mine.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"mine\.json is no glossary: .*{message}"):
+        Glossary.from_file(path)
+
+
+def test_prompts_can_be_those_of_one_language():
+    assert prompts("AFIB", "en") == FINDINGS["AFIB"].english
+    assert prompts("AFIB", "de") == FINDINGS["AFIB"].german
+    assert prompts("AFIB", "both") == prompts("AFIB") == FINDINGS["AFIB"].english + FINDINGS["AFIB"].german
 
 
 def test_each_phrase_belongs_to_one_finding():
@@ -224,7 +293,7 @@ def test_each_phrase_belongs_to_one_finding():
     assert not [phrase for phrase, count in owners.items() if count > 1]
 
 
-def test_phrases_are_written_as_reports_are():
+def test_prompts_are_written_like_reports():
     for finding in FINDINGS.values():
         for phrase in prompts(finding.code):
             assert phrase == " ".join(phrase.lower().split()), phrase
@@ -232,19 +301,19 @@ def test_phrases_are_written_as_reports_are():
         assert all(phrase.endswith(".") for phrase in finding.english)
 
 
-def test_normal_prompts_name_nothing_abnormal():
+def test_prompts_of_a_normal_ecg_name_nothing_abnormal():
     allowed = {"normal", "normales", "ecg", "ekg", "sinus", "rhythm", "sinusrhythmus", "lagetyp", "tracing", "is"}
     assert set(re.findall(r"\w+", " ".join(prompts("NORM")))) <= allowed
 
 
-def test_a_label_is_told_from_a_normal_ecg_unless_it_is_part_of_one():
+def test_a_label_is_contrasted_with_a_normal_ecg_unless_it_is_part_of_one():
     assert opposites("Linksschenkelblock") == opposites("some new finding") == ("NORM",)
     assert "NORM" not in opposites("Normal ECG")
     assert not {"SR", "NORM"} & set(opposites("sinus rhythm"))
     assert all(code in FINDINGS for label in FINDINGS for code in opposites(label))
 
 
-def test_left_is_never_said_for_right():
+def test_prompts_of_a_left_sided_finding_never_name_the_right_side():
     sides = {"left": "right|recht|dextr", "right": r"left|link|sinistr"}
     checked = set()
     for finding in FINDINGS.values():
@@ -255,7 +324,7 @@ def test_left_is_never_said_for_right():
     assert {"LAFB", "CLBBB", "CRBBB", "ILBBB", "IRBBB", "LVH", "RVH", "LAO/LAE", "RAO/RAE", "ALS", "ARS"} <= checked
 
 
-def test_a_slow_rhythm_is_never_said_for_a_fast_one():
+def test_prompts_of_a_fast_rhythm_never_name_a_slow_one():
     for finding in FINDINGS.values():
         said = " ".join(prompts(finding.code))
         if "tachycardia" in finding.name:
@@ -266,20 +335,20 @@ def test_a_slow_rhythm_is_never_said_for_a_fast_one():
             assert not re.search(r"brady|tachy", said), finding.code
 
 
-def test_complete_and_incomplete_block_are_not_mixed():
+def test_prompts_distinguish_complete_from_incomplete_block():
     for code in ("CLBBB", "CRBBB"):
         assert not re.search(r"incomplete|partial|unvollst", " ".join(prompts(code)))
     for code in ("ILBBB", "IRBBB"):
         assert all(re.search(r"incomplete|partial|unvollst", phrase) for phrase in prompts(code))
 
 
-def test_flutter_and_fibrillation_are_not_mixed():
-    # The device of the German reports writes "vorhofflimmern/-flattern" and nearly always means fibrillation.
+def test_prompts_distinguish_flutter_from_fibrillation():
+    # German reports by the ECG device have "vorhofflimmern/-flattern", which nearly always means fibrillation.
     assert all(re.search(r"fibrillation|flimmern", phrase) for phrase in prompts("AFIB"))
     assert not re.search(r"fibrillation|flimmern", " ".join(prompts("AFLT")))
 
 
-def test_phrases_name_the_wall_of_their_finding():
+def test_prompts_name_the_wall_of_their_finding():
     for finding in FINDINGS.values():
         if finding.code in ("LAFB", "LPFB", "LAFB/LPFB"):
             continue
@@ -294,11 +363,11 @@ def test_phrases_name_the_wall_of_their_finding():
 
 
 def test_the_examples_of_the_module_run():
-    assert doctest.testmod(prompts_merit).failed == 0
+    assert doctest.testmod(glossary_merit).failed == 0
 
 
 @needs_ptbxl
-def test_labels_are_those_of_ptbxl_and_found_by_their_descriptions():
+def test_labels_of_ptbxl_are_complete_and_found_by_their_descriptions():
     rows = statements()
     assert set(LABELS["statements"]) == set(rows)
     assert set(LABELS["subclasses"]) == {row["diagnostic_subclass"] for row in rows.values()} - {""}
@@ -328,7 +397,7 @@ def test_members_of_a_class_are_its_statements_that_are_not_rare():
 
 
 @needs_ptbxl
-def test_nearly_all_words_of_the_phrases_occur_in_training_reports():
+def test_at_least_95_percent_of_the_words_in_prompts_occur_in_training_reports():
     known = {word for _, report in training_rows() for word in re.findall(r"[^\W\d_]+", report)}
     words = {
         word

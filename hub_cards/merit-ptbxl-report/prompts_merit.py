@@ -1,1 +1,0 @@
-../../processing/prompts_merit.py

@@ -1,0 +1,1 @@
+../../processing/glossary_merit.py
