@@ -24,6 +24,7 @@ from .recordings_merit import INVALID_SAMPLE, EcgError, Recording
 __all__ = ["MeritFeatureExtractor"]
 
 _FLAT = 1e-4  # mV; below the resolution of any electrocardiograph
+_PADDING = 0.2  # s; a longer constant stretch at an end is padding
 _BLOCK = 1 << 19  # samples per transform: a block fits into the CPU cache
 
 
@@ -66,7 +67,8 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         derive_limb_leads (`bool`, defaults to `True`): Compute missing limb leads if two of them were recorded.
         max_gap (`float`, defaults to 0.2): Gaps of invalid samples (NaN) of up to this many seconds are interpolated
             linearly (at the ends by the nearest sample); they stay true in `sample_mask`. A lead with a longer gap is
-            bad, and so is a lead that is constant.
+            bad, and so is a lead that is constant. Padding is neither: where all leads are constant or invalid at an
+            end of the recording for more than 0.2 s, that end is left out with a warning.
         on_bad_lead (`str`, defaults to `"drop"`): `"drop"` leaves a bad lead out with a warning (a limb lead is then
             derived from others if possible); `"error"` raises. A recording without any good lead always raises.
         ignore_unknown_leads (`bool`, defaults to `False`): Leave out channels that are not standard leads instead of
@@ -152,17 +154,19 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         agree with those that do not. For a list of recordings each may be a list with one entry per recording.
 
         Args:
-            ecg: A recording, or a list of recordings. A recording is one of
+            ecg: A recording, or a list or array of recordings. A recording is one of
 
-                - the path of a WFDB record or of a CSV table (`str` or `os.PathLike`);
-                - an array or tensor of physical samples of shape `(leads, samples)`, NaN where invalid;
-                  `(recordings, leads, samples)` is a list of them;
-                - a `Recording`;
-                - a mapping, such as a row of a `datasets.Dataset`, with `signal`, `sampling_rate`, `lead_names`, and
-                  either `gain` and `baseline` (digital samples, -32768 marks invalid ones) or `units` (physical
-                  samples). `gain` is in steps per unit, which is millivolt unless `units` says otherwise, `baseline` is
-                  the digital value of 0 units and defaults to 0; each is a number or one per lead. `signal` may be
-                  flat, lead after lead. `record_id` is used in messages; other keys are ignored.
+                - the path of a WFDB record, of a CSV table or of a .npy file (`str` or `os.PathLike`);
+                - an array or tensor of physical samples of shape `(leads, samples)`, NaN or masked where invalid, or
+                  a list of such leads; `(recordings, leads, samples)` is a list of recordings;
+                - a mapping, such as a row of a `datasets.Dataset`, with `signal`, `sampling_rate`, `lead_names` (or
+                  `leads`), and either `gain` and `baseline` (digital samples, -32768 marks invalid ones) or `units`
+                  (physical samples). `gain` is in steps per unit, which is millivolt unless `units` says otherwise,
+                  `baseline` is the digital value of 0 units and defaults to 0; each is a number or one per lead.
+                  `signal` may be flat, lead after lead. `record_id` is used in messages; other keys are ignored;
+                - a data frame with a column for each lead;
+                - a `wfdb.Record`, or the pair of samples and fields that `wfdb.rdsamp` returns;
+                - a `Recording`.
             sampling_rate (`float`, *optional*): Samples per second.
             leads (`list[str]`, *optional*): Lead names in the order of the array, in any usual spelling.
             units (`str`, *optional*): "mV", "uV", "V" or "nV", for all leads or, for one recording, one per lead.
@@ -175,7 +179,8 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
 
             - **ecg_values** `(batch, leads, samples)` float32 in millivolts, 0 where the masks are false;
             - **lead_mask** `(batch, leads)` bool, true where the lead was recorded or derived;
-            - **sample_mask** `(batch, samples)` bool, true where there is signal;
+            - **sample_mask** `(batch, samples)` bool, true where there is signal: from the first sample to the end of
+              the recording without padding;
             - **record_index** `(batch,)` int64, only if `long_recordings="window"`: the recording of each window.
 
         Raises:
@@ -190,12 +195,13 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         for index, recording in enumerate(recordings):
             self._check_rate(recording)
             names, channels, millivolts = self._select_leads(recording)
-            length, starts = self._cut(recording)
             scale, offset, has_invalid_mark = millivolts, np.zeros_like(millivolts), False
             if recording.gain is not None and recording.baseline is not None:
                 scale = millivolts / recording.gain[channels]
                 offset = -scale * recording.baseline[channels]
                 has_invalid_mark = recording.signal.dtype == np.int16
+            first, last = self._find_signal(recording, channels, scale, has_invalid_mark)
+            length, starts = self._cut(recording, first, last)
             rows = range(len(windows), len(windows) + len(starts))
             groups.setdefault((names, recording.sampling_rate, length), []).extend(rows)
             for start in starts:
@@ -243,12 +249,29 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         except EcgError as error:
             raise EcgError(f"{recording.name}: {error}") from None
 
-    def _cut(self, recording: Recording) -> tuple[int, list[int]]:
-        """Length and start positions of the windows, in samples of the recording."""
+    def _find_signal(
+        self, recording: Recording, channels: Any, scale: np.ndarray, has_invalid_mark: bool
+    ) -> tuple[int, int]:
+        """First and last sample (exclusive) of the signal without padding at its ends."""
         samples, rate = recording.signal.shape[1], recording.sampling_rate
+        tolerance = _FLAT / np.abs(scale)
+        head = _constant_samples(recording.signal, channels, _PADDING * rate, tolerance, has_invalid_mark)
+        tail = _constant_samples(recording.signal[:, ::-1], channels, _PADDING * rate, tolerance, has_invalid_mark)
+        if head == samples or head == tail == 0:  # a recording that is constant as a whole has bad leads
+            return 0, samples
+        where = [f"before {head / rate:.2f} s"] * (head > 0) + [f"after {(samples - tail) / rate:.2f} s"] * (tail > 0)
+        warnings.warn(
+            f"{recording.name}: all leads are constant {' and '.join(where)}; this padding is left out", stacklevel=3
+        )
+        return head, samples - tail
+
+    def _cut(self, recording: Recording, first: int, last: int) -> tuple[int, list[int]]:
+        """Length and start positions of the windows of the samples from `first` to `last`."""
+        samples, rate = last - first, recording.sampling_rate
         if samples < max(2, math.floor(self.min_duration * rate)):
+            without = "" if samples == recording.signal.shape[1] else " without its constant ends"
             raise EcgError(
-                f"{recording.name}: {samples / rate:.2f} s ({samples} samples at {rate:g} Hz) is too short; "
+                f"{recording.name}: {samples / rate:.2f} s ({samples} samples at {rate:g} Hz){without} is too short; "
                 f"at least {self.min_duration:g} s are needed"
             )
         length = round(self.duration * rate)
@@ -258,11 +281,11 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
                 "cut it, or set long_recordings to 'crop' or 'window'"
             )
         if self.long_recordings == "keep" or samples <= length:
-            return samples, [0]
+            return samples, [first]
         if self.long_recordings == "crop":
-            return length, [(samples - length) // 2]
+            return length, [first + (samples - length) // 2]
         stride = max(1, round((self.window_stride or self.duration) * rate))
-        return length, [*range(0, samples - length, stride), samples - length]
+        return length, [*range(first, last - length, stride), last - length]
 
     def _plan(self, rate: float, length: int) -> SpectralPlan:
         bandpass = None if self.bandpass is None else tuple(self.bandpass)
@@ -422,6 +445,36 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
             f"None or two increasing edges below {nyquist:g} Hz",
         )
         require("bandpass_order", self.bandpass_order in range(1, 11), "a whole number from 1 to 10")
+
+
+def _constant_samples(
+    signal: np.ndarray, channels: Any, limit: float, tolerance: np.ndarray, has_invalid_mark: bool
+) -> int:
+    """How many samples at the start are constant or invalid on all leads; 0 if not more than `limit`."""
+
+    def count(samples: np.ndarray) -> int:
+        valid = samples != INVALID_SAMPLE if has_invalid_mark else ~np.isnan(samples)
+        first = np.argmax(valid, axis=1)
+        values = samples[range(len(samples)), first, None].astype(np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):  # infinite values differ from themselves
+            same = np.all(~valid | (np.abs(samples - values) < tolerance[:, None]), axis=0)
+        number = len(same) if same.all() else int(np.argmin(same))
+        # A first valid sample is the start of the signal, not of a constant, if a different one follows.
+        return number - bool(np.any(first == number - 1)) if number < len(same) else number
+
+    edge = math.floor(limit) + 1
+    if signal.shape[1] < edge:
+        return 0
+    # Two samples decide nearly always, which saves most of the time.
+    one, other = signal[channels, 0].astype(np.float64), signal[channels, edge - 1].astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        differ = np.abs(one - other) >= tolerance
+    if has_invalid_mark:
+        differ &= (one != INVALID_SAMPLE) & (other != INVALID_SAMPLE)
+    if differ.any() or count(signal[channels, :edge]) < edge:
+        return 0
+    number = count(signal[channels])
+    return number if number > limit else 0
 
 
 def _interpolate_gaps(samples: np.ndarray, max_gap: float, rate: float, start: int) -> str | None:

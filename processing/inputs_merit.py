@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from reprlib import Repr
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,10 @@ import torch
 from .leads_merit import millivolts_per, standard_lead
 from .recordings_merit import EcgError, Recording, per_lead, read_recording
 
+_FIELDS = ("signal", "sampling_rate", "lead_names", "units", "gain", "baseline")
+_REPR = Repr()
+_REPR.maxstring = _REPR.maxother = 60
+
 
 def to_recordings(ecg: Any, sampling_rate: Any = None, leads: Any = None, units: Any = None) -> list[Recording]:
     """Convert a recording or a list of recordings; see `MeritFeatureExtractor.__call__` for what is accepted.
@@ -19,86 +24,109 @@ def to_recordings(ecg: Any, sampling_rate: Any = None, leads: Any = None, units:
     Raises:
         EcgError: something is not a recording, its description is incomplete, or it contradicts an argument.
     """
-    many = isinstance(ecg, Sequence) and not isinstance(ecg, str)
-    many = many or (isinstance(ecg, np.ndarray | torch.Tensor) and ecg.ndim == 3)
-    items = list(ecg) if many else [ecg]
+    items = [ecg] if is_recording(ecg) else list(ecg)
     if not items:
         raise EcgError("ecg is empty; pass at least one recording")
 
-    def for_each(value: Any, argument: str, is_list: bool) -> list[Any]:
-        if not (many and is_list):
+    def for_each(value: Any, argument: str, is_one: bool) -> list[Any]:
+        if is_recording(ecg) or is_one:
             return [value] * len(items)
         if len(value) != len(items):
             raise EcgError(f"{argument} has {len(value)} entries for {len(items)} recordings; pass one for each")
         return list(value)
 
-    rates = for_each(sampling_rate, "sampling_rate", np.ndim(sampling_rate) == 1)
-    names = for_each(leads, "leads", leads is not None and not all(isinstance(lead, str) for lead in leads))
-    units = for_each(units, "units", units is not None and not isinstance(units, str))
+    rates = for_each(sampling_rate, "sampling_rate", not _is_list(sampling_rate))
+    names = for_each(leads, "leads", not _is_list(leads) or all(isinstance(lead, str) for lead in leads))
+    units = for_each(units, "units", not _is_list(units))
     return [
         _to_recording(item, f"recording {index}", *description)
         for index, (item, *description) in enumerate(zip(items, rates, names, units))
     ]
 
 
+def is_recording(ecg: Any) -> bool:
+    """Whether a value is passed as one recording rather than as a list of them."""
+    if isinstance(ecg, np.ndarray | torch.Tensor):
+        return not (ecg.ndim == 3 or (isinstance(ecg, np.ndarray) and ecg.ndim == 1 and ecg.dtype.kind in "OUT"))
+    if isinstance(ecg, str | bytes | bytearray | memoryview) or not (isinstance(ecg, Sequence) or _is_list(ecg)):
+        return True
+    return _is_rdsamp(ecg) or _is_matrix(ecg)
+
+
 def recording_of_row(
     row: Mapping, name: str = "recording", sampling_rate: Any = None, leads: Any = None, units: Any = None
 ) -> Recording:
-    """Convert a mapping such as a row of a data set; the arguments are used for what it does not contain."""
+    """Convert a mapping such as a row of a data set; the arguments are used for what it does not contain.
+
+    Raises:
+        EcgError: something is missing in the mapping or has the wrong type.
+    """
     name = str(row.get("record_id", name))
 
-    def required(key: str, value: Any, argument: str, example: str) -> Any:
-        value = value if row.get(key) is None else row[key]
+    def required(value: Any, default: Any, argument: str, example: str) -> Any:
+        value = default if value is None else value
         if value is None:
             raise EcgError(f"{name}: its {argument} is not known; pass {argument}=, for example {argument}={example}")
         return value
 
     if row.get("signal") is None:
-        raise EcgError(f"{name}: the mapping has no 'signal', only {', '.join(map(str, row))}")
-    signal = _to_numpy(row["signal"])
-    if signal.dtype.kind not in "iuf":
-        raise EcgError(f"{name}: its signal has the type {signal.dtype}; pass real numbers in a rectangular array")
-    rate = _to_rate(required("sampling_rate", sampling_rate, "sampling_rate", "500"), name)
-    lead_names = _to_names(required("lead_names", leads, "leads", "['I', 'II']"), name)
+        raise EcgError(
+            f"{name}: the mapping has no 'signal', only {', '.join(map(str, row))}; pass 'signal', 'sampling_rate', "
+            "'lead_names' and 'units'"
+        )
+    signal, mask = _to_real_array(row["signal"], name, "signal")
+    rate = _to_rate(required(row.get("sampling_rate"), sampling_rate, "sampling_rate", "500"), name)
+    lead_names = row.get("leads") if row.get("lead_names") is None else row["lead_names"]
+    lead_names = _to_strings(required(lead_names, leads, "leads", "['I', 'II']"), name, "leads")
     if signal.ndim == 1 and lead_names and signal.size % len(lead_names) == 0:
-        signal = signal.reshape(len(lead_names), -1)
+        signal, mask = signal.reshape(len(lead_names), -1), mask if mask is None else mask.reshape(len(lead_names), -1)
     if row.get("gain") is not None and units is None:
         units = "mV"
-    units = per_lead(required("units", units, "units", "'mV'"), len(lead_names), name)
-    if row.get("gain") is None:
-        return Recording(name, signal, rate, lead_names, units)
-
-    if signal.dtype.kind == "f":
-        raise EcgError(f"{name}: gain= is for digital samples, but the signal has the type {signal.dtype}")
-    if signal.size and signal.min() >= -32768 and signal.max() <= 32767:
-        signal = signal.astype(np.int16, copy=False)  # lists become int64, but -32768 marks invalid samples there too
-    gain, baseline = _to_numpy(row["gain"]), _to_numpy(0 if row.get("baseline") is None else row["baseline"])
-    if not {gain.shape, baseline.shape} <= {(), (len(lead_names),)}:
-        raise EcgError(f"{name}: gain and baseline must be one number, or one for each of the {len(lead_names)} leads")
-    return Recording(
-        name,
-        signal,
-        rate,
-        lead_names,
-        units,
-        np.broadcast_to(gain, len(lead_names)),
-        np.broadcast_to(baseline, len(lead_names)),
-    )
+    units = _to_units(required(row.get("units"), units, "units", "'mV'"), len(lead_names), name)
+    gain = baseline = None
+    if row.get("gain") is not None:
+        if signal.dtype.kind == "f":
+            raise EcgError(f"{name}: gain= is for digital samples, but the signal has the type {signal.dtype}")
+        if signal.size and signal.min() >= -32768 and signal.max() <= 32767:
+            signal = signal.astype(
+                np.int16, copy=False
+            )  # lists become int64, but -32768 marks invalid samples there too
+        gain = _to_numbers(row["gain"], len(lead_names), name, "gain")
+        baseline = _to_numbers(0 if row.get("baseline") is None else row["baseline"], len(lead_names), name, "baseline")
+    recording = Recording(name, signal, rate, lead_names, units, gain, baseline)
+    if mask is None:
+        return recording
+    physical = recording.physical()
+    physical[mask] = np.nan
+    return Recording(name, physical, rate, lead_names, units)
 
 
 def _to_recording(item: Any, name: str, sampling_rate: Any, leads: Any, units: Any) -> Recording:
     sampling_rate = None if sampling_rate is None else _to_rate(sampling_rate, name)
-    leads = None if leads is None else _to_names(leads, name)
-    if isinstance(item, str | os.PathLike):
+    leads = None if leads is None else _to_strings(leads, name, "leads")
+    if isinstance(item, str | os.PathLike) and os.fsdecode(item).lower().endswith(".npy"):
+        recording = recording_of_row(_row_of_npy(os.fsdecode(item)), name, sampling_rate, leads, units)
+    elif isinstance(item, str | os.PathLike):
         recording = read_recording(item, sampling_rate, units)
     elif isinstance(item, Recording):
-        recording = item
+        row = {"record_id": item.name} | {name: getattr(item, name) for name in _FIELDS}
+        recording = recording_of_row(row, name, sampling_rate, leads, units)
     elif isinstance(item, Mapping):
         recording = recording_of_row(item, name, sampling_rate, leads, units)
-    elif isinstance(item, np.ndarray | torch.Tensor) and item.ndim == 2:
+    elif _is_rdsamp(item):
+        row = {"signal": _transposed(item[0], name), "sampling_rate": item[1].get("fs"), "units": item[1].get("units")}
+        row["lead_names"] = [lead or "" for lead in item[1]["sig_name"]]
+        recording = recording_of_row(row, name)
+    elif hasattr(item, "sig_name") and hasattr(item, "fs"):
+        recording = recording_of_row(_row_of_wfdb(item, name), name)
+    elif hasattr(item, "columns") and hasattr(item, "to_numpy"):
+        named = [column for column in item.columns if isinstance(column, str)]
+        row = {"signal": _transposed(item.to_numpy(), name)}
+        recording = recording_of_row(row | ({"lead_names": named} if named else {}), name, sampling_rate, leads, units)
+    elif (isinstance(item, np.ndarray | torch.Tensor) and item.ndim == 2) or _is_matrix(item):
         recording = recording_of_row({"signal": item}, name, sampling_rate, leads, units)
     else:
-        what = f"an array of shape {tuple(item.shape)}" if hasattr(item, "shape") else f"{item!r:.60}"
+        what = f"an array of shape {tuple(item.shape)}" if hasattr(item, "shape") else _show(item)
         raise EcgError(
             f"{name}: {what} is not a recording; pass a path, an array of shape (leads, samples), "
             "a Recording or a mapping"
@@ -106,28 +134,136 @@ def _to_recording(item: Any, name: str, sampling_rate: Any, leads: Any, units: A
     return _check_consistency(recording, sampling_rate, leads, units)
 
 
+def _row_of_npy(path: str) -> dict[str, Any]:
+    """The mapping for a file of `numpy.save`, which holds an array and no description of it."""
+    name = os.path.splitext(os.path.basename(path))[0]
+    try:
+        # A memory map of a file that is shorter than its header says is an error, not an allocation.
+        signal = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise EcgError(f"{name}: {path} cannot be read as an array: {error}") from None
+    return {"record_id": name, "signal": signal}
+
+
+def _row_of_wfdb(record: Any, name: str) -> dict[str, Any]:
+    """The mapping for a `wfdb.Record`."""
+    name = str(getattr(record, "record_name", None) or name)
+    if getattr(record, "e_p_signal", None) is not None or any(
+        f != 1 for f in getattr(record, "samps_per_frame", None) or ()
+    ):
+        raise EcgError(
+            f"{name}: it has several samples per frame, which wfdb averages or separates; pass its path instead"
+        )
+    if getattr(record, "p_signal", None) is not None:
+        signal = record.p_signal
+    elif getattr(record, "d_signal", None) is not None:
+        signal = record.dac()
+    else:
+        raise EcgError(f"{name}: the wfdb record holds no signal; pass its path, or read it with wfdb.rdrecord")
+    names = [lead or "" for lead in record.sig_name]
+    row = {"signal": _transposed(signal, name), "sampling_rate": record.fs, "lead_names": names, "units": record.units}
+    return row | {"record_id": name}
+
+
+def _transposed(signal: Any, name: str) -> np.ndarray:
+    if np.ndim(signal) != 2:
+        raise EcgError(f"{name}: a signal of shape {np.shape(signal)} is not (samples, leads)")
+    return signal.T
+
+
+def _is_rdsamp(value: Any) -> bool:
+    """Whether a value is the pair of samples and fields that `wfdb.rdsamp` returns."""
+    is_pair = isinstance(value, list | tuple) and len(value) == 2
+    return is_pair and isinstance(value[0], np.ndarray) and isinstance(value[1], Mapping) and "sig_name" in value[1]
+
+
+def _is_list(value: Any) -> bool:
+    """Whether a value has elements in a fixed order: a list, a tuple, an array, a column of a table."""
+    if isinstance(value, np.ndarray | torch.Tensor):
+        return value.ndim > 0
+    return isinstance(value, list | tuple) or (hasattr(value, "tolist") and getattr(value, "ndim", 0) == 1)
+
+
+def _is_matrix(value: Any) -> bool:
+    """Whether a value is a list of leads that are lists or arrays of numbers."""
+    if not isinstance(value, list | tuple) or len(value) == 0:
+        return False
+    if isinstance(value[0], np.ndarray | torch.Tensor):
+        return value[0].ndim == 1
+    return isinstance(value[0], list | tuple) and len(value[0]) > 0 and isinstance(value[0][0], int | float | np.number)
+
+
+def _show(value: Any) -> str:
+    """A value for a message, shortened."""
+    try:
+        return _REPR.repr(value)
+    except ValueError:  # Python does not print integers of thousands of digits
+        return f"a very large {type(value).__name__}"
+
+
 def _to_rate(value: Any, name: str) -> float:
     try:
-        rate = float(value)
-    except (TypeError, ValueError):
+        rate = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor without data
         rate = math.nan
     if not math.isfinite(rate):
-        raise EcgError(f"{name}: sampling_rate={value!r} is not a number of Hz")
+        raise EcgError(f"{name}: sampling_rate={_show(value)} is not a number of Hz")
     return rate
 
 
-def _to_names(value: Any, name: str) -> tuple[str, ...]:
+def _to_strings(value: Any, name: str, argument: str) -> tuple[str, ...]:
     if isinstance(value, str):
-        raise EcgError(f"{name}: leads={value!r} is a string; pass a list of names, even for one lead")
+        raise EcgError(f"{name}: {argument}={value!r} is a string; pass a list of names, even for one lead")
+    if not _is_list(value):
+        raise EcgError(f"{name}: {argument}={_show(value)} is not a list of strings")
+    for entry in value:
+        if not isinstance(entry, str):
+            raise EcgError(f"{name}: {argument} has the entry {_show(entry)}, which is not a string")
     return tuple(map(str, value))
+
+
+def _to_units(value: Any, leads: int, name: str) -> tuple[str, ...]:
+    return per_lead(value if isinstance(value, str) else _to_strings(value, name, "units"), leads, name)
+
+
+def _to_numbers(value: Any, leads: int, name: str, argument: str) -> np.ndarray:
+    """One number for each lead."""
+    numbers, _ = _to_real_array(value, name, argument)
+    if numbers.shape not in ((), (leads,)):
+        raise EcgError(f"{name}: {argument} must be one number, or one for each of the {leads} leads")
+    return np.broadcast_to(numbers, leads)
+
+
+def _to_real_array(value: Any, name: str, argument: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """The array of real numbers, and the mask of its invalid elements if it is a masked array that has any."""
+    try:
+        array = _to_numpy(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise EcgError(
+            f"{name}: its {argument}, {type(value).__name__}, cannot be converted to an array: {error}"
+        ) from None
+    if array.dtype.kind not in "iuf":
+        raise EcgError(f"{name}: its {argument} has the type {array.dtype}; pass real numbers in a rectangular array")
+    if not np.ma.is_masked(array):
+        return np.asarray(array), None
+    mask = np.ma.getmaskarray(array)
+    return np.where(mask, array.dtype.type(0), np.ma.getdata(array)), mask
 
 
 def _to_numpy(value: Any) -> np.ndarray:
     if isinstance(value, torch.Tensor):
+        if value.layout is not torch.strided or value.is_quantized or value.is_nested:
+            raise TypeError("pass a dense tensor of numbers")
         value = value.detach().cpu()
-        value = value.float() if value.dtype == torch.bfloat16 else value
+        if value.is_floating_point() and value.dtype not in (torch.float16, torch.float32, torch.float64):
+            value = value.float()
+        return value.numpy()
+    if isinstance(value, list | tuple):
+        value = [_to_numpy(part) if isinstance(part, torch.Tensor | np.ma.MaskedArray) else part for part in value]
+        if any(isinstance(part, np.ma.MaskedArray) for part in value):
+            return np.ma.stack([np.ma.asarray(part) for part in value])
     try:
-        return np.asarray(value)
+        return np.asanyarray(value)
     except ValueError:  # a list of leads of different lengths
         return np.asarray(value, dtype=object)
 
@@ -155,7 +291,7 @@ def _check_consistency(recording: Recording, sampling_rate: Any, leads: Any, uni
                 f"{name}: leads= names {given!r} where the record says {recorded!r}; pass none, or correct the record"
             )
     if units is not None:
-        for lead, given, recorded in zip(leads, per_lead(units, len(leads), name), recording.units):
+        for lead, given, recorded in zip(leads, _to_units(units, len(leads), name), recording.units):
             if given != recorded and millivolts_per(given) != millivolts_per(recorded):
                 raise EcgError(f"{name}: units={given!r} was passed, but its lead {lead} is in {recorded!r}; pass none")
     if recording.gain is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.signal
 import torch
@@ -266,6 +267,98 @@ def test_every_form_of_input_gives_the_same_output(tmp_path):
     assert extractor(torch.from_numpy(ecg).bfloat16(), 100, names, "mV")["lead_mask"].all()
 
 
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A WFDB record, and its features."""
+    folder = tmp_path_factory.mktemp("stored")
+    digital = np.round(synthetic_ecg() * 1000).astype(np.int64)
+    digital[3, 100:110] = -32768
+    wfdb.wrsamp(
+        "rec",
+        100,
+        ["mV"] * 12,
+        list(STANDARD_LEADS),
+        d_signal=digital.T,
+        fmt=["16"] * 12,
+        adc_gain=[1000.0] * 12,
+        baseline=[0] * 12,
+        write_dir=str(folder),
+    )
+    return folder / "rec", extract(str(folder / "rec"), None, None, None)
+
+
+CONTAINERS = {
+    "a data frame": lambda path, ecg: (pd.DataFrame(ecg.T, columns=STANDARD_LEADS), 100, None, "mV"),
+    "a data frame without lead names": lambda path, ecg: (pd.DataFrame(ecg.T), 100, STANDARD_LEADS, "mV"),
+    "a wfdb.Record": lambda path, ecg: (wfdb.rdrecord(str(path)), None, None, None),
+    "a digital wfdb.Record": lambda path, ecg: (wfdb.rdrecord(str(path), physical=False), None, None, None),
+    "the pair of wfdb.rdsamp": lambda path, ecg: (wfdb.rdsamp(str(path)), None, None, None),
+    "a list of a pair": lambda path, ecg: ([wfdb.rdsamp(str(path))], None, None, None),
+    "lists of numbers": lambda path, ecg: (ecg.tolist(), 100, STANDARD_LEADS, "mV"),
+    "a list of arrays of one lead": lambda path, ecg: ([*ecg], 100, STANDARD_LEADS, "mV"),
+    "a list of tensors of one lead": lambda path, ecg: ([*torch.from_numpy(ecg)], 100, STANDARD_LEADS, "mV"),
+    "a list of lists of lists": lambda path, ecg: ([ecg.tolist()], 100, STANDARD_LEADS, "mV"),
+    "an array of paths": lambda path, ecg: (np.array([str(path)]), None, None, None),
+    "an array of path objects": lambda path, ecg: (np.array([path], object), None, None, None),
+    "a column of paths": lambda path, ecg: (pd.Series([str(path)]), None, None, None),
+    "a mapping with leads": lambda path, ecg: (
+        {"signal": ecg, "sampling_rate": 100, "leads": STANDARD_LEADS, "units": "mV"},
+        None,
+        None,
+        None,
+    ),
+    "an index of leads": lambda path, ecg: (ecg, 100, pd.Index(STANDARD_LEADS), "mV"),
+}
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_containers_of_other_libraries_are_accepted(container, stored):
+    path, expected = stored
+    ecg = read_wfdb(path).physical()
+    assert_same(extract(*CONTAINERS[container](path, ecg)), expected, atol=1e-5)
+
+
+def test_a_file_of_numpy_is_accepted_with_its_description(stored, tmp_path):
+    path, expected = stored
+    np.save(tmp_path / "ecg.npy", read_wfdb(path).physical())
+    assert_same(extract(tmp_path / "ecg.npy"), expected, atol=1e-5)
+    assert "ecg: its sampling_rate is not known; pass sampling_rate=" in error(tmp_path / "ecg.npy", None)
+    (tmp_path / "other.npy").write_bytes((tmp_path / "ecg.npy").read_bytes()[:500])
+    assert "other.npy cannot be read as an array" in error(tmp_path / "other.npy")
+    np.save(tmp_path / "object.npy", np.array([{}], object), allow_pickle=True)
+    assert "object.npy cannot be read as an array" in error(tmp_path / "object.npy")
+
+
+@pytest.mark.parametrize(
+    ("ecg", "message"),
+    [
+        (
+            pd.DataFrame(np.zeros((500, 2)), columns=["time", "II"]),
+            "channel 0, 'time', is not a standard lead; name it with leads=, remove it",
+        ),
+        (
+            {"I": [0.0] * 500, "II": [0.0] * 500},
+            "the mapping has no 'signal', only I, II; pass 'signal', 'sampling_rate', 'lead_names' and 'units'",
+        ),
+        (
+            wfdb.Record(record_name="r", n_sig=1, fs=100, sig_name=["I"]),
+            "r: the wfdb record holds no signal; pass its path",
+        ),
+        (
+            wfdb.Record(
+                record_name="r", fs=100, sig_name=["I"], p_signal=np.zeros((500, 1)), units=["mV"], samps_per_frame=[4]
+            ),
+            "r: it has several samples per frame, which wfdb averages or separates; pass its path",
+        ),
+        ((x for x in "ab"), "is not a recording; pass a path"),
+        ({"a", "b"}, "is not a recording; pass a path"),
+        (b"rec", "b'rec' is not a recording; pass a path"),
+    ],
+)
+def test_other_containers_get_an_error_that_says_what_to_pass(ecg, message):
+    assert message in error(ecg, leads=None)
+
+
 def test_gain_and_baseline_are_applied_per_lead():
     ecg = synthetic_ecg(("II", "V1", "V2"), samples=500)
     gain, baseline = np.array([500, 1, 1000, 200]), np.array([3, 0, -2000, 1024])
@@ -414,6 +507,92 @@ def test_a_flat_lead_is_left_out_with_a_warning():
         assert not extract(ecg)["lead_mask"][0, 8]
 
 
+@pytest.mark.parametrize("form", ["array", "digital row", "list of leads", "batch", "recording"])
+def test_masked_samples_are_invalid_whatever_their_fill_value(form):
+    digital = np.round(synthetic_ecg() * 1000).astype(np.int32)
+    mask = np.zeros(digital.shape, bool)
+    mask[1, 300:310] = mask[7, 200:] = True
+    invalid = np.where(mask, np.nan, digital / 1000)
+    masked = np.ma.array(np.where(mask, 999_999, digital), mask=mask)
+    row = {"sampling_rate": 100, "lead_names": STANDARD_LEADS}
+    ecg = {
+        "array": masked / 1000,
+        "digital row": row | {"signal": masked, "gain": 1000, "baseline": 0},
+        "list of leads": row | {"signal": [*(masked / 1000)], "units": "mV"},
+        "batch": (masked / 1000)[None],
+        "recording": Recording("r", masked / 1000, 100.0, STANDARD_LEADS, ("mV",) * 12),
+    }[form]
+    with pytest.warns(UserWarning, match="lead V2 has no valid sample from 2.00 s to 10.00 s"):
+        found, expected = extract(ecg), extract(invalid)
+    assert_same(found, expected, atol=1e-6)
+
+
+# Padding
+
+
+@pytest.mark.parametrize("value", [0.0, -1.25, np.nan])
+@pytest.mark.parametrize(("head", "tail"), [(200, 0), (0, 321), (21, 21), (150, 250)])
+def test_constant_ends_are_padding_and_left_out_with_one_warning(value, head, tail):
+    middle = synthetic_ecg(samples=600) + 0.5
+    padded = np.concatenate([np.full((12, head), value), middle, np.full((12, tail), value)], axis=1)
+    with pytest.warns(UserWarning, match="all leads are constant") as caught:
+        features = extract(padded)
+    assert len(caught) == 1
+    where = [f"before {head / 100:.2f} s"] * (head > 0) + [f"after {head / 100 + 6:.2f} s"] * (tail > 0)
+    assert f"recording 0: all leads are constant {' and '.join(where)};" in str(caught[0].message)
+    assert_same(features, extract(middle), atol=0)
+
+
+def test_padding_may_have_another_constant_on_each_lead_or_none():
+    middle = synthetic_ecg(samples=600) + 0.5
+    head = np.arange(12.0)[:, None].repeat(100, axis=1)
+    head[4], head[5, :50] = np.nan, np.nan
+    with pytest.warns(UserWarning, match="constant before 1.00 s;"):
+        assert_same(extract(np.concatenate([head, middle], axis=1)), extract(middle), atol=0)
+
+
+def test_padding_of_digital_samples_is_found():
+    digital = np.round(synthetic_ecg(samples=600) * 1000).astype(np.int16)
+    padded = np.pad(digital, ((0, 0), (0, 400)), constant_values=-32768)
+    padded[:, 600:700] = 17
+    row = {"gain": 1000, "baseline": 17, "sampling_rate": 100, "lead_names": STANDARD_LEADS}
+    with pytest.warns(UserWarning, match="constant after 6.00 s;"):
+        assert_same(extract(row | {"signal": padded}), extract(row | {"signal": digital}), atol=0)
+
+
+def test_windows_are_cut_from_the_recording_without_padding():
+    middle = synthetic_ecg(samples=2500) + 0.5
+    padded = np.pad(middle, ((0, 0), (1200, 300)))
+    for choice in ("crop", "window", "keep"):
+        with pytest.warns(UserWarning, match="constant before 12.00 s and after 37.00 s"):
+            features = extract(padded, long_recordings=choice)
+        assert_same(features, extract(middle, long_recordings=choice), atol=0)
+
+
+def test_short_constant_ends_and_constant_stretches_in_the_middle_are_signal():
+    ecg = synthetic_ecg()
+    ecg[:, :20] = ecg[:, 500:600] = ecg[:, 980:] = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert extract(ecg)["sample_mask"].sum() == 1000
+
+
+def test_one_lead_that_is_not_constant_is_signal():
+    ecg = synthetic_ecg()
+    ecg[:11, :100] = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert extract(ecg)["sample_mask"].sum() == 1000
+
+
+@pytest.mark.filterwarnings("ignore:.*all leads are constant")
+def test_a_recording_that_is_too_short_without_its_padding_is_refused():
+    ecg = synthetic_ecg()
+    ecg[:, 240:] = 0
+    message = "recording 0: 2.40 s (240 samples at 100 Hz) without its constant ends is too short; at least 2.5 s"
+    assert message in error(ecg)
+
+
 def test_a_bad_limb_lead_is_derived_from_the_others():
     ecg = synthetic_ecg()
     expected = extract(ecg)
@@ -514,7 +693,10 @@ def test_a_wrong_description_is_named(kwargs, message):
         ({"signal": [[1, 2], [3]]}, "its signal has the type object"),
         ({"signal": np.zeros(501)}, "a signal of shape (501,) is not (leads, samples)"),
         ({"signal": np.zeros((2, 500)), "gain": 1}, "gain= is for digital samples"),
-        ({"signal": np.zeros((2, 500), int), "gain": [1, 2, 3]}, "gain and baseline must be one number"),
+        (
+            {"signal": np.zeros((2, 500), int), "gain": [1, 2, 3]},
+            "gain must be one number, or one for each of the 2 leads",
+        ),
         ({"signal": np.zeros((2, 500), int), "gain": [1, 0]}, "lead II has the gain 0"),
         ({"signal": np.zeros((2, 500)), "record_id": "p7", "lead_names": ["I"]}, "p7: 1 lead names"),
     ],
