@@ -2,10 +2,12 @@
 
     python benchmarks/ablations.py --data PTBXL [--minutes 5] [--seeds 0 1 2] [--recipe ptbxl-tiny] [--output FOLDER]
 
-Every arm has the recipe's epochs replaced by as many steps as it takes in the same minutes on this machine, timed once
-before the first (steps.json). It is measured on fold 10, zero-shot where it knows text and by linear probes, and by the
-physiology that its features hold of simulated recordings, whose truth is known. One result file for each arm and seed,
-fit for `merit compare`; an arm whose file is there is not run again. The models go to --models.
+Each arm trains for the number of steps that it reaches in the same time on this machine, measured once before the first
+run (steps.json), instead of the epochs of the recipe. It is evaluated on fold 10, by zero-shot classification if it was
+aligned with text and by linear probes, and by regressing known physiology of simulated recordings from its features.
+There is one result file for each arm and seed, for `merit compare`; an arm that has a file is not run again. Models and
+complete results with their scores go to --models; differences.json holds the paired differences between the first two
+arms.
 """
 
 import argparse
@@ -18,9 +20,10 @@ from datasets import DatasetDict
 
 from merit.training.data.catalogue import load_data
 from merit.training.evaluation.evaluate import evaluate
-from merit.training.evaluation.output import result_file
+from merit.training.evaluation.output import result_file, write_evaluation
 from merit.training.evaluation.physiology import physiology, simulated_truths
 from merit.training.learning.pretraining import pretrain
+from merit.training.results.comparison import find_result, paired_difference, read_results
 from merit.training.results.result_files import provenance, write_json
 from merit.training.scoring.embeddings import embed
 from merit.training.scoring.encoders import CheckpointEncoder
@@ -29,13 +32,12 @@ from merit.training.trainer.recipe import load_recipe
 from merit.training.trainer.training_record import TRAINING_RECORD
 
 ARMS = {
-    "merit": ["model.reconstruction_depth=1"],  # the best balance of search-balance.yaml
+    "merit": ["model.reconstruction_depth=1"],  # the best setting of search-balance.yaml
     "alignment-only": ["model.reconstruction_weight=0"],
     "reconstruction-only": ["model.alignment_weight=0", "model.reconstruction_stride=1"],
     "random-initialisation": ["training.num_train_epochs=0"],
 }
 SIMULATED_RECORDS = 3000
-LEFT_OUT = {"labels", "reliability"}  # figures of each label by itself, the larger half of a file
 STEPS_TIMED = 60
 
 
@@ -58,7 +60,7 @@ def main() -> None:
             for arm in ARMS:
                 path = args.output / f"{arm}-{seed}.json"
                 if path.is_file():
-                    print(f"{path} is there")
+                    print(f"{path} exists")
                     continue
                 settings = [f"training.seed={seed}", *ARMS[arm]]
                 if arm in steps:
@@ -68,16 +70,36 @@ def main() -> None:
                 processor.save_pretrained(args.models / path.stem)
                 encoder = CheckpointEncoder(model, processor, arm)
                 results = evaluate(encoder, dataset, methods=["zero-shot", "linear-probe"])
-                if arm == "reconstruction-only":  # its text encoder is as it was
+                if arm == "reconstruction-only":  # its text encoder is not trained
                     results = [result for result in results if result["method"] != "zero-shot"]
-                results = [{key: result[key] for key in result if key not in LEFT_OUT} for result in results]
-                content = result_file(encoder, dataset, Path(args.data).name, seed, results)
-                write_json(path, {**content, "physiology": of_physiology(encoder, simulated), "trained": training})
+                name = Path(args.data).name
+                write_evaluation(args.models / path.stem / "evaluation.json", encoder, dataset, name, seed, results)
+                content = result_file(encoder, dataset, name, seed, results)
+                for result in content["results"]:  # figures per label are not shown
+                    result.pop("labels", None)
+                    result.pop("reliability", None)
+                trained = {**training, "log": training["log"][-1:]}
+                write_json(path, {**content, "physiology": of_physiology(encoder, simulated), "trained": trained})
                 print(f"{path} written", flush=True)
+    write_json(args.output / "differences.json", differences(args.models, args.seeds))
+
+
+def differences(models: Path, seeds: list[int]) -> dict:
+    """Paired differences between the first two arms, for results without a setting."""
+    first, second = list(ARMS)[:2]
+    rows = []
+    for seed in seeds:
+        one, other = read_results([models / f"{arm}-{seed}" / "evaluation.json" for arm in (first, second)])
+        for result in one["results"]:
+            same = find_result(other, result["task"], result["method"], result["setting"])
+            for metric in result.get("replicates", {}) if same and not result["setting"] else ():
+                what = {"seed": seed, "task": result["task"], "method": result["method"], "metric": metric}
+                rows.append({**what, **paired_difference(result, same, metric)})
+    return {"model": first, "minus": second, "differences": rows}
 
 
 def steps_in(minutes: float, dataset: DatasetDict, recipe: str, path: Path) -> dict[str, int]:
-    """How many steps each arm takes in so many minutes: what `path` says was found before, or timed now."""
+    """The number of steps of each arm in a number of minutes, from the file at `path` or measured now."""
     steps = json.loads(path.read_text(encoding="utf-8"))["steps"] if path.is_file() else {}
     for arm in (name for name in ARMS if name not in (*steps, "random-initialisation")):
         _, _, record = run(dataset, recipe, [*ARMS[arm], f"training.max_steps={STEPS_TIMED}"])

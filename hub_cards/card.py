@@ -4,11 +4,9 @@ A figure is this model's if its file names the hash of these weights. What other
 as those before training, stands in the tables by its name, and not among the model's own figures.
 """
 
-import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.resources import files
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors.torch import load_file
 
 from ..training.results.atomic import atomic_write
-from ..training.results.published import published_rows
+from ..training.results.published import published_figures
 from ..training.results.result_files import results_of
 from ..training.results.weights import answering, weights_sha256
 from ..training.results.wording import cell, how_measured, metric_name
@@ -290,10 +288,9 @@ def _compared(own: Mapping[str, File], trained_on: str) -> Iterator[Table]:
 
 
 def _published() -> list[dict[str, Any]]:
-    """Figures of other systems, each with what it was trained on and its source."""
-    text = (files("merit.hub_cards") / "sources.csv").read_text(encoding="utf-8")
-    source_of = {row["model"]: row for row in csv.DictReader(text.splitlines())}
-    return [{**row, **source_of[row["model"]]} for row in published_rows()]
+    """Published figures of macro AUROC, each with the training data and the source."""
+    figures = published_figures()
+    return figures[figures["metric"] == "auroc"].rename(columns={"value": "auroc"}).to_dict("records")
 
 
 def _name(card: ModelCard) -> str:

@@ -248,7 +248,7 @@ def evaluate(
     log: Callable[[dict[str, Any]], None] = lambda result: None,
 ) -> list[dict[str, Any]]:
     """
-    Evaluate a checkpoint by its kind and write a result file.
+    Evaluate a checkpoint by its kind; write a result file and, beside it, a file of the scores.
 
     A dual encoder is evaluated with the chosen methods, a classifier on its own labels, a report model by its reports.
     The options from `tasks` to `published_protocol` apply to a dual encoder only.
@@ -256,7 +256,7 @@ def evaluate(
     Args:
         model: folder or Hub id.
         data: a prepared data set, or PTB-XL's own folder.
-        output: JSON file for the results.
+        output: JSON file for the results; the scores go to the same name with the suffix .safetensors.
         name: of the model in tables; by default the name of its folder.
         tasks: label tasks; by default all of the data set.
         only: methods; by default all but fine-tuning.
@@ -269,7 +269,7 @@ def evaluate(
         log: called with each result as soon as it is known.
 
     Returns:
-        the results, as in the file.
+        the results, with their scores.
     """
     from transformers import (
         AutoConfig,
@@ -283,9 +283,8 @@ def evaluate(
     from .training.data.catalogue import load_data
     from .training.evaluation import evaluate as evaluation
     from .training.evaluation.classifier import evaluate_classifier
-    from .training.evaluation.output import result_file
+    from .training.evaluation.output import write_evaluation
     from .training.evaluation.reports import evaluate_abstention, evaluate_reports
-    from .training.results.result_files import write_json
     from .training.scoring.encoders import CheckpointClassifier, CheckpointEncoder, CheckpointReporter
     from .training.scoring.probes import FRACTIONS
 
@@ -337,7 +336,7 @@ def evaluate(
             sorted(set(fractions or FRACTIONS)),
             log=log,
         )
-    write_json(output, result_file(measured, dataset, Path(data).name, seed, results))
+    write_evaluation(output, measured, dataset, Path(data).name, seed, results)
     return results
 
 

@@ -1,13 +1,15 @@
-"""The content of a result file: results with everything they depend on."""
+"""The output of an evaluation: a result file, and a scores file beside it."""
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from datasets import DatasetDict
 
 from ..batching.collator import SIGNAL_COLUMNS
-from ..results.result_files import FORMAT, provenance
+from ..results.result_files import FORMAT, compact_result, provenance, write_json
+from ..results.scores import write_scores
 from ..scoring.embeddings import fingerprint
 from ..scoring.encoders import EcgEncoder
 from ..scoring.protocol import Result, task_names
@@ -17,9 +19,9 @@ def result_file(
     encoder: EcgEncoder, dataset: DatasetDict, name: str, seed: int, results: Sequence[Result]
 ) -> dict[str, Any]:
     """
-    Results with model, data, seed, command, commit, versions and machine.
+    The content of a result file: results with model, data, seed, command, commit, versions and machine.
 
-    The same command gives the same content: it holds no time.
+    The same command gives the same content: it holds no time. Of each result it holds what `compact_result` keeps.
 
     Args:
         name: of the data set.
@@ -41,5 +43,14 @@ def result_file(
         "data": {"name": name, "sha256": hashlib.sha256("".join(whole).encode()).hexdigest(), "splits": splits},
         "seed": seed,
         **{key: facts[key] for key in ("command", "commit", "versions", "machine")},
-        "results": list(results),
+        "results": [compact_result(result) for result in results],
     }
+
+
+def write_evaluation(
+    path: str | Path, encoder: EcgEncoder, dataset: DatasetDict, name: str, seed: int, results: Sequence[Result]
+) -> None:
+    """Write results as a result file, and their scores and replicates beside it; arguments as of [`result_file`]."""
+    content = result_file(encoder, dataset, name, seed, results)
+    write_scores(path, content, results)
+    write_json(path, content)

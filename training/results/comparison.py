@@ -1,15 +1,17 @@
-"""Result files side by side: tables in Markdown, and paired tests between models: the command `merit compare`."""
+"""Comparison of result files: tables in Markdown and paired tests between models, the command `merit compare`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from .published import published_rows
-from .replicates import decode_replicates
-from .result_files import FORMAT
+from .published import published_figures
+from .result_files import read_result_file
+from .scores import read_replicates, scores_path
+from .table import markdown, results_table, select
 from .wording import cell, how_measured, metric_name
 
 METRICS = (
@@ -22,21 +24,19 @@ File = dict[str, Any]
 
 def read_results(paths: Sequence[str | Path]) -> list[File]:
     """
-    Read result files that may be compared.
+    Read result files to compare, with the replicates of their scores files where there are any.
 
     Raises:
-        ValueError: a file is none of `merit evaluate`, or was measured on other records than the first.
+        ValueError: a file is not a result file of `merit evaluate`, or was measured on other records than the first.
     """
     read: list[File] = []
     for path in paths:
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is not JSON: {error}") from None
-        if not isinstance(content, dict) or content.get("format") != FORMAT or "results" not in content:
-            raise ValueError(f"{path} is no result file of merit evaluate in format {FORMAT}.")
+        content = read_result_file(path)
+        if "results" not in content:
+            raise ValueError(f"{path} is not a result file of merit evaluate: it has no results.")
         if read:
             _check_same_splits(read[0], paths[0], content, path)
+        content["unpaired"] = None if read_replicates(path, content) else scores_path(path).name
         read.append(content)
     for file, name in zip(read, model_names(read)):
         file["model"] = {**file["model"], "name": name}
@@ -57,7 +57,7 @@ def _check_same_splits(first: File, first_path, other: File, path) -> None:
 
 
 def model_names(read: Sequence[File]) -> list[str]:
-    """What tables call the models: their names, with a piece of the weights' hash where one name stands for several."""
+    """The names of the models in tables; models of the same name get the start of the hash of their weights."""
     names = [file["model"]["name"] for file in read]
     weights = [str(file["model"]["weights_sha256"])[:8] for file in read]
     return [f"{name} ({own})" if names.count(name) > 1 else name for name, own in zip(names, weights)]
@@ -65,46 +65,56 @@ def model_names(read: Sequence[File]) -> list[str]:
 
 def comparison(read: Sequence[File], published: bool = True) -> str:
     """
-    Every result of the files as Markdown: one table for each method, setting and metric, one row for each model.
+    All results of the files in Markdown: one table for each method, setting and metric, with one row for each model.
 
     Args:
-        published: with rows of the literature, marked as such.
+        published: add rows with figures of the literature, which are marked.
     """
+    table = results_table(read)
+    table = table[table["label"] == ""]
     parts = []
-    for method, setting in _kinds(read):
-        found = [
-            {r["task"]: r for r in file["results"] if (r["method"], r["setting"]) == (method, setting)} for file in read
-        ]
-        tasks = list(dict.fromkeys(task for results in found for task in results))
+    for (method, setting), group in sorted(
+        table.groupby(["method", "setting"], sort=False), key=lambda entry: entry[0][0]
+    ):
+        tasks = list(dict.fromkeys(group["task"]))
         for metric in METRICS:
-            shown = [
-                {t: r["metrics"][metric] for t, r in results.items() if metric in r["metrics"]} for results in found
-            ]
-            if not any(shown):
+            figures = select(group, metric=metric)
+            if figures.empty:
                 continue
-            rows = [
-                [file["model"]["name"], *(cell(figures.get(task), metric) for task in tasks)]
-                for file, figures in zip(read, shown)
-                if figures
-            ]
+            rows = []
+            for model, own in figures.groupby("model", sort=False):
+                cells = {row["task"]: cell(row, metric) for row in own.to_dict("records")}
+                rows.append([str(model), *(cells.get(task, "-") for task in tasks)])
             if metric == "auroc" and published:
-                rows += _published(method, setting, tasks)
-            parts.append(f"### {how_measured(method, setting)}: {metric_name(metric)}\n\n" + table(["", *tasks], rows))
+                rows += _published(method, json.loads(setting), tasks)
+            title = f"### {how_measured(method, json.loads(setting))}: {metric_name(metric)}"
+            parts.append(f"{title}\n\n{markdown(['', *tasks], rows)}")
     if len(read) > 1:
-        parts.append(f"### Paired differences\n\nModel minus {read[0]['model']['name']}, on the same resamples.\n\n")
-        parts[-1] += table(["", "task", "metric", "difference", "p"], list(_differences(read)))
+        parts.append(_paired_differences(read))
     return "\n".join(parts)
+
+
+def _paired_differences(read: Sequence[File]) -> str:
+    first = read[0]["model"]["name"]
+    text = f"### Paired differences\n\nModel minus {first}, on the same resamples.\n\n"
+    for file in read:
+        if file.get("unpaired"):
+            text += (
+                f"{file['model']['name']} is not paired: {file['unpaired']}, which `merit evaluate` writes, is not "
+                "beside its result file.\n\n"
+            )
+    return text + markdown(["", "task", "metric", "difference", "p"], _difference_rows(read))
 
 
 def paired_difference(one: Result, other: Result, metric: str) -> dict[str, float]:
     """
-    How much `one` is above `other`, by the replicates of both on the same resamples.
+    The difference of two results in a metric, from the replicates of both on the same resamples.
 
     Returns:
-        "value", "low" and "high" of the difference, and "p", the two-sided bootstrap probability of a difference that
-        far on the other side of 0 (never below one in the number of resamples).
+        "value", "low" and "high" of `one` minus `other`, and "p", the two-sided bootstrap probability of a difference
+        of the opposite sign (at least one divided by the number of resamples).
     """
-    replicates = [decode_replicates(result["replicates"][metric]) for result in (one, other)]
+    replicates = [result["replicates"][metric] for result in (one, other)]
     if len(replicates[0]) != len(replicates[1]):
         raise ValueError(f"Results with {len(replicates[0])} and {len(replicates[1])} resamples cannot be paired.")
     difference = replicates[0] - replicates[1]
@@ -120,7 +130,7 @@ def paired_difference(one: Result, other: Result, metric: str) -> dict[str, floa
     }
 
 
-def _differences(read: Sequence[File]):
+def _difference_rows(read: Sequence[File]) -> Iterator[list[str]]:
     for file in read[1:]:
         for one in file["results"]:
             other = find_result(read[0], one["task"], one["method"], one["setting"])
@@ -136,35 +146,20 @@ def _differences(read: Sequence[File]):
                     ]
 
 
-def find_result(file: File, task: str, method: str, setting: dict[str, Any] | None = None) -> Result | None:
-    """The result of a file for a task, method and setting, if it has one."""
+def find_result(file: File, task: str, method: str, setting: Mapping[str, Any] | None = None) -> Result | None:
+    """The result of a file for a task, method and setting, or None."""
     wanted = (task, method, setting or {})
     return next((r for r in file["results"] if (r["task"], r["method"], r["setting"]) == wanted), None)
 
 
-def _kinds(read: Sequence[File]) -> list[tuple[str, dict]]:
-    """Methods with settings, each once, in the order of the files."""
-    kinds: list[tuple[str, dict]] = []
-    for file in read:
-        for result in file["results"]:
-            if (kind := (result["method"], result["setting"])) not in kinds:
-                kinds.append(kind)
-    return sorted(kinds, key=lambda kind: kind[0])
-
-
-def _published(method: str, setting: dict[str, Any], tasks: Sequence[str]) -> list[list[str]]:
+def _published(method: str, setting: Mapping[str, Any], tasks: Sequence[str]) -> list[list[str]]:
     if set(setting) - {"train_fraction"}:
         return []
+    figures: pd.DataFrame = published_figures()
     fraction = setting.get("train_fraction", 1)
-    rows = [r for r in published_rows() if (r["method"], r["train_fraction"]) == (method, fraction)]
-    lines = []
-    for model in dict.fromkeys(row["model"] for row in rows):
-        figures = {row["task"]: f"{100 * row['auroc']:.1f}" for row in rows if row["model"] == model}
-        if set(figures) & set(tasks):
-            lines.append([f"{model} (as published)", *(figures.get(task, "-") for task in tasks)])
-    return lines
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    return "\n".join("| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *rows]) + "\n"
+    wanted = (figures["method"] == method) & (figures["train_fraction"] == fraction) & (figures["metric"] == "auroc")
+    rows = []
+    for model, own in figures[wanted & figures["task"].isin(tasks)].groupby("model", sort=False):
+        cells = {task: f"{100 * value:.1f}" for task, value in zip(own["task"], own["value"])}
+        rows.append([f"{model} (as published)", *(cells.get(task, "-") for task in tasks)])
+    return rows

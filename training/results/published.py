@@ -1,14 +1,21 @@
 """Figures of other models as their authors published them."""
 
-import csv
+from functools import cache
 from importlib.resources import files
-from typing import Any
+
+import pandas as pd
 
 
-def published_rows() -> list[dict[str, Any]]:
-    """Each as model, method, train_fraction, task and auroc (0 to 1)."""
-    text = (files("merit.training.results") / "published.csv").read_text(encoding="utf-8")
-    return [
-        {**row, "train_fraction": float(row["train_fraction"] or 1), "auroc": float(row["auroc"]) / 100}
-        for row in csv.DictReader(text.splitlines())
-    ]
+@cache
+def published_figures() -> pd.DataFrame:
+    """
+    Published figures, one a row: model, method, train_fraction, task, metric, value (0 to 1), trained_on and source.
+
+    Example:
+        >>> figures = published_figures()
+        >>> figures[(figures["model"] == "MERL") & (figures["method"] == "zero-shot")]["task"].tolist()[:2]
+        ['super', 'sub']
+    """
+    with (files("merit.training.results") / "published.csv").open(encoding="utf-8") as file:
+        table = pd.read_csv(file, keep_default_na=False)
+    return table.assign(value=table["value"] / 100)

@@ -1,5 +1,6 @@
-"""Result files in words: what metrics, methods and settings are called, and figures as tables show them."""
+"""Names of metrics, methods and settings in tables, and the format of figures."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,15 +24,15 @@ _METRICS = {
     "auroc_within_statements": "AUROC within statements",
     "auroc_over_statements": "AUROC over all statements",
 }
-# Others are called what they are in the file.
+# Other methods keep the name that they have in the file.
 _METHODS = {
     "linear-probe": "linear probe",
     "knn": "nearest neighbours",
     "report-generation": "reports",
     "abstention": "recordings",
-    "support": "right statements from wrong ones by their support",
+    "support": "right against wrong statements by their support",
 }
-# Settings in words; others stand as they are in the file.
+# Settings in words, in the order in which they are named; other settings keep their name and value.
 _SETTINGS: dict[str, Callable[[Any], str]] = {
     "direction": str,
     "reports": str,
@@ -43,14 +44,14 @@ _SETTINGS: dict[str, Callable[[Any], str]] = {
     "noise_db": lambda ratio: f"{ratio:g} dB",
     "sampling_rate": lambda rate: f"{rate:g} Hz",
     "seconds": lambda seconds: f"{seconds:g} s",
-    "start": lambda start: f"from {start}",
     "train_fraction": lambda fraction: f"{100 * fraction:g} % of the labels",
+    "start": lambda start: f"from {start}",
 }
 
 
 def metric_name(metric: str) -> str:
     """
-    What a metric is called.
+    The name of a metric.
 
     Example:
         >>> metric_name("auroc"), metric_name("recall_at_10")
@@ -61,7 +62,7 @@ def metric_name(metric: str) -> str:
 
 def how_measured(method: str, setting: Mapping[str, Any]) -> str:
     """
-    How a result was measured.
+    Method and setting of a result in words.
 
     Example:
         >>> how_measured("linear-probe", {"train_fraction": 0.1})
@@ -71,21 +72,29 @@ def how_measured(method: str, setting: Mapping[str, Any]) -> str:
 
 
 def setting_in_words(setting: Mapping[str, Any]) -> list[str]:
-    """What of a result's setting differs from the default."""
-    return [_SETTINGS[key](value) if key in _SETTINGS else f"{key} {value}" for key, value in setting.items()]
+    """The settings of a result that differ from the default of its method."""
+    order = [key for key in _SETTINGS if key in setting] + [key for key in setting if key not in _SETTINGS]
+    return [_SETTINGS[key](setting[key]) if key in _SETTINGS else f"{key} {setting[key]}" for key in order]
 
 
 def cell(figure: Mapping[str, Any] | None, metric: str) -> str:
     """
-    A figure of a result with its interval, in percent but for ranks; "-" where there is none.
+    A figure with its interval, in percent except for ranks; "-" for a missing figure.
+
+    Args:
+        figure: with "value", "low" and "high", missing as None or NaN.
 
     Example:
         >>> cell({"value": 0.915, "low": 0.9, "high": 0.93}, "auroc")
         '91.5 (90.0 to 93.0)'
     """
-    if figure is None or figure["value"] is None:
+    if figure is None or _missing(figure["value"]):
         return "-"
     scale, digits = (1, 0) if metric == "median_rank" else (100, 1)
     value, low, high = (figure[key] for key in ("value", "low", "high"))
     text = f"{scale * value:.{digits}f}"
-    return text if low is None else f"{text} ({scale * low:.{digits}f} to {scale * high:.{digits}f})"
+    return text if _missing(low) else f"{text} ({scale * low:.{digits}f} to {scale * high:.{digits}f})"
+
+
+def _missing(value: float | None) -> bool:
+    return value is None or math.isnan(value)

@@ -18,7 +18,6 @@ from datasets import Dataset, DatasetDict
 from scipy.special import expit
 
 from ..data.schema import label_names
-from ..results.replicates import encode_replicates
 from . import metrics
 
 RARE = 10
@@ -167,7 +166,7 @@ class Protocol:
                 if label in result["labels"]:
                     result["labels"][label]["mistaken_for"] = confusions
             result["reliability"] = self._reliability(probabilities[:, scored], targets[:, scored])
-        result["replicates"] = {name: encode_replicates(macro[name][1:]) for name in paired}
+        result["replicates"] = {name: macro[name][1:] for name in paired}
         return result
 
     def _confusions(self, predicted: np.ndarray) -> list[dict[str, float]]:
@@ -193,7 +192,7 @@ class Protocol:
 
 def score(protocol: Protocol, scores: Mapping[str, np.ndarray], task: str, method: str, setting: dict) -> Result:
     """
-    A result as it stands in a result file.
+    A result: the figures of scores, and the scores.
 
     Args:
         scores: `(records, labels)` of every record of "test", and of "validation" where there is one.
@@ -201,9 +200,8 @@ def score(protocol: Protocol, scores: Mapping[str, np.ndarray], task: str, metho
         setting: what differs from the default of the method.
     """
     points = protocol.fit(scores["validation"]) if "validation" in scores else None
-    return {"task": task, "method": method, "setting": setting, "split": "test"} | protocol.score(
-        scores["test"], points
-    )
+    result = {"task": task, "method": method, "setting": setting, "split": "test"}
+    return {**result, **protocol.score(scores["test"], points), "scores": dict(scores)}
 
 
 def protocol_of(dataset: DatasetDict, task: str, resamples: int = 1000) -> Protocol:

@@ -145,7 +145,7 @@ def test_the_command_writes_the_same_file_twice(model_folder, simulated, tmp_pat
     assert output.read_bytes() == first
     assert "super zero-shot: auroc 0." in capsys.readouterr().out
     content = json.loads(first)
-    assert content["format"] == 1
+    assert content["format"] == 2
     assert set(content["data"]["splits"]) == {"train", "validation", "test"}
     assert content["command"].startswith("merit evaluate model --data")
     assert str(tmp_path) not in first.decode()

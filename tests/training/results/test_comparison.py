@@ -1,4 +1,4 @@
-"""Result files side by side: what may be compared, by how much models differ, and what is drawn."""
+"""Comparison of result files: tables, paired differences and plots."""
 
 import copy
 import json
@@ -10,7 +10,9 @@ import pytest
 from merit.commands import main
 from merit.training.results.comparison import comparison, paired_difference, read_results
 from merit.training.results.plots import draw_comparison
-from merit.training.results.published import published_rows
+from merit.training.results.published import published_figures
+from merit.training.results.result_files import compact_result, write_json
+from merit.training.results.scores import scores_path, write_scores
 from merit.training.scoring.protocol import Protocol
 
 LABELS = ["CD", "HYP", "MI", "NORM", "STTC"]
@@ -58,7 +60,7 @@ def make(judge):
             results.append({"task": "super", "method": "linear-probe", "setting": setting, "split": "test", **judged})
         splits = {split: {"records": 5, "sha256": f"{split} hash of these records"} for split in ("validation", "test")}
         return {
-            "format": 1,
+            "format": 2,
             "model": {"name": name, "weights_sha256": f"{seed}" * 64, "parameters": 7},
             "data": {"name": "simulated", "sha256": "d", "splits": splits},
             "seed": 0,
@@ -73,8 +75,9 @@ def files(make, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     paths = []
     for name, noise, seed in (("weak", 3.0, 1), ("strong", 0.7, 2)):
-        path = folder / f"{name}.json"
-        path.write_text(json.dumps(make(name, noise, seed)))
+        path, content = folder / f"{name}.json", make(name, noise, seed)
+        write_scores(path, content, content["results"])
+        write_json(path, {**content, "results": [compact_result(result) for result in content["results"]]})
         paths.append(path)
     return paths
 
@@ -125,12 +128,44 @@ def test_pairing_is_sharper_than_two_intervals(judge):
     """Two models that make the same mistakes differ by less than their intervals are wide."""
     one = judge(1.5, 1)
     other = copy.deepcopy(one)
-    values = [int(value) + 100 for value in one["replicates"]["auroc"].split()]
-    other["replicates"]["auroc"] = " ".join(map(str, values))
+    other["replicates"]["auroc"] += 0.001
     other["metrics"]["auroc"] = {key: value + 0.001 for key, value in one["metrics"]["auroc"].items()}
     found = paired_difference(other, one, "auroc")
     assert (found["value"], found["low"], found["high"]) == pytest.approx((0.001, 0.001, 0.001))
     assert found["p"] < 0.05
+
+
+def test_models_without_a_scores_file_are_named_and_not_paired(files, tmp_path):
+    alone = tmp_path / "alone.json"
+    alone.write_bytes(files[1].read_bytes())
+    text = comparison(read_results([files[0], alone]))
+    assert (
+        "strong is not paired: alone.safetensors, which `merit evaluate` writes, is not beside its result file" in text
+    )
+    assert "weak is not paired" not in text
+    assert not [line for line in text.splitlines() if line.startswith("| strong, zero-shot | super | macro AUROC")]
+
+
+def test_a_scores_file_of_other_results_is_refused(files, tmp_path):
+    (tmp_path / "strong.json").write_bytes(files[1].read_bytes())
+    (tmp_path / "strong.safetensors").write_bytes(scores_path(files[0]).read_bytes())
+    with pytest.raises(ValueError, match=r"strong\.safetensors belongs to other results"):
+        read_results([files[0], tmp_path / "strong.json"])
+
+
+def test_files_of_format_1_are_read_and_paired(files, make, tmp_path):
+    paths = []
+    for name, noise, seed in (("weak", 3.0, 1), ("strong", 0.7, 2)):
+        content = make(name, noise, seed)
+        for result in content["results"]:
+            for metric, values in result.get("replicates", {}).items():
+                units = (str(round(value * 1e5)) if np.isfinite(value) else "-" for value in values)
+                result["replicates"][metric] = " ".join(units)
+        paths.append(tmp_path / f"{name}.json")
+        paths[-1].write_text(json.dumps({**content, "format": 1}))
+    old, new = (comparison(read_results(group)).partition("### Paired differences")[2] for group in (paths, files))
+    assert "| strong, zero-shot | super | macro AUROC |" in old
+    assert old == new
 
 
 def test_the_difference_stands_in_the_comparison(files):
@@ -153,7 +188,7 @@ def test_other_records_are_refused_with_the_reason(files, tmp_path):
         read_results([files[0], other])
 
 
-@pytest.mark.parametrize("content", ["no JSON", "[]", '{"format": 2, "results": []}', '{"auc": {}}'])
+@pytest.mark.parametrize("content", ["no JSON", "[]", '{"format": 3, "results": []}', '{"auc": {}}', '{"format": 2}'])
 def test_what_is_no_result_file_is_refused(tmp_path, content):
     path = tmp_path / "a.json"
     path.write_text(content)
@@ -171,13 +206,17 @@ def test_models_of_one_name_are_told_apart_by_their_weights(files, tmp_path):
 
 
 def test_published_figures_are_shares_of_known_methods():
-    rows = published_rows()
+    figures = published_figures()
+    rows = figures[figures["metric"] == "auroc"]
     assert len(rows) > 100
-    assert all(0.5 <= row["auroc"] <= 1 for row in rows)
-    assert {row["method"] for row in rows} == {"zero-shot", "linear-probe", "fine-tuned", "supervised"}
-    assert len({(row["model"], row["method"], row["train_fraction"], row["task"]) for row in rows}) == len(rows)
-    [all_statements] = [r for r in rows if r["model"].startswith("xresnet1d101") and r["task"] == "all"]
-    assert all_statements["auroc"] == pytest.approx(0.925)
+    assert rows["value"].between(0.5, 1).all()
+    assert set(rows["method"]) == {"zero-shot", "linear-probe", "fine-tuned", "supervised"}
+    assert not figures.duplicated(["model", "method", "train_fraction", "task", "metric"]).any()
+    [all_statements] = rows[rows["model"].str.startswith("xresnet1d101") & (rows["task"] == "all")]["value"]
+    assert all_statements == pytest.approx(0.925)
+    of_reports = figures[figures["method"] == "report-generation"]
+    assert set(of_reports["metric"]) == {"bleu_1", "bleu_4", "rouge_l"}
+    assert of_reports[(of_reports["model"] == "ECG-Chat")]["value"].tolist() == pytest.approx([0.159, 0.023, 0.239])
 
 
 def test_every_kind_of_picture_is_drawn(files, tmp_path):
