@@ -22,6 +22,7 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from merit.training.data.catalogue import load_data
 from merit.training.learning.pretraining import build, collators
 from merit.training.results.result_files import provenance, write_json
 from merit.training.trainer.hardware import fast_attention, fast_device, fast_precision
-from merit.training.trainer.recipe import TRAINING_DEFAULTS, load_recipe
+from merit.training.trainer.recipe import TRAINING_DEFAULTS, PretrainingRecipe, load_recipe
 
 DEVICE = fast_device().type
 WAYS = ("recipe", "mask-tokens", "float32", "straightforward")
@@ -57,7 +58,7 @@ class WithMaskTokens(MeritForPreTraining):
         return standardise_leads(patches.float(), recorded), x_hat, recorded & ~visible
 
 
-def stepper(recipe: dict, batch_size: int, way: str) -> Callable[[], torch.Tensor]:
+def stepper(recipe: PretrainingRecipe, batch_size: int, way: str) -> Callable[[], torch.Tensor]:
     """A function that takes one training step in some way."""
     torch.manual_seed(0)
     model, processor = build(recipe, ["sinus rhythm", "vorhofflimmern"])
@@ -68,9 +69,9 @@ def stepper(recipe: dict, batch_size: int, way: str) -> Callable[[], torch.Tenso
     model.set_attn_implementation("sdpa" if plain else fast_attention())
     model = model.to(DEVICE).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=DEVICE == "cuda")
-    forward: Any = torch.compile(model) if recipe["training"].get("torch_compile") and not plain else model
+    forward: Any = torch.compile(model) if recipe.training.get("torch_compile") and not plain else model
     config, tokenizer = model.config.ecg_config, processor.tokenizer
-    seconds = recipe.get("crop_seconds") or processor.feature_extractor.duration
+    seconds = recipe.crop_seconds or processor.feature_extractor.duration
     samples = round(seconds * config.sampling_rate)
     leads = len(config.lead_names)
     batch = {
@@ -103,19 +104,19 @@ def seconds_of(function: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def operations(recipe: dict, batch_size: int) -> int:
+def operations(recipe: PretrainingRecipe, batch_size: int) -> int:
     """Floating-point operations of the matrix multiplications of one step."""
-    step = stepper({**recipe, "training": {**recipe["training"], "torch_compile": False}}, batch_size, "recipe")
+    step = stepper(replace(recipe, training={**recipe.training, "torch_compile": False}), batch_size, "recipe")
     with FlopCounterMode(display=False) as counter:
         step()
     return counter.get_total_flops()
 
 
-def matrix_rate(recipe: dict, batch_size: int, dtype: torch.dtype, repeats: int) -> float:
+def matrix_rate(recipe: PretrainingRecipe, batch_size: int, dtype: torch.dtype, repeats: int) -> float:
     """Operations per second of the encoder's four multiplications, alone; the best of some rounds."""
     model, processor = build(recipe, ["sinus rhythm"])
     config = model.config.ecg_config
-    seconds = recipe.get("crop_seconds") or processor.feature_extractor.duration
+    seconds = recipe.crop_seconds or processor.feature_extractor.duration
     rows = batch_size * int(seconds * config.sampling_rate) // config.patch_length
     hidden, wide = config.hidden_size, config.intermediate_size
     shapes = ((hidden, 3 * hidden), (hidden, hidden), (hidden, wide), (wide, hidden))
@@ -132,7 +133,7 @@ def matrix_rate(recipe: dict, batch_size: int, dtype: torch.dtype, repeats: int)
     return sum(2 * rows * i * o for i, o in shapes) / min(seconds_of(multiply) for _ in range(repeats))
 
 
-def peak_memory(recipe: dict, batch_size: int) -> int:
+def peak_memory(recipe: PretrainingRecipe, batch_size: int) -> int:
     """Bytes: on a GPU what tensors take, else all of this process."""
     step = stepper(recipe, batch_size, "recipe")
     for _ in range(3):
@@ -144,15 +145,15 @@ def peak_memory(recipe: dict, batch_size: int) -> int:
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
-def loader_rates(recipe: dict, batch_size: int, data: Path, batches: int) -> dict[str, float]:
+def loader_rates(recipe: PretrainingRecipe, batch_size: int, data: Path, batches: int) -> dict[str, float]:
     """Records per second of the loader, in the recipe's workers and without."""
-    columns = TEXTS[recipe.get("text", "original")]
+    columns = TEXTS[recipe.text]
     train = with_text(load_data(data)["train"], columns[-1])
     model, processor = build(recipe, [text for column in columns for text in train[column]])
     rows = SeededRows(ecg_rows(train, *columns), seed=0)
     collate = collators(recipe, processor, model.config.ecg_config.patch_length)["train"]
     rates = {}
-    for workers in sorted({0, recipe["training"].get("dataloader_num_workers", 0)}):
+    for workers in sorted({0, recipe.training.get("dataloader_num_workers", 0)}):
         loader = torch.utils.data.DataLoader(
             rows, batch_size, sampler=SeededOrder(rows), num_workers=workers, collate_fn=collate, drop_last=True
         )
@@ -177,7 +178,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     args = parser.parse_args()
     recipe = load_recipe(args.recipe, args.overrides)
-    size = args.batch_size or recipe["training"]["per_device_train_batch_size"]
+    size = args.batch_size or recipe.training["per_device_train_batch_size"]
 
     steps = {way: stepper(recipe, size, way) for way in args.ways}
     seconds: dict[str, list[float]] = {way: [] for way in steps}

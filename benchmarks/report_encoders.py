@@ -21,7 +21,7 @@ from merit.training.evaluation.reports import DECODING, evaluate_reports
 from merit.training.learning.report_generation import train_reports
 from merit.training.results.result_files import write_json
 from merit.training.scoring.encoders import CheckpointReporter
-from merit.training.trainer.recipe import REPORTS, load_recipe
+from merit.training.trainer.recipe import ReportRecipe, load_recipe
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
                 AutoModel.from_pretrained(folder),
                 AutoProcessor.from_pretrained(folder),
                 dataset,
-                load_recipe("small", settings, REPORTS),
+                load_recipe("small", settings, ReportRecipe),
                 scratch,
             )
         reporter = CheckpointReporter(model, processor, f"reports on {arm}")

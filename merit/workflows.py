@@ -11,7 +11,10 @@ Each function imports what it needs, so that `merit export` works without the ex
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .training.learning.label_learning import LearnedLabels
 
 
 def prepare(
@@ -105,9 +108,9 @@ def train_reports(
     from .training.data.catalogue import load_data
     from .training.learning import report_generation
     from .training.trainer.distributed import main_process_first
-    from .training.trainer.recipe import REPORTS, load_recipe
+    from .training.trainer.recipe import ReportRecipe, load_recipe
 
-    settings = load_recipe(recipe, overrides, REPORTS)
+    settings = load_recipe(recipe, overrides, ReportRecipe)
     with main_process_first():
         dataset = load_data(data)
     encoder, processor = AutoModel.from_pretrained(model), AutoProcessor.from_pretrained(model)
@@ -130,11 +133,12 @@ def _export_run(model, processor, output: str | Path) -> Path | None:
 
 def learn_labels(
     model: str, data: Sequence[str | Path], output: str | Path, *, least: int | None = None
-) -> tuple[Path, dict[str, int]]:
+) -> tuple[Path, "LearnedLabels"]:
     """
     Fit one linear classifier per finding that enough training reports mention, and export the model with them.
 
-    Result files of `model` that the new classifiers do not change go along.
+    Labels that the model had learned before are kept, unless they are learned again. Result files of `model` that the
+    new classifiers do not change go along.
 
     Args:
         model: folder or Hub id of a dual encoder.
@@ -142,7 +146,7 @@ def learn_labels(
         least: number of reports that must mention a finding.
 
     Returns:
-        the folder, and the number of reports that mention each finding.
+        the folder, and which labels were learned, replaced and kept.
     """
     from .hub_cards.export import export, load
     from .hub_cards.folder import example_record, fetch
@@ -159,8 +163,8 @@ def learn_labels(
     if "train" not in dataset:
         raise ValueError(f"{', '.join(map(str, data))} has no split train, which labels are learned from.")
     least = label_learning.LEAST if least is None else least
-    taught, mentions = label_learning.learn_labels(encoder, processor, dataset["train"], least=least)
-    before, after = (answering(one.state_dict()) for one in (encoder, taught))
+    learned = label_learning.learn_labels(encoder, processor, dataset["train"], least=least)
+    before, after = (answering(one.state_dict()) for one in (encoder, learned.model))
     # The start is the model without labels that it learned earlier.
     start = weights_sha256({name: tensor for name, tensor in before.items() if not name.startswith("label_")})
     facts = {
@@ -168,7 +172,8 @@ def learn_labels(
         "penalty": label_learning.PENALTY,
         "least": least,
         "reports": len(with_text(dataset["train"])),
-        "stated": mentions,
+        "stated": learned.stated,
+        "kept": learned.kept,
     }
     files = dict(label_learning.results_that_hold(source, weights_sha256(before), weights_sha256(after)))
     files["learned-labels.json"] = {"format": FORMAT, "learned_labels": facts | provenance()}
@@ -176,8 +181,8 @@ def learn_labels(
         for name, content in files.items():
             write_json(Path(scratch) / name, content)
         results = [*source.glob(f"results/{TRAINING_RECORD}"), *(Path(scratch) / name for name in files)]
-        folder = export(taught, processor, output, example=example_record(source), results=results)
-    return folder, mentions
+        folder = export(learned.model, processor, output, example=example_record(source), results=results)
+    return folder, learned
 
 
 def finetune(

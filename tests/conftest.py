@@ -104,9 +104,10 @@ def untrained_reporter(untrained, dataset):
 
     from merit import MeritModel
     from merit.training.learning.report_generation import ReportRows, build
+    from merit.training.trainer.recipe import ReportRecipe
 
-    recipe = {
-        "model": {
+    recipe = ReportRecipe(
+        model={
             "text_config": {
                 "hidden_size": 32,
                 "num_hidden_layers": 2,
@@ -115,8 +116,8 @@ def untrained_reporter(untrained, dataset):
             },
             "num_ecg_tokens": 4,
         },
-        "tokenizer": {"vocab_size": 400},
-    }
+        tokenizer={"vocab_size": 400},
+    )
     merit = MeritModel(untrained[0].config)
     merit.load_state_dict({name: value for name, value in untrained[0].state_dict().items() if "decoder." not in name})
     torch.manual_seed(0)

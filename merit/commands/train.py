@@ -45,8 +45,11 @@ def learn_labels(
     """Fit one linear classifier per finding, using the findings mentioned in the training reports as targets."""
     from .. import workflows
 
-    folder, mentions = workflows.learn_labels(model, data, output, least=least)
-    typer.echo(f"{len(mentions)} labels, model in {folder}")
+    folder, learned = workflows.learn_labels(model, data, output, least=least)
+    typer.echo(
+        f"{len(learned.stated)} labels learned, {len(learned.replaced)} of them replace earlier ones; "
+        f"{len(learned.kept)} earlier labels kept; model in {folder}"
+    )
 
 
 def finetune(

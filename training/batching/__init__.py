@@ -1,1 +1,1 @@
-"""From rows of a data set to a batch: collator, augmentation and the text of each recording."""
+"""From rows of a data set to a batch: collator, augmentation and report text."""

@@ -16,10 +16,9 @@ SIGNAL_COLUMNS = ["record_id", "signal", "gain", "baseline", "sampling_rate", "l
 
 def ecg_rows(dataset: Dataset, *columns: str) -> Dataset:
     """
-    The recordings of a data set, and further columns, as [`MeritCollator`] reads them.
+    The signal columns of a data set and the given further columns, in the format that [`MeritCollator`] reads.
 
-    Signals stay the 16-bit integers they are stored as; by default `datasets` makes every integer one of 64 bits, which
-    takes four times as long.
+    Signals keep their 16-bit integers; by default `datasets` converts integers to 64 bits, which is four times slower.
     """
     rows = dataset.select_columns([*SIGNAL_COLUMNS, *columns])
     return rows.with_format("numpy", columns=["signal"], output_all_columns=True, dtype=np.int16)
@@ -27,16 +26,16 @@ def ecg_rows(dataset: Dataset, *columns: str) -> Dataset:
 
 class SeededRows(torch.utils.data.Dataset):
     """
-    Rows that carry what decides everything random about them: "draw", the tuple (seed, epoch, row).
+    Rows with their random seed: the column "draw" holds the tuple (seed, epoch, row).
 
     Args:
         rows: as [`ecg_rows`] returns them.
-        seed: of the run.
+        seed: seed of the run.
     """
 
     def __init__(self, rows: Dataset, seed: int):
         self.rows, self.seed = rows, seed
-        # Shared with loader workers that outlive an epoch.
+        # In shared memory, since persistent loader workers outlive an epoch.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     @property
@@ -58,11 +57,12 @@ class SeededRows(torch.utils.data.Dataset):
         return self.__getitems__([index])[0]
 
     def record_ids(self, indices: Sequence[int]) -> list[str]:
+        """The names of some of the records."""
         return list(self.rows.select(indices)["record_id"])
 
 
 class SeededOrder(torch.utils.data.Sampler[int]):
-    """All rows of [`SeededRows`] in an order that seed and epoch decide."""
+    """All rows of [`SeededRows`] in a random order that depends on the seed and the epoch only."""
 
     def __init__(self, rows: SeededRows):
         self.rows = rows
@@ -77,23 +77,23 @@ class SeededOrder(torch.utils.data.Sampler[int]):
 @dataclass
 class MeritCollator:
     """
-    Processes rows with a [`MeritProcessor`], in one go for the whole batch.
+    Turns rows of a data set into a batch for the model.
 
-    Whatever is random about a recording follows from the "draw" of its row, see [`SeededRows`], whose number is
-    returned in `rows`; for rows without, from torch's global generator.
+    All random choices for a record follow from the "draw" of its row, see [`SeededRows`]; the batch then has its row
+    number in `rows`. Without it they come from torch's global generator.
 
     Args:
         processor: a `MeritProcessor`.
-        text_column: column that holds the text; None for ECGs alone. Of several columns one is drawn for each
-            recording, and `keys` are added: equal where the last of the columns is.
-        label_column: column that holds label vectors, returned as float `labels` of shape (batch, labels).
-        crop_seconds: train on a random stretch of this length, another in every epoch; None for the whole window.
-        augmentation: what disturbs the recordings.
-        patch_length: samples of a patch of the model: adds `noise`, which decides its masks.
-        pad_text: to the tokenizer's limit, so that all batches have one shape.
+        text_column: column of the text; None for ECGs alone. Of several columns one is drawn for each record, and the
+            batch has `keys`, which are equal where the last column is equal.
+        label_column: column of label vectors, returned as float `labels` `(batch, labels)`.
+        crop_seconds: length of random crops; None for the whole window.
+        augmentation: augmentations to apply.
+        patch_length: samples in a patch of the model; adds `noise`, which determines the random masks.
+        pad_text: pad text to the tokenizer's maximum length, so that all batches have one shape.
 
     Raises:
-        ValueError: a value is NaN or infinite; the message names the recordings.
+        ValueError: a signal has values that are NaN or infinite; the message names the records.
 
     Example:
         >>> DataLoader(ecg_rows(dataset, "report"), 32, collate_fn=MeritCollator(processor))  # doctest: +SKIP
@@ -108,11 +108,11 @@ class MeritCollator:
     pad_text: bool = False
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        chance = RecordRng(row["draw"] if "draw" in row else torch.randint(2**62, ()).item() for row in rows)
+        rng = RecordRng(row["draw"] if "draw" in row else torch.randint(2**62, ()).item() for row in rows)
         columns = [self.text_column] if isinstance(self.text_column, str) else self.text_column or []
         text = None
         if columns:
-            which = (chance.uniform() * len(columns)).long().tolist() if len(columns) > 1 else [0] * len(rows)
+            which = (rng.uniform() * len(columns)).long().tolist() if len(columns) > 1 else [0] * len(rows)
             text = [row[columns[i]] for row, i in zip(rows, which)]
         padding = {"padding": "max_length"} if self.pad_text and text else {}
         batch = dict(self.processor(ecg=list(rows), text=text, return_tensors="pt", **padding))
@@ -120,11 +120,11 @@ class MeritCollator:
             batch["keys"] = torch.tensor([_key(row[columns[-1]]) for row in rows])
         if self.crop_seconds is not None:
             rate = self.processor.feature_extractor.sampling_rate
-            batch |= random_crop(batch, self.crop_seconds, rate, chance)
+            batch |= random_crop(batch, self.crop_seconds, rate, rng)
         if self.augmentation is not None:
-            batch = self.augmentation(batch, chance)
+            batch = self.augmentation(batch, rng)
         if self.patch_length is not None:
-            batch["noise"] = chance.uniform(
+            batch["noise"] = rng.uniform(
                 batch["ecg_values"].shape[2] // self.patch_length, batch["ecg_values"].shape[1]
             ).transpose(1, 2)
         if "draw" in rows[0]:
@@ -139,13 +139,13 @@ class MeritCollator:
 
 
 def random_crop(
-    batch: dict[str, torch.Tensor], seconds: float, sampling_rate: float, chance: RecordRng
+    batch: dict[str, torch.Tensor], seconds: float, sampling_rate: float, rng: RecordRng
 ) -> dict[str, torch.Tensor]:
-    """`ecg_values` and `sample_mask` of a random stretch of each recording; a shorter recording is taken whole."""
+    """`ecg_values` and `sample_mask` of a random crop of each recording; a shorter recording is kept whole."""
     length = round(seconds * sampling_rate)
     recorded = batch["sample_mask"].sum(-1)
     latest = (recorded - length).clamp(min=0)
-    start = (chance.uniform() * (latest + 1)).long().minimum(latest)
+    start = (rng.uniform() * (latest + 1)).long().minimum(latest)
     index = start[:, None] + torch.arange(min(length, batch["sample_mask"].shape[-1]))
     values = batch["ecg_values"]
     return {
@@ -155,5 +155,5 @@ def random_crop(
 
 
 def _key(text: str) -> int:
-    """64 bits, equal for equal texts."""
+    """A 64-bit hash of a text."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)

@@ -1,12 +1,12 @@
-"""Which text of a recording a batch gets."""
+"""Which reports to train on."""
 
 import numpy as np
 from datasets import Dataset
 
-# Columns that the recipe's `text` stands for; "mixed" draws one for each recording anew in every epoch.
+# Report columns for each value of a recipe's `text`. "mixed" draws one of its columns for each record in every epoch.
 TEXTS = {"original": ["report"], "english": ["report_en"], "mixed": ["report", "report_en"]}
 
 
 def with_text(dataset: Dataset, column: str = "report") -> Dataset:
-    """The recordings whose report says something."""
+    """The records whose report is not empty."""
     return dataset.select(np.flatnonzero([bool(report) for report in dataset[column]]))

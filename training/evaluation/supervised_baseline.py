@@ -1,61 +1,61 @@
 """A supervised baseline: xresnet1d101 trained from scratch, after Strodthoff et al. (arXiv 2004.13701).
 
-Random 2.5 s crops at 100 Hz train it with binary cross-entropy under a one-cycle schedule; a recording is scored by the
-highest (or mean) probability of windows that overlap by half. The network: three convolutions and a pooling, then
-3, 4, 23 and 3 bottleneck blocks of 64 inner and 256 outer channels with kernels of 5, average-pooled shortcuts, and a
-head on the concatenation of mean and maximum over time.
+It is trained with binary cross-entropy on random crops of 2.5 s at 100 Hz, under a one-cycle learning-rate schedule. A
+recording is scored by the maximum (or mean) over windows that overlap by half. The network has three convolutions and a
+pooling layer; 3, 4, 23 and 3 bottleneck blocks with 64 inner and 256 outer channels, kernels of 5 and average-pooled
+shortcuts; and a head on the concatenation of mean and maximum over time.
 
     >>> XResNet1d(num_leads=12, num_labels=5)(torch.zeros(2, 12, 250)).shape
     torch.Size([2, 5])
 """
 
 import hashlib
-import math
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from datasets import Dataset, DatasetDict
-from safetensors.torch import load_file, save_file
 from torch import nn
-from tqdm.auto import tqdm
+from transformers import EvalPrediction, TrainingArguments, set_seed
 
 from ...processing.inputs_merit import recording_of_row
 from ..results.weights import weights_sha256
 from ..scoring.embeddings import batches
 from ..scoring.protocol import Protocol, protocol_of, score
-from ..trainer.hardware import fast_device, fast_precision
+from ..trainer.checkpoints import CHECKPOINTS, train_or_resume
+from ..trainer.hardware import fast_precision
+from ..trainer.trainer import EcgTrainer
 from .output import result_file
 
 XRESNET1D101 = (3, 4, 23, 3)
 SAMPLING_RATE = 100
 CROP = 250  # samples: 2.5 s
-_PARTS = ("model", "best", "optimizer")
 
 
-def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, active: bool = True) -> nn.Sequential:
+def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, activate: bool = True) -> nn.Sequential:
     layers = [nn.Conv1d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm1d(outputs)]
     nn.init.kaiming_normal_(layers[0].weight)  # type: ignore[arg-type]
-    return nn.Sequential(*layers, nn.ReLU()) if active else nn.Sequential(*layers)
+    return nn.Sequential(*layers, nn.ReLU()) if activate else nn.Sequential(*layers)
 
 
 class Bottleneck(nn.Module):
-    """1, kernel, 1, with a shortcut; it starts as the identity."""
+    """Convolutions with kernels 1, `kernel` and 1 and a shortcut; the block is initialised as its shortcut."""
 
     def __init__(self, inputs: int, inner: int, outputs: int, kernel: int, stride: int):
         super().__init__()
         self.path = nn.Sequential(
             _convolution(inputs, inner, 1),
             _convolution(inner, inner, kernel, stride),
-            _convolution(inner, outputs, 1, active=False),
+            _convolution(inner, outputs, 1, activate=False),
         )
         nn.init.zeros_(self.path[-1][1].weight)  # type: ignore[index]
         pool = [nn.AvgPool1d(2, ceil_mode=True)] if stride > 1 else []
-        change = [_convolution(inputs, outputs, 1, active=False)] if inputs != outputs else []
-        self.shortcut = nn.Sequential(*pool, *change)
+        project = [_convolution(inputs, outputs, 1, activate=False)] if inputs != outputs else []
+        self.shortcut = nn.Sequential(*pool, *project)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.relu(self.path(x) + self.shortcut(x))
@@ -63,9 +63,13 @@ class Bottleneck(nn.Module):
 
 class XResNet1d(nn.Module):
     """
+    A one-dimensional xresnet.
+
     Args:
-        num_leads, num_labels: of the signal and of the task.
-        blocks: in each of the stages; all but the first halve the time.
+        num_leads: leads of the signal.
+        num_labels: labels of the task.
+        blocks: number of blocks in each stage; every stage but the first halves the time resolution.
+        kernel: size of the convolution kernels.
     """
 
     def __init__(self, num_leads: int, num_labels: int, blocks: tuple[int, ...] = XRESNET1D101, kernel: int = 5):
@@ -95,13 +99,50 @@ class XResNet1d(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits `(batch, num_labels)` of signals `(batch, num_leads, samples)`."""
+        """From signals `(batch, num_leads, samples)` to logits `(batch, num_labels)`."""
         features = self.stages(self.stem(x))
         return self.head(torch.cat([features.amax(-1), features.mean(-1)], dim=-1))
 
 
+class WindowClassifier(nn.Module):
+    """
+    The network with normalised input: trained on crops, evaluated on all windows of a recording.
+
+    Args:
+        network: the network.
+        mean: mean of the training signals in mV.
+        deviation: their standard deviation in mV.
+    """
+
+    def __init__(self, network: XResNet1d, mean: torch.Tensor, deviation: torch.Tensor):
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+
+    def forward(self, ecg_values: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The loss and the logits `(batch, num_labels)` of signals in mV `(batch, num_leads, samples)`."""
+        x = (ecg_values - self.mean) / self.deviation
+        logits = self.network(x) if self.training else sliding_windows(self.network, x)
+        return {"loss": F.binary_cross_entropy_with_logits(logits.float(), labels), "logits": logits}
+
+
+class BaselineTrainer(EcgTrainer):
+    """The Trainer with a one-cycle schedule and weight decay on all parameters."""
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None):
+        if self.lr_scheduler is None:
+            self.lr_scheduler = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer or self.optimizer, self.args.learning_rate, num_training_steps
+            )
+        return self.lr_scheduler
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        return [name for name, _ in model.named_parameters()]
+
+
 class SupervisedBaseline:
-    """What a result file says of the networks, one for each task, of [`supervised_baseline`]."""
+    """How result files describe the networks of [`supervised_baseline`], one for each task."""
 
     name = "xresnet1d101, supervised"
     fingerprint = None
@@ -113,22 +154,26 @@ def supervised_baseline(
     dataset: DatasetDict, name: str, tasks: Sequence[str], output: str | Path, epochs: int = 50, seed: int = 0
 ) -> dict:
     """
-    Train one network for each task, or go on with it, and judge them all.
+    Train one network for each task, or resume it, and evaluate them all.
 
     Args:
         dataset: as for [`train_supervised`].
-        name: of the data set.
+        name: name of the data set.
+        tasks: names of the tasks.
+        output: folder for the checkpoints.
+        epochs: epochs of training.
+        seed: seed of training.
 
     Returns:
-        a result file, to be compared with those of `merit evaluate`.
+        The content of a result file, which can be compared with those of `merit evaluate`.
     """
     results, baseline = [], SupervisedBaseline()
     digest = hashlib.sha256()
     for task in tasks:
         protocol = protocol_of(dataset, task)
-        model, scores = train_supervised(dataset, task, protocol, output, epochs, seed=seed)
-        digest.update(weights_sha256(model.state_dict()).encode())
-        baseline.parameters = sum(weight.numel() for weight in model.parameters())
+        network, scores = train_supervised(dataset, task, protocol, output, epochs, seed=seed)
+        digest.update(weights_sha256(network.state_dict()).encode())
+        baseline.parameters = sum(weight.numel() for weight in network.parameters())
         results.append(score(protocol, scores, task, "supervised", {}))
     baseline.weights_sha256 = digest.hexdigest()
     return result_file(baseline, dataset, name, seed, results)  # type: ignore[arg-type]
@@ -143,77 +188,87 @@ def train_supervised(
     batch_size: int = 128,
     seed: int = 0,
     blocks: tuple[int, ...] | None = None,
-) -> tuple["XResNet1d", dict[str, np.ndarray]]:
+) -> tuple[XResNet1d, dict[str, np.ndarray]]:
     """
-    Train on "train", keep the epoch that is best on "validation", and score both other splits.
+    Train on "train", keep the epoch that is best on "validation", and score "validation" and "test".
 
-    After every epoch a checkpoint stands in `output`, from which the same call goes on; the last one is kept, so that
-    a call after the end only scores.
+    Checkpoints go to `output`/`task`/checkpoints. The same call resumes from the last one, or only scores if training
+    is complete.
 
     Args:
-        dataset: with recordings at 100 Hz, all of the same leads.
-        task: with its column labels_TASK.
-        protocol: of the task.
+        dataset: with recordings at 100 Hz that all have the same leads.
+        task: name of the task, whose targets are in the column labels_TASK.
+        protocol: protocol of the task.
+        output: folder for the checkpoints.
+        epochs: epochs of training.
+        batch_size: recordings in a batch.
+        seed: seed of training.
+        blocks: blocks in each stage of the network, by default those of xresnet1d101.
 
     Returns:
-        the network, and its scores `(records, labels)` of "validation" and "test".
+        The network, and its scores `(records, labels)` of "validation" and "test".
     """
-    torch.manual_seed(seed)
+    set_seed(seed)
     signals = {split: load_signals(dataset[split]) for split in ("train", "validation", "test")}
-    rows = torch.from_numpy(np.flatnonzero(protocol.kept["train"]))
-    x, y = signals["train"], torch.from_numpy(protocol.all_targets["train"]).float()
-    # One mean and deviation for all leads: what sets them apart stays.
-    mean, deviation = x[rows].mean(dtype=torch.float64).float(), x[rows[:: max(1, len(rows) // 2000)]].std()
-    device = fast_device()
-    model = XResNet1d(x.shape[1], y.shape[1], blocks or XRESNET1D101).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=1e-2)
-    steps = max(1, len(rows) // batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, epochs * steps)
-    precision = torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast_precision()["bf16"])
+    targets = {split: torch.from_numpy(protocol.all_targets[split]).float() for split in signals}
+    rows = {
+        split: [{"ecg_values": x, "labels": y} for x, y in zip(signals[split], targets[split])] for split in signals
+    }
+    trained = np.flatnonzero(protocol.kept["train"])
+    x = signals["train"]
+    # One mean and one standard deviation for all leads: relative amplitudes of leads carry information.
+    mean = x[trained].mean(dtype=torch.float64).float()
+    deviation = x[trained[:: max(1, len(trained) // 2000)]].std()
+    network = XResNet1d(x.shape[1], len(protocol.labels), blocks or XRESNET1D101)
 
-    def score(split: str) -> np.ndarray:
-        model.eval()
-        parts = []
-        for part in signals[split].split(256):
-            with precision, torch.inference_mode():
-                parts.append(sliding_windows(model, ((part - mean) / deviation).to(device)).float().cpu())
-        return torch.cat(parts).numpy()
+    def macro_auroc(prediction: EvalPrediction) -> dict[str, float]:
+        return {"auroc": protocol.macro_auroc("validation", prediction.predictions)}  # type: ignore[arg-type]
 
-    path = Path(output) / f"{task}.safetensors"
-    first, best, best_state = _resume(path, model, optimizer, schedule, steps)
-    for epoch in range(first, epochs):
-        model.train()
-        generator = torch.Generator().manual_seed(seed * 1000 + epoch)  # the same crops, resumed or not
-        torch.manual_seed(seed * 1000 + epoch)
-        order = rows[torch.randperm(len(rows), generator=generator)]
-        parts = [part for part in order.split(batch_size) if len(part) > 1][:steps]
-        for batch in tqdm(parts, desc=f"{task}, epoch {epoch + 1} of {epochs}", unit=" batches", leave=False):
-            crops = random_crops(x[batch], CROP, generator)
-            with precision:
-                loss = F.binary_cross_entropy_with_logits(
-                    model(((crops - mean) / deviation).to(device)).float(), y[batch].to(device)
-                )
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-        auroc = protocol.macro_auroc("validation", score("validation"))
-        if auroc > best:
-            best, best_state = auroc, {name: value.clone() for name, value in model.state_dict().items()}
-        print(f"{task}, epoch {epoch + 1}: macro AUROC {auroc:.4f} on validation, best {best:.4f}", flush=True)
-        _save(path, model, optimizer, epoch + 1, best, best_state)
-    model.load_state_dict(best_state)
-    return model, {split: score(split) for split in ("validation", "test")}
+    checkpoints = Path(output) / task / CHECKPOINTS
+    arguments = TrainingArguments(
+        str(checkpoints),
+        num_train_epochs=epochs,
+        learning_rate=1e-2,
+        weight_decay=1e-2,
+        max_grad_norm=0.0,
+        per_device_train_batch_size=batch_size,
+        per_device_eval_batch_size=256,
+        # A batch of one record would have no batch statistics.
+        dataloader_drop_last=len(trained) >= batch_size,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        logging_strategy="epoch",
+        save_total_limit=2,  # the best and the last, from which a finished run is recognised
+        load_best_model_at_end=True,
+        metric_for_best_model="auroc",
+        remove_unused_columns=False,
+        report_to="none",
+        seed=seed,
+        **fast_precision(),
+    )
+    trainer = BaselineTrainer(
+        WindowClassifier(network, mean, deviation),
+        arguments,
+        train_dataset=[rows["train"][i] for i in trained],
+        eval_dataset=rows["validation"],
+        data_collator=partial(collate, crop=CROP),
+        eval_collator=collate,
+        compute_metrics=macro_auroc,
+    )
+    train_or_resume(trainer, checkpoints)
+    trainer.compute_metrics = None  # it is defined for "validation" only
+    scores = {split: trainer.predict(rows[split]).predictions for split in ("validation", "test")}  # type: ignore[arg-type]
+    return network, scores  # type: ignore[return-value]
 
 
 def load_signals(dataset: Dataset) -> torch.Tensor:
-    """All signals in millivolts, `(records, leads, samples)` float32, invalid samples 0."""
+    """All signals in millivolts, `(records, leads, samples)` float32; invalid samples are 0."""
     parts = []
     for part in batches(dataset):
         for row in part:
             if row["sampling_rate"] != SAMPLING_RATE:
                 raise ValueError(
-                    f"{row['record_id']} has {row['sampling_rate']:g} Hz, the baseline takes {SAMPLING_RATE} Hz: "
+                    f"{row['record_id']} has {row['sampling_rate']:g} Hz, the baseline needs {SAMPLING_RATE} Hz: "
                     "prepare the data set at that rate."
                 )
             parts.append(np.nan_to_num(recording_of_row(row).physical()).astype(np.float32))
@@ -222,54 +277,26 @@ def load_signals(dataset: Dataset) -> torch.Tensor:
     return torch.from_numpy(np.stack(parts))
 
 
-def random_crops(signals: torch.Tensor, length: int, generator: torch.Generator) -> torch.Tensor:
-    """A stretch of each signal, `(batch, leads, length)`; a shorter signal is taken whole."""
+def collate(rows: Sequence[Mapping[str, Any]], crop: int | None = None) -> dict[str, torch.Tensor]:
+    """A batch of signals and labels, of random crops of so many samples if `crop` is given."""
+    batch = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+    if crop is not None:
+        batch["ecg_values"] = random_crops(batch["ecg_values"], crop)
+    return batch
+
+
+def random_crops(signals: torch.Tensor, length: int, generator: torch.Generator | None = None) -> torch.Tensor:
+    """A random crop of each signal, `(batch, leads, length)`; a shorter signal is kept whole."""
     latest = max(0, signals.shape[-1] - length)
     starts = torch.randint(0, latest + 1, (len(signals),), generator=generator)
     return torch.stack([signal[:, start : start + length] for signal, start in zip(signals, starts.tolist())])
 
 
 def sliding_windows(model: nn.Module, signals: torch.Tensor, aggregate: str = "max") -> torch.Tensor:
-    """Logits `(batch, labels)`: the highest, or the mean probability's, of windows of 2.5 s that overlap by half."""
+    """Logits `(batch, labels)` over windows of 2.5 s that overlap by half: the maximum, or of the mean probability."""
     length = min(CROP, signals.shape[-1])
     windows = signals.unfold(-1, length, max(1, length // 2)).transpose(1, 2)  # (batch, windows, leads, length)
     logits = model(windows.flatten(0, 1)).float().view(*windows.shape[:2], -1)
     if aggregate == "max":
         return logits.amax(1)
     return torch.logit(logits.sigmoid().mean(1), eps=1e-6)
-
-
-def _save(path: Path, model, optimizer, epoch: int, best: float, best_state) -> None:
-    """Weights, the best so far, and the optimiser's moments, as one file under a temporary name first."""
-    state = optimizer.state_dict()["state"]
-    moments = {f"{i}.{name}": value for i, values in state.items() for name, value in values.items()}
-    groups = dict(zip(_PARTS, (model.state_dict(), best_state, moments)))
-    tensors = {f"{part}:{name}": value.contiguous() for part, group in groups.items() for name, value in group.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    facts = torch.tensor([epoch, best], dtype=torch.float64)
-    save_file({**{name: value.clone() for name, value in tensors.items()}, "progress": facts}, unfinished)
-    unfinished.replace(path)
-
-
-def _resume(path: Path, model, optimizer, schedule, steps: int) -> tuple[int, float, dict[str, torch.Tensor]]:
-    """The epochs done, the best macro AUROC and its weights; sets model, optimiser and schedule where they were."""
-    if not path.is_file():
-        return 0, -math.inf, model.state_dict()
-    tensors = load_file(path)
-    epoch, best = tensors.pop("progress").tolist()
-    parts: dict[str, dict[str, torch.Tensor]] = {part: {} for part in _PARTS}
-    for name, value in tensors.items():
-        part, _, own = name.partition(":")
-        parts[part][own] = value
-    model.load_state_dict(parts["model"])
-    moments: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in parts["optimizer"].items():
-        number, _, own = name.partition(".")
-        moments.setdefault(int(number), {})[own] = value
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the optimiser has not stepped in this process
-        for _ in range(int(epoch) * steps):
-            schedule.step()
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    return int(epoch), best, parts["best"]

@@ -1,1 +1,1 @@
-"""What can be trained: pretraining, learned labels, fine-tuning and report generation."""
+"""What can be trained: pretraining, label learning, fine-tuning and report generation."""

@@ -1,11 +1,13 @@
 """
-Fine-tuning in full with the Trainer: the epoch, and how far to go towards it, chosen on "validation".
+Fine-tuning of the ECG encoder and a linear head on the labels of one task.
 
-The head starts as the linear probe of the encoder's features, so that its first gradients do not undo what pretraining
-has learned (Kumar et al., 2022, Fine-Tuning can Distort Pretrained Features), and that probe from nothing or from what
-the model says zero-shot, whichever is better on "validation": few labels then do not replace what reports have taught.
-From that start to the weights after training is a straight way, and somewhere on it is often better than its end
-(Wortsman et al., 2022, Robust Fine-Tuning of Zero-Shot Models): with few labels that may be the start itself.
+The head starts as a linear probe of the encoder's features, so that its first gradients do not distort the pretrained
+features (Kumar et al., 2022, Fine-Tuning can Distort Pretrained Features). The probe itself starts from zero or from
+the zero-shot classifier, whichever is better on "validation".
+
+After training, the weights are interpolated between the start and the best epoch (Wortsman et al., 2022, Robust
+Fine-Tuning of Zero-Shot Models), and the interpolation that is best on "validation" is kept. With few labels that may
+be the start itself.
 """
 
 import tempfile
@@ -31,20 +33,24 @@ from ..scoring.zero_shot import label_embeddings, linear_start
 from ..trainer.hardware import fast_attention, fast_loading, fast_precision
 from ..trainer.trainer import EcgTrainer
 
-# Customary values; of a few trials on fold 9 of PTB-XL none was better on both of the tasks all and super.
+# Common values; in a few trials on fold 9 of PTB-XL, no others were better on both tasks "all" and "super".
 SETTINGS = {"learning_rate": 3e-4, "weight_decay": 0.05, "warmup_steps": 0.1, "lr_scheduler_type": "cosine"}
-# Random stretches train, whole recordings are judged.
+# Length of the random crops in training; evaluation uses whole recordings.
 CROP_SECONDS = 5.0
 EPOCHS = 8
-# Of the way from the start to the weights after training.
+# Interpolation weights to choose from: 0 is the start, 1 the best epoch.
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 State = dict[str, torch.Tensor]
 
 
 class FineTuned(NamedTuple):
     """
-    The classifier that was best on "validation", its scores `(records, labels)` of "validation" and "test", and the
-    Trainer's log, at its end how good each share of the way was.
+    A fine-tuned classifier.
+
+    Args:
+        model: the classifier that is best on "validation".
+        scores: its scores `(records, labels)` of "validation" and "test".
+        log: the Trainer's log, and the validation AUROC of each interpolation ("share").
     """
 
     model: MeritForEcgClassification
@@ -54,11 +60,12 @@ class FineTuned(NamedTuple):
 
 def repeats_per_epoch(fraction: float) -> int:
     """
-    How often an epoch passes over a part of the labels: few of them are seen more often, and all of "validation" is
-    scored after an epoch.
+    How often an epoch repeats the training records when only a fraction of the labels is used.
+
+    "validation" is scored in full after each epoch, so an epoch over few records would be mostly evaluation.
 
     Example:
-        >>> passes(1.0), passes(0.1), passes(0.01)
+        >>> repeats_per_epoch(1.0), repeats_per_epoch(0.1), repeats_per_epoch(0.01)
         (1, 3, 8)
     """
     return round(fraction**-0.45)
@@ -75,39 +82,39 @@ def fine_tune(
     **settings: Any,
 ) -> FineTuned:
     """
-    Train all weights of the ECG encoder and a linear head on one task; the head starts as a linear probe.
+    Train all weights of the ECG encoder and a linear head on one task.
 
     Args:
-        pretrained: whose ECG encoder is the start; it is not changed.
-        processor: its own.
-        dataset: with "train", "validation" and "test".
-        task: with its column labels_TASK.
-        protocol: of the task.
-        fraction: of the training labels, drawn as for probes.
-        settings: of `TrainingArguments`, over those above.
+        pretrained: the model to start from; it is not changed.
+        processor: its processor.
+        dataset: with the splits "train", "validation" and "test".
+        task: name of the task, whose targets are in the column labels_TASK.
+        protocol: protocol of the task.
+        fraction: fraction of the training labels, drawn as for probes.
+        seed: seed of training.
+        settings: arguments of `TrainingArguments`, over `SETTINGS`.
     """
     set_seed(seed)
-    named = {"id2label": dict(enumerate(protocol.labels)), "learned_labels": []}
-    config = MeritConfig(**{**pretrained.config.to_dict(), **named})
+    labels = {"id2label": dict(enumerate(protocol.labels)), "learned_labels": []}
+    config = MeritConfig(**{**pretrained.config.to_dict(), **labels})
     config.problem_type = "multi_label_classification"
     model = MeritForEcgClassification(config)
     model.ecg_model.load_state_dict(pretrained.ecg_model.state_dict())
     rows = train_rows(protocol, fraction)
-    learned = dataset["train"].select(rows)
+    train = dataset["train"].select(rows)
     encoder = CheckpointEncoder(pretrained, processor)
-    features, validation = (_normed(embed(encoder, part, name=task)) for part in (learned, dataset["validation"]))
+    features, validation = (_normalise(embed(encoder, part, name=task)) for part in (train, dataset["validation"]))
     zero_shot = linear_start(encoder, label_embeddings(encoder, task, protocol.labels), features)
     probe = best_probe(features, protocol.train_targets(rows), validation, protocol, [None, zero_shot])
     model.classifier.load_state_dict(probe.as_linear()._asdict())
     model.ecg_model.set_attn_implementation(fast_attention())
     column = f"labels_{task}"
-    train = learned.repeat(repeats_per_epoch(fraction))
-    selecting = ecg_rows(dataset["validation"], column)
+    validation_rows = ecg_rows(dataset["validation"], column)
 
     def macro_auroc(prediction) -> dict[str, float]:
         return {"auroc": protocol.macro_auroc("validation", prediction.predictions)}
 
-    whole = MeritCollator(processor, text_column=None, label_column=column)
+    collator = MeritCollator(processor, text_column=None, label_column=column)
     crop = min(CROP_SECONDS, processor.feature_extractor.duration)
     with tempfile.TemporaryDirectory() as checkpoints:
         arguments = {
@@ -130,30 +137,30 @@ def fine_tune(
         trainer = EcgTrainer(
             model,
             TrainingArguments(checkpoints, **arguments),
-            train_dataset=ecg_rows(train, column),
-            eval_dataset=selecting,
-            data_collator=replace(whole, crop_seconds=crop),
-            eval_collator=whole,
+            train_dataset=ecg_rows(train.repeat(repeats_per_epoch(fraction)), column),
+            eval_dataset=validation_rows,
+            data_collator=replace(collator, crop_seconds=crop),
+            eval_collator=collator,
             compute_metrics=macro_auroc,
         )
         start = deepcopy(model.state_dict())
         trainer.train()
-        trainer.compute_metrics = None  # what follows is judged elsewhere
+        trainer.compute_metrics = None  # the scores below include the test split, which is not for selection
         end = deepcopy(model.state_dict())
         candidates = {}
         for share in SHARES:
-            model.load_state_dict(between(start, end, share))
-            candidates[share] = _scores(trainer, selecting)
+            model.load_state_dict(interpolate_weights(start, end, share))
+            candidates[share] = _scores(trainer, validation_rows)
         auroc = {share: protocol.macro_auroc("validation", scores) for share, scores in candidates.items()}
         best = max(auroc, key=auroc.__getitem__)
-        model.load_state_dict(between(start, end, best))
+        model.load_state_dict(interpolate_weights(start, end, best))
         scores = {"validation": candidates[best], "test": _scores(trainer, ecg_rows(dataset["test"], column))}
     log = [*trainer.state.log_history, *({"share": share, "auroc": value} for share, value in auroc.items())]
     return FineTuned(model, scores, log)
 
 
-def between(start: State, end: State, share: float) -> State:
-    """Weights on the way from one state to another."""
+def interpolate_weights(start: State, end: State, share: float) -> State:
+    """Linear interpolation between two states: `start` at share 0, `end` at share 1."""
     return {name: torch.lerp(start[name], end[name], share) for name in start}
 
 
@@ -162,6 +169,6 @@ def _scores(trainer: EcgTrainer, rows: Dataset) -> np.ndarray:
     return trainer.predict(rows).predictions  # type: ignore[arg-type, return-value]
 
 
-def _normed(features: np.ndarray) -> np.ndarray:
-    """Features as the head sees them, behind its norm as that starts."""
+def _normalise(features: np.ndarray) -> np.ndarray:
+    """Features as the head gets them, after its layer norm at initialisation."""
     return F.layer_norm(torch.from_numpy(features), features.shape[1:]).numpy()

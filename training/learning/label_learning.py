@@ -1,10 +1,9 @@
-"""What recordings look like whose reports state a label: the command `merit learn-labels`.
+"""Report-supervised labels: the command `merit learn-labels`.
 
-A prompt says a label as no report does, and recordings were aligned with whole reports. A label is learned instead:
-logistic regression tells the recordings whose report states it from the others, by their embeddings in the shared
-space, and a score is the log-odds that the report of a recording would state it. How common that is among the reports
-is part of it. No label of a data set is read: which findings a report states is `findings_in` its text. So this is
-supervision by reports, more than prompts know and less than labels.
+For each finding of the glossary, a logistic regression on the embeddings separates the recordings whose report mentions
+the finding from all others. A score is then the log-odds that the report of a recording mentions it, which includes how
+common the finding is. Findings are read from the report text by `findings_in`; the labels of the data set are not used.
+This uses more supervision than text prompts and less than labels.
 
     >>> sorted(statements_of("CRBBB")), sorted(statements_of("HYP"))
     (['CRBBB'], ['LAO/LAE', 'LVH', 'RVH', 'VCLVH'])
@@ -12,7 +11,7 @@ supervision by reports, more than prompts know and less than labels.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,21 +28,38 @@ from ..scoring.embeddings import embed
 from ..scoring.encoders import CheckpointEncoder
 from ..text.statements import STATEMENTS, findings_in
 
-# Of the mean loss of a recording; chosen on fold 9 by benchmarks/bench_zero_shot_scores.py.
+# L2 penalty relative to the mean loss of a recording; chosen on fold 9 with benchmarks/bench_zero_shot_scores.py.
 PENALTY = 0.0001
-# What fewer reports state is said by prompts.
+# Findings mentioned in fewer reports are scored with prompts instead.
 LEAST = 10
 
 
+class LearnedLabels(NamedTuple):
+    """
+    What [`learn_labels`] returns.
+
+    Args:
+        model: the model with its learned labels.
+        stated: for each label that was learned now, the number of reports that mention it.
+        replaced: those of them that the model had learned before.
+        kept: labels that the model had learned before and still has.
+    """
+
+    model: MeritModel
+    stated: dict[str, int]
+    replaced: list[str]
+    kept: list[str]
+
+
 def statements_of(code: str, glossary: Glossary | None = None) -> frozenset[str]:
-    """The statements of PTB-XL that a finding of the glossary stands for: its own, and those of its members."""
+    """The statements of PTB-XL that a finding of the glossary covers: its own and those of its members."""
     own = frozenset({code}.intersection(STATEMENTS))
     glossary = glossary or Glossary.default()
     return own.union(*(statements_of(member, glossary) for member in glossary.findings[code].members))
 
 
 def statements_in(rows: Dataset) -> list[frozenset[str]]:
-    """What the report of each recording states, as it was written or in English."""
+    """The statements in the report of each recording, in the original or in English."""
     texts = [rows[column] for column in TEXTS["mixed"] if column in rows.column_names]
     found = {text: findings_in(text) for text in set().union(*texts)}
     return [frozenset().union(*(found[text] for text in of_recording)) for of_recording in zip(*texts)]
@@ -56,26 +72,25 @@ def learn_labels(
     penalty: float = PENALTY,
     least: int = LEAST,
     cache: str | Path | None = None,
-) -> tuple[MeritModel, dict[str, int]]:
+) -> LearnedLabels:
     """
-    Learn the labels of the glossary.
+    Learn the findings of the glossary from the reports of a data set.
+
+    Labels that the model has learned before are kept, unless they are learned again from these reports.
 
     Args:
-        model: what embeds the recordings; it is not changed.
-        processor: its own.
-        recordings: with reports in English or German; those without one are left out.
-        penalty: of the squared weights, beside the mean loss of a recording.
-        least: number of reports that have to state a label, and not to state it, for it to be learned.
+        model: the model that embeds the recordings; it is not changed.
+        processor: its processor.
+        recordings: records with reports in English or German; those without a report are left out.
+        penalty: L2 penalty, relative to the mean loss of a recording.
+        least: a finding is learned if at least this many reports mention it and at least as many do not.
         cache: folder for the embeddings, see `embed`.
 
-    Returns:
-        the model with what it has learned, and for each label the number of reports that state it.
-
     Raises:
-        ValueError: no label is stated often enough, or `least` is below 1.
+        ValueError: no finding is mentioned often enough, or `least` is below 1.
     """
     if least < 1:
-        raise ValueError(f"least must be at least 1, not {least}: what no report states cannot be learned.")
+        raise ValueError(f"least must be at least 1, not {least}: a finding that no report mentions cannot be learned.")
     recordings = with_text(recordings)
     found = statements_in(recordings)
     stating: dict[str, np.ndarray] = {}
@@ -85,33 +100,51 @@ def learn_labels(
         if least <= states.sum() <= len(states) - least:
             stating[code] = states
     if not stating:
-        raise ValueError(f"There is nothing that {least} of {len(found)} reports state: give more reports.")
+        raise ValueError(
+            f"No finding is mentioned in {least} of the {len(found)} reports: give more reports, or lower `least`."
+        )
     encoder = CheckpointEncoder(model, processor)
     embeds = encoder.project(embed(encoder, recordings, cache=cache, name="recordings"))
     fitted = [
         LogisticRegression(C=1 / (penalty * len(embeds)), max_iter=1000).fit(embeds, states)
         for states in stating.values()
     ]
-    # In half precision, as checkpoints are stored: storing what was learned does not change it.
-    learned = {
-        "label_weight": torch.tensor(np.stack([one.coef_[0] for one in fitted]), dtype=torch.float16),
-        "label_bias": torch.tensor([one.intercept_[0] for one in fitted], dtype=torch.float16),
+    # Rounded to half precision, in which checkpoints are stored, so that storing the model does not change its scores.
+    now = {
+        code: (
+            torch.tensor(one.coef_[0], dtype=torch.float16).float(),
+            torch.tensor(one.intercept_[0], dtype=torch.float16).float(),
+        )
+        for code, one in zip(stating, fitted)
     }
-    config = MeritConfig(**{**model.config.to_dict(), "learned_labels": list(stating)})
-    taught = type(model)(config)
-    taught.load_state_dict({**model.state_dict(), **learned})
-    return taught.to(model.dtype), {code: int(states.sum()) for code, states in stating.items()}  # type: ignore[arg-type]
+    before = {code: (weight.float().cpu(), bias.float().cpu()) for code, (weight, bias) in model.learned_labels.items()}
+    labels = {**before, **now}
+    config = MeritConfig(**{**model.config.to_dict(), "learned_labels": list(labels)})
+    learned = type(model)(config)
+    weights = {
+        "label_weight": torch.stack([weight for weight, _ in labels.values()]),
+        "label_bias": torch.stack([bias for _, bias in labels.values()]),
+    }
+    learned.load_state_dict({**model.state_dict(), **weights})
+    return LearnedLabels(
+        learned.to(model.dtype),  # type: ignore[arg-type]
+        {code: int(states.sum()) for code, states in stating.items()},
+        replaced=[code for code in now if code in before],
+        kept=[code for code in before if code not in now],
+    )
 
 
 def results_that_hold(folder: Path, before: str, after: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """
-    Result files, by their names, of a model that learned labels anew: its own without what those labels scored, and
-    those of other weights, such as before training.
+    The result files of a model that are still valid after it has learned labels, by file name.
+
+    Zero-shot results that used learned labels are dropped. Results of other weights, such as those of a random
+    initialisation, are unchanged.
 
     Args:
-        folder: of the model as it was.
-        before: hash of its weights.
-        after: hash of its weights with what it has learned; the files say by which they were measured.
+        folder: folder of the model before.
+        before: hash of its weights before.
+        after: hash of its weights with the learned labels; the files name the weights they were measured with.
     """
     for path, content in results_of(folder).items():
         if "results" not in content:

@@ -1,12 +1,12 @@
-"""Training a language model to report what MERIT sees, with the Trainer.
+"""Training a language model to write the report of an ECG from MERIT's features.
 
-The model learns to answer an instruction with a recording's report: in English, translated where it was not, and in
-German where it was written so. Which recordings are too unlike those of training to be reported on is learned at the
-end, from their features alone.
+The model learns to answer an instruction with the report of a recording: in English (translated if necessary), and in
+German if the report was written in German. At the end, the distribution of the training features is fitted, so that the
+model can abstain on recordings that are out of distribution.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,27 +29,27 @@ from ..text.tokenizer import train_causal_tokenizer
 from ..trainer.checkpoints import checkpoint_folder, train_from_recipe
 from ..trainer.distributed import is_main_process
 from ..trainer.hardware import fast_attention
-from ..trainer.recipe import training_arguments
+from ..trainer.recipe import ReportRecipe, training_arguments
 from ..trainer.trainer import EcgTrainer
 from ..trainer.training_record import TrainingRecord
 from .pretraining import require_splits
 
-# Columns that hold the report in each language.
+# The column of the report in each language.
 COLUMNS = {"en": "report_en", "de": "report"}
 ECG_TOKEN = "[ECG]"
-# Share of real recordings, of "validation", that the model may refuse to report on.
+# Share of the validation recordings on which the model abstains.
 FALSE_ABSTENTIONS = 0.02
-# A report is longer than this in no data set that we know.
+# More tokens than the longest report of any data set that we know.
 MAX_NEW_TOKENS = 96
 
 
 class ReportRows(torch.utils.data.Dataset):
     """
-    Recordings with their reports: every one that has a report in a language, once for that language.
+    Recordings with their reports, once for each language in which a recording has a report.
 
     Args:
-        dataset: a split.
-        languages: of `COLUMNS`.
+        dataset: a split of a data set.
+        languages: keys of `COLUMNS`.
     """
 
     def __init__(self, dataset: Dataset, languages: Sequence[str]):
@@ -72,12 +72,12 @@ class ReportRows(torch.utils.data.Dataset):
         return self.__getitems__([index])[0]
 
     def texts(self) -> list[str]:
-        """All reports, each with its instruction."""
+        """All instructions with their reports."""
         return [f"{INSTRUCTIONS[language]}\n{self.reports[language][row]}" for row, language in self.pairs]
 
 
 def reported(dataset: Dataset, language: str) -> dict[int, str]:
-    """The reports in a language by their rows: in English all of them, translated, in another those written so."""
+    """The reports in a language by row number: all of them in English, else those that were written in the language."""
     reports, written = dataset[COLUMNS[language]], dataset["language"]
     return {
         row: report
@@ -89,12 +89,12 @@ def reported(dataset: Dataset, language: str) -> dict[int, str]:
 @dataclass
 class ReportCollator:
     """
-    From [`ReportRows`] to a batch of the model.
+    Turns [`ReportRows`] into a batch for the model.
 
     Args:
         processor: a `MeritReportProcessor`.
-        max_length: tokens at which reports are cut, instruction included.
-        crop_seconds: of each recording a random stretch of this length; None for the whole.
+        max_length: tokens after which a text is truncated, including the instruction.
+        crop_seconds: length of random crops; None for whole recordings.
     """
 
     processor: MeritReportProcessor
@@ -102,32 +102,34 @@ class ReportCollator:
     crop_seconds: float | None = None
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        asked, answered = [row["text"] for row in rows], [row["answer"] for row in rows]
-        batch = dict(self.processor(ecg=list(rows), text=asked, report=answered, max_length=self.max_length))
+        instructions, reports = [row["text"] for row in rows], [row["answer"] for row in rows]
+        batch = dict(self.processor(ecg=list(rows), text=instructions, report=reports, max_length=self.max_length))
         if self.crop_seconds is not None:
-            chance = RecordRng(torch.randint(2**62, ()).item() for _ in rows)
-            batch |= random_crop(batch, self.crop_seconds, self.processor.feature_extractor.sampling_rate, chance)
+            rng = RecordRng(torch.randint(2**62, ()).item() for _ in rows)
+            batch |= random_crop(batch, self.crop_seconds, self.processor.feature_extractor.sampling_rate, rng)
         return batch
 
 
 def build(
-    merit: MeritModel, processor: MeritProcessor, recipe: Mapping[str, Any], texts: Sequence[str]
+    merit: MeritModel, processor: MeritProcessor, recipe: ReportRecipe, texts: Sequence[str]
 ) -> tuple[MeritForReportGeneration, MeritReportProcessor]:
     """
-    A new model and its processor by a recipe, on a dual encoder: with a language model of the Hub or a folder, if the
-    recipe names one, else with a new one and a tokenizer trained on `texts`.
+    Build the untrained model of a recipe and its processor on a dual encoder.
+
+    The language model is the one that the recipe names, or a new one with a tokenizer trained on `texts`.
 
     Raises:
-        ValueError: for settings that there are not.
+        ValueError: the recipe's model settings are unknown or invalid.
     """
-    settings, name = dict(recipe.get("model", {})), recipe.get("language_model")
+    settings, name = dict(recipe.model), recipe.language_model
+    # Sizes of a language model from scratch; a pretrained one has its own.
+    text_config: Any = settings.pop("text_config", {})
     language_model: PreTrainedModel | None = None
     if name is None:
-        tokenizer = train_causal_tokenizer(texts, ecg_token=ECG_TOKEN, **recipe.get("tokenizer", {}))
+        tokenizer = train_causal_tokenizer(texts, ecg_token=ECG_TOKEN, **recipe.tokenizer)
         tokens = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
-        text_config: Any = {**settings.pop("text_config", {}), **tokens, "eos_token_id": tokenizer.eos_token_id}
+        text_config = {**text_config, **tokens, "eos_token_id": tokenizer.eos_token_id}
     else:
-        settings.pop("text_config", None)  # of a model from scratch
         tokenizer = AutoTokenizer.from_pretrained(name)
         language_model = AutoModelForCausalLM.from_pretrained(name)
         tokenizer.add_special_tokens({"additional_special_tokens": [ECG_TOKEN]})
@@ -159,49 +161,47 @@ def train_reports(
     merit: MeritModel,
     processor: MeritProcessor,
     dataset: DatasetDict,
-    recipe: Mapping[str, Any],
+    recipe: ReportRecipe,
     output_dir: str | Path,
     resume: bool = False,
 ) -> tuple[MeritForReportGeneration, MeritReportProcessor]:
     """
-    Train on the reports of "train" and keep the epoch that is best on those of "validation".
+    Train on the reports of "train" and keep the epoch with the lowest loss on "validation". Labels are not used.
 
     Args:
         merit: the dual encoder, as `AutoModel` loads it.
-        processor: its own.
-        dataset: as `load_data` returns it; labels are not used.
-        recipe: as `load_recipe(..., kind=REPORTS)` returns it; with `lora`, the language model gets low-rank changes
-            instead, which are merged at the end.
-        output_dir: gets checkpoints/, recipe.yaml and training.json.
-        resume: go on from the last checkpoint in it.
+        processor: its processor.
+        dataset: as `load_data` returns it.
+        recipe: as `load_recipe(..., kind=ReportRecipe)` returns it. With `lora`, low-rank adapters of the language
+            model are trained and merged into it at the end.
+        output_dir: folder for checkpoints/, recipe.yaml and training.json.
+        resume: continue from the last checkpoint in it.
 
     Returns:
-        the model, which knows what to abstain from, and its processor.
+        The model, which knows when to abstain, and its processor.
 
     Raises:
-        ValueError: `output_dir` holds checkpoints and `resume` is false, or recipe or data set cannot be used.
+        ValueError: `output_dir` holds checkpoints and `resume` is false, or the recipe or the data set is invalid.
     """
     checkpoints = checkpoint_folder(output_dir, resume)
     require_splits(dataset)
-    languages = recipe.get("languages") or ["en"]
-    if unknown := [language for language in languages if language not in COLUMNS]:
-        raise ValueError(f"languages has {', '.join(map(str, unknown))}; there are {', '.join(COLUMNS)}.")
+    if unknown := [language for language in recipe.languages if language not in COLUMNS]:
+        raise ValueError(f"languages has {', '.join(unknown)}; there are {', '.join(COLUMNS)}.")
+    crop, longest = recipe.crop_seconds, processor.feature_extractor.duration
+    if crop is not None and not 1 <= crop <= longest:
+        raise ValueError(f"crop_seconds is {crop:g}; it must be from 1 to {longest:g}, or null.")
     arguments = training_arguments(
-        checkpoints,
-        {"load_best_model_at_end": True, "metric_for_best_model": "loss", **recipe.get("training", {})},
+        checkpoints, {"load_best_model_at_end": True, "metric_for_best_model": "loss", **recipe.training}
     )
     set_seed(arguments.seed)
-    rows = {split: ReportRows(dataset[split], languages) for split in ("train", "validation")}
+    rows = {split: ReportRows(dataset[split], recipe.languages) for split in ("train", "validation")}
     if empty := [split for split, pairs in rows.items() if not pairs]:
-        raise ValueError(f"No recording of split {', '.join(empty)} has a report in {', '.join(languages)}.")
+        raise ValueError(f"No recording of split {', '.join(empty)} has a report in {', '.join(recipe.languages)}.")
     model, report_processor = build(merit, processor, recipe, rows["train"].texts())
     model.set_attn_implementation(fast_attention())
-    record = TrainingRecord({split: dataset[split] for split in rows}, recipe, checkpoints.parent)
-    trained: Any = _with_lora(model, recipe["lora"]) if recipe.get("lora") else model
-    collator = ReportCollator(report_processor, recipe.get("max_length"))
-    crop = recipe.get("crop_seconds")
-    if crop is not None and not 1 <= crop <= processor.feature_extractor.duration:
-        raise ValueError(f"crop_seconds is {crop}; it is from 1 to {processor.feature_extractor.duration:g}, or null.")
+    record = TrainingRecord({split: dataset[split] for split in rows}, asdict(recipe), checkpoints.parent)
+    trained: Any = _with_lora(model, recipe.lora) if recipe.lora else model
+    collator = ReportCollator(report_processor, recipe.max_length)
     trainer = EcgTrainer(
         trained,
         arguments,
@@ -210,7 +210,7 @@ def train_reports(
         data_collator=replace(collator, crop_seconds=crop),
         eval_collator=collator,
     )
-    train_from_recipe(recipe, trainer, checkpoints)
+    train_from_recipe(asdict(recipe), trainer, checkpoints)
     if trained is not model:
         model = trained.merge_and_unload()
     model.eval()
@@ -223,16 +223,18 @@ def train_reports(
 def _with_lora(model: MeritForReportGeneration, settings: Mapping[str, Any]) -> Any:
     from peft import LoraConfig, get_peft_model
 
-    # The encoder's attention has projections of the same names in some models.
-    named = "|".join(settings.get("target_modules", ["q_proj", "v_proj"]))
-    options = {**settings, "target_modules": rf"language_model\..*\.({named})", "modules_to_save": ["connector"]}
+    # Restricted to the language model: some encoders have projections of the same names.
+    modules = "|".join(settings.get("target_modules", ["q_proj", "v_proj"]))
+    options = {**settings, "target_modules": rf"language_model\..*\.({modules})", "modules_to_save": ["connector"]}
     return get_peft_model(model, LoraConfig(**options))
 
 
 def learn_to_abstain(model: MeritForReportGeneration, processor: MeritReportProcessor, dataset: DatasetDict) -> None:
     """
-    Where the features of "train" lie, by mean and shrunk covariance (Ledoit and Wolf 2004), and the atypicality beyond
-    which `FALSE_ABSTENTIONS` of "validation" lie.
+    Fit the distribution of the features of "train" and the threshold beyond which the model abstains.
+
+    The distribution has a mean and a shrunk covariance (Ledoit and Wolf, 2004). The threshold is the atypicality that
+    the share `FALSE_ABSTENTIONS` of "validation" exceeds.
     """
     encoder = CheckpointEncoder(model.merit, MeritProcessor(processor.feature_extractor, processor.merit_tokenizer))
     features = {split: embed(encoder, dataset[split], name=split) for split in ("train", "validation")}

@@ -1,1 +1,1 @@
-"""What every training shares: recipe, Trainer, checkpoints, processes, hardware and the training record."""
+"""Shared by all training: recipes, the Trainer, checkpoints, distributed processes, hardware, the training record."""

@@ -1,4 +1,4 @@
-"""Training in several processes: who prepares, who writes, how the group ends, and models in shards."""
+"""Training in several processes: which one prepares and writes, how the process group ends, and sharded models."""
 
 import gc
 from collections.abc import Iterator, Mapping
@@ -7,48 +7,49 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from transformers import Trainer
 
 from ...modeling_merit.configuration_merit import MeritConfig
 from ...modeling_merit.modeling_merit import MeritForPreTraining
-from .trainer import MeritTrainer
-
-
-def _processes() -> PartialState:
-    """Those that `torchrun` started, or this one alone."""
-    return PartialState(cpu=not torch.cuda.is_available())
 
 
 @contextmanager
 def main_process_first() -> Iterator[None]:
-    """What the first of several processes of `torchrun` prepares, the others find."""
-    with _processes().main_process_first():
+    """Run the block in the main process first, so that the other processes find what it has prepared."""
+    with _process_state().main_process_first():
         yield
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that writes."""
-    return _processes().is_main_process
+    """Whether this process is the one that writes files."""
+    return _process_state().is_main_process
 
 
 def shut_down_process_group() -> None:
     """
-    End the group of processes and its threads, when all have come here. A thread that outlives it still lets go of
-    tensors of Python, and aborts the process where the interpreter ends meanwhile (PyTorch issue 190489); the launcher
-    would then stop the process that still writes.
+    Wait for all processes and end the process group with its threads.
+
+    A thread of the group that is alive when the interpreter exits can abort the process (PyTorch issue 190489), and the
+    launcher would then stop the process that is still writing.
     """
-    state = _processes()
+    state = _process_state()
     state.wait_for_everyone()
-    gc.collect()  # of trainers and their models, which hold the group, and so its threads
+    gc.collect()  # trainers and their models refer to the group, and so keep its threads alive
     state.destroy_process_group()
 
 
-def make_shardable(model: MeritForPreTraining):
-    """FSDP shards no scalars: until [`whole_model`], the scale is an array of one."""
+def _process_state() -> PartialState:
+    """The processes that `torchrun` or `accelerate launch` started, or this one alone."""
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
+def make_shardable(model: MeritForPreTraining) -> None:
+    """Turn the scalar logit scale into an array of one element, since FSDP shards no scalars."""
     model.logit_scale = torch.nn.Parameter(model.logit_scale.detach()[None])
 
 
-def whole_model(trainer: MeritTrainer, model: MeritForPreTraining) -> MeritForPreTraining:
-    """The trained model; where ranks hold parts of it, put together on the first."""
+def whole_model(trainer: Trainer, model: MeritForPreTraining) -> MeritForPreTraining:
+    """The trained model. If its weights are sharded over processes, they are gathered in the main process."""
     if not trainer.is_fsdp_enabled:
         return model
     weights: Any = trainer.accelerator.get_state_dict(trainer.model)
@@ -56,7 +57,7 @@ def whole_model(trainer: MeritTrainer, model: MeritForPreTraining) -> MeritForPr
 
 
 def unsharded(config: MeritConfig, weights: Mapping[str, torch.Tensor]) -> MeritForPreTraining:
-    """A model of the whole weights of one that [`make_shardable`] changed."""
+    """A model with the gathered weights of one that [`make_shardable`] changed."""
     whole = MeritForPreTraining(config)
     whole.load_state_dict({**weights, "logit_scale": weights["logit_scale"].reshape(())})
     return whole

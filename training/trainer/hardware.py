@@ -1,10 +1,10 @@
-"""What trains fast on this machine."""
+"""Settings that train fast on this machine."""
 
 import torch
 
 
 def fast_precision() -> dict[str, bool]:
-    """bf16 where the hardware multiplies it natively, on GPU or CPU; the Trainer's arguments for it."""
+    """Arguments of the Trainer for bf16 where the GPU or CPU multiplies it natively."""
     if torch.cuda.is_available():
         return {"bf16": torch.cuda.is_bf16_supported()}
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
@@ -12,7 +12,7 @@ def fast_precision() -> dict[str, bool]:
 
 
 def fast_loading() -> dict[str, int]:
-    """Processes that load, where a GPU would wait for batches; the cores of a CPU are busy enough with training."""
+    """Arguments of the Trainer for loader workers: used with a GPU only, since on a CPU training needs every core."""
     return {"dataloader_num_workers": 4} if torch.cuda.is_available() else {}
 
 
@@ -22,5 +22,10 @@ def fast_device() -> torch.device:
 
 
 def fast_attention() -> str:
-    """On a CPU the backward pass of torch's fused attention costs more than all else for sequences this short."""
+    """
+    The faster attention implementation.
+
+    On a CPU that is "eager": for sequences this short, the backward pass of torch's fused attention dominates the
+    training step.
+    """
     return "sdpa" if torch.cuda.is_available() else "eager"

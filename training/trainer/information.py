@@ -1,4 +1,4 @@
-"""The account of information: what a batch of embeddings holds, what it could hold, and what pulls at the encoder."""
+"""Diagnostics of pretraining: information bounds, geometry of the embeddings, and gradient norms of both loss terms."""
 
 import math
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from ...modeling_merit.modeling_merit import MeritForPreTraining, alignment_info
 
 def alignment_ceiling(keys: torch.Tensor) -> float:
     """
-    The most that [`alignment_information`] can reach in a batch, in nats: the log of the effective number of negatives.
+    The upper bound of [`alignment_information`] in a batch, in nats: the log of the effective number of negatives.
 
-    With n reports of which the i-th stands k_i times it is log n minus the mean of log k_i.
+    For n reports, the i-th of which occurs k_i times, it is log n minus the mean of log k_i.
 
     Args:
-        keys: (batch,), equal for equal reports.
+        keys: `(batch,)`, equal for equal reports.
 
     Example:
         >>> round(math.exp(alignment_ceiling(torch.tensor([1, 1, 2, 2]))), 3)
@@ -27,25 +27,25 @@ def alignment_ceiling(keys: torch.Tensor) -> float:
 
 
 def duplicate_share(keys: torch.Tensor) -> float:
-    """The share of reports in a batch, (batch,) keys, that another recording has too."""
+    """The share of reports in a batch that occur more than once; `keys` `(batch,)` are equal for equal reports."""
     _, inverse, counts = torch.unique(keys, return_inverse=True, return_counts=True)
     return (counts[inverse] > 1).double().mean().item()
 
 
 def alignment_distance(z: torch.Tensor, t: torch.Tensor) -> float:
-    """Mean squared distance of the pairs, both (batch, dim) of unit length (Wang and Isola, arXiv 2005.10242)."""
+    """Mean squared distance of pairs of unit vectors, both `(batch, dim)` (Wang and Isola, arXiv 2005.10242)."""
     return (z - t).square().sum(-1).mean().item()
 
 
 def uniformity(x: torch.Tensor, sharpness: float = 2.0, block: int = 1024) -> float:
     """
-    Log of the mean Gaussian potential exp(-2 d^2) of all pairs; the lower, the more evenly spread (Wang and Isola).
+    Log of the mean Gaussian potential exp(-2 d^2) of all pairs (Wang and Isola). Lower is more evenly spread.
 
     Args:
-        x: (batch, dim) of unit length. At least two, or the answer is NaN.
+        x: `(batch, dim)` unit vectors.
 
     Returns:
-        between -8, all opposite, and 0, all the same.
+        A value between -8 (all vectors opposite) and 0 (all equal), or NaN for fewer than two vectors.
     """
     if len(x) < 2:
         return math.nan
@@ -53,17 +53,19 @@ def uniformity(x: torch.Tensor, sharpness: float = 2.0, block: int = 1024) -> fl
     for rows in x.split(block):
         squared = (2 - 2 * rows @ x.T).clamp(min=0)
         total += torch.exp(-sharpness * squared).sum(dtype=torch.float64).item()
-    # Each with itself counted once, and every other pair twice.
+    # The sum holds each vector with itself once, and every pair twice.
     return math.log(max((total - len(x)) / (len(x) * (len(x) - 1)), 1e-30))
 
 
 def effective_rank(x: torch.Tensor) -> float:
     """
-    The number of dimensions that the variance of embeddings is spread over: exp of the entropy of the normalised
-    singular values (Roy and Vetterli, EUSIPCO 2007), of (batch, dim) with their mean removed.
+    The exponential of the entropy of the normalised singular values (Roy and Vetterli, EUSIPCO 2007).
+
+    Args:
+        x: `(batch, dim)`; their mean is removed.
 
     Returns:
-        between 1 and the smaller of dim and batch - 1; 0 when all are the same.
+        A value between 1 and the smaller of dim and batch - 1, or 0 if all vectors are equal.
     """
     centred = x.double() - x.double().mean(0)
     singular = torch.linalg.svdvals(centred)
@@ -74,7 +76,7 @@ def effective_rank(x: torch.Tensor) -> float:
 
 
 def embedding_diagnostics(z: torch.Tensor, t: torch.Tensor, keys: torch.Tensor) -> dict[str, float]:
-    """What a batch of pairs holds besides the bounds; embeddings (batch, dim) of unit length, keys (batch,)."""
+    """Diagnostics of pairs of unit vectors `(batch, dim)`; `keys` `(batch,)` are equal for equal reports."""
     return {
         "alignment_ceiling": alignment_ceiling(keys),
         "duplicate_share": duplicate_share(keys),
@@ -95,20 +97,24 @@ def evaluation_diagnostics(
     reconstruction_weight: float,
 ) -> dict[str, float]:
     """
-    Both bounds and the account of all recordings of a split.
+    Both information bounds and the diagnostics of all records of a split.
 
-    The bound on I(Z;T) depends on how many recordings are compared. So that every recording counts and no small rest
-    distorts it, they are dealt at random, alike at each evaluation, into pools of `pool` or almost as many.
+    The bound on I(Z;T) depends on the number of records that are compared. They are divided at random, the same way at
+    each evaluation, into pools of nearly equal size, so that every record counts and no small rest distorts the bound.
 
     Args:
-        predictions: "features" (records, hidden_size); "ecg_embeds" and "text_embeds" (records, projection_dim) where
-            there is alignment; "squared_error" and "hidden" (records,), sums over hidden cells, where there is
-            reconstruction.
-        keys: (records,), equal for equal reports.
+        predictions: "features" `(records, hidden_size)`; with alignment also "ecg_embeds" and "text_embeds" `(records,
+            projection_dim)`; with reconstruction also "squared_error" and "hidden" `(records,)`, sums over the masked
+            patches.
+        keys: `(records,)`, equal for equal reports.
         logit_scale: inverse temperature.
+        pool: largest size of a pool.
+        alignment_weight: weight of the first term of the loss.
+        reconstruction_weight: weight of the second term of the loss.
 
     Returns:
-        "alignment_information", "reconstruction_information", "loss", and of [`account`] what there is.
+        "loss", "feature_rank", the information of each term that there is, and [`embedding_diagnostics`] with
+        alignment.
     """
     found = {"feature_rank": effective_rank(torch.from_numpy(predictions["features"]))}
     zt = zx = None
@@ -132,10 +138,10 @@ def evaluation_diagnostics(
 
 def gradient_norms(model: MeritForPreTraining, inputs: Mapping[str, torch.Tensor]) -> dict[str, float]:
     """
-    Norms of the gradients that both weighted terms send into the ECG encoder, and the cosine between them.
+    Norms of the gradients of both weighted loss terms with respect to the ECG encoder, and the cosine between them.
 
-    Where one is far greater, the other term learns next to nothing; where the cosine is negative, they work against
-    each other. Costs a forward pass and two backward passes. Gradients that the parameters hold are left alone.
+    If one norm is far larger, the other term hardly trains the encoder; if the cosine is negative, the terms conflict.
+    Costs a forward pass and two backward passes. The gradients stored in the parameters do not change.
     """
     shared = [parameter for parameter in model.ecg_model.parameters() if parameter.requires_grad]
     output = model(**inputs)

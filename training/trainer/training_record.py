@@ -1,4 +1,4 @@
-"""training.json: what a run was trained on, how, and its log."""
+"""training.json: the data, recipe, software and log of a training run."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,15 +17,15 @@ TRAINING_RECORD = "training.json"
 
 class TrainingRecord:
     """
-    The file training.json of a run: the data it saw and their terms, recipe, command, commit, versions, and the log; of
-    one that goes on with what another process began, the step where it does.
+    The file training.json of a run, from which the model card describes the training.
 
-    It goes along with the model into results/, where the card finds it.
+    It holds the data sets with their licences, the recipe, command, commit and versions, and the log. A resumed run
+    also records the step at which it resumed.
 
     Args:
-        splits: what was trained and evaluated on, with the column "source".
-        recipe: of the run.
-        folder: of the run.
+        splits: training and evaluation data, with the column "source".
+        recipe: settings of the run.
+        folder: folder of the run.
     """
 
     def __init__(self, splits: Mapping[str, Dataset], recipe: Mapping[str, Any], folder: Path):
@@ -38,13 +38,13 @@ class TrainingRecord:
             }
             for source in sorted(set().union(*counts.values()))
         ]
-        # As they are when the run begins: it may outlast the commit.
+        # Taken when the run begins: the checkout may change before it ends.
         self.provenance: dict[str, Any] = provenance()
         if last := last_checkpoint(folder / CHECKPOINTS):
             self.provenance["resumed_at_step"] = step_of(last)
         self.recipe, self.path = recipe, folder / TRAINING_RECORD
 
     def write(self, log: Sequence[Mapping[str, Any]]) -> None:
-        """Write the file, with the Trainer's log of the whole run."""
+        """Write the file; `log` is the Trainer's log of the whole run."""
         facts = {"data": self.data, "recipe": dict(self.recipe), **self.provenance, "log": list(log)}
         write_json(self.path, {"format": FORMAT, "training": facts})

@@ -1,4 +1,6 @@
-"""The supervised baseline is the network it says, learns, and goes on where it was stopped."""
+"""The supervised baseline: its network, crops and windows, training and resuming."""
+
+import json
 
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ def exact(monkeypatch):
 
 @pytest.fixture(scope="module")
 def waves():
-    """Recordings of two leads, fast or slow or both."""
+    """Recordings of two leads with a slow wave, a fast wave or both."""
     rng = np.random.default_rng(0)
     time, splits = np.arange(500) / 100, {}
     for split, size in (("train", 96), ("validation", 40), ("test", 40)):
@@ -68,7 +70,7 @@ def test_xresnet1d101_has_its_hundred_and_one_layers():
     assert network.stages(network.stem(torch.zeros(1, 12, 256))).shape == (1, 256, 8)
 
 
-def test_a_recording_is_scored_by_its_most_certain_window():
+def test_a_recording_is_scored_by_the_maximum_over_its_windows():
     class Loudest(torch.nn.Module):
         def forward(self, x):
             assert x.shape[-1] == 250
@@ -81,7 +83,7 @@ def test_a_recording_is_scored_by_its_most_certain_window():
     assert 0 < mean[1, 0] < 5
 
 
-def test_crops_are_stretches_of_the_signal():
+def test_crops_are_contiguous_parts_of_the_signal():
     signals = torch.arange(1000.0).expand(4, 2, 1000)
     crops = random_crops(signals, 250, torch.Generator().manual_seed(0))
     assert crops.shape == (4, 2, 250)
@@ -95,30 +97,67 @@ def test_the_baseline_learns(waves, protocol, tmp_path):
     assert protocol.macro_auroc("test", scores["test"]) > 0.9
 
 
-def test_a_stopped_training_goes_on_to_the_same_end(waves, protocol, tmp_path, monkeypatch):
-    _, whole = train(waves, protocol, tmp_path / "whole", 3)
-    save, saved = baselines._save, []
+def checkpoints(output):
+    return {path.name: path for path in (output / "wave" / "checkpoints").glob("checkpoint-*")}
 
-    def save_and_stop(*arguments):
-        save(*arguments)
-        saved.append(arguments)
-        if len(saved) == 2:
+
+def test_an_interrupted_training_resumes_to_the_same_scores_and_a_finished_one_only_scores(
+    waves, protocol, tmp_path, monkeypatch
+):
+    network, whole = train(waves, protocol, tmp_path / "whole", 3)
+    evaluate, evaluated = baselines.BaselineTrainer.evaluate, []
+
+    def evaluate_and_stop(self, *args, **kwargs):
+        evaluated.append(evaluate(self, *args, **kwargs))
+        if len(evaluated) == 3:
             raise KeyboardInterrupt
+        return evaluated[-1]
 
     with monkeypatch.context() as patched:
-        patched.setattr(baselines, "_save", save_and_stop)
+        patched.setattr(baselines.BaselineTrainer, "evaluate", evaluate_and_stop)
         with pytest.raises(KeyboardInterrupt):
             train(waves, protocol, tmp_path / "stopped", 3)
-    assert load_file(tmp_path / "stopped" / "wave.safetensors")["progress"][0] == 2
-    _, resumed = train(waves, protocol, tmp_path / "stopped", 3)
+    assert "checkpoint-12" in checkpoints(tmp_path / "stopped")  # 96 records are 6 steps in an epoch
+    assert "checkpoint-18" not in checkpoints(tmp_path / "stopped")
+    resumed_network, resumed = train(waves, protocol, tmp_path / "stopped", 3)
     np.testing.assert_allclose(resumed["test"], whole["test"], atol=1e-5)
-    ends = [load_file(tmp_path / name / "wave.safetensors") for name in ("whole", "stopped")]
-    for name, values in ends[0].items():
-        torch.testing.assert_close(ends[1][name], values, atol=1e-5, rtol=1e-4, msg=name)
+    for name, values in network.state_dict().items():
+        torch.testing.assert_close(resumed_network.state_dict()[name], values, atol=1e-5, rtol=1e-4, msg=name)
+    last = [
+        load_file(checkpoints(tmp_path / name)["checkpoint-18"] / "model.safetensors") for name in ("whole", "stopped")
+    ]
+    for name, values in last[0].items():
+        torch.testing.assert_close(last[1][name], values, atol=1e-5, rtol=1e-4, msg=name)
     monkeypatch.setattr(baselines, "random_crops", None)  # nothing is left to train
     _, again = train(waves, protocol, tmp_path / "whole", 3)
     np.testing.assert_allclose(again["test"], whole["test"], atol=1e-6)
-    assert [path.name for path in (tmp_path / "whole").iterdir()] == ["wave.safetensors"]
+
+
+def test_the_best_epoch_on_validation_is_kept(waves, protocol, tmp_path):
+    network, scores = train(waves, protocol, tmp_path, 4)
+    state = json.loads((checkpoints(tmp_path)["checkpoint-24"] / "trainer_state.json").read_text())
+    auroc = {entry["step"]: entry["eval_auroc"] for entry in state["log_history"] if "eval_auroc" in entry}
+    assert len(auroc) == 4
+    assert state["best_metric"] == max(auroc.values())
+    assert protocol.macro_auroc("validation", scores["validation"]) == pytest.approx(max(auroc.values()), abs=1e-6)
+    best = load_file(checkpoints(tmp_path)[f"checkpoint-{max(auroc, key=auroc.get)}"] / "model.safetensors")
+    for name, values in network.state_dict().items():
+        torch.testing.assert_close(values, best[f"network.{name}"], msg=name)
+
+
+def test_the_learning_rate_follows_one_cycle(waves, protocol, tmp_path):
+    train(waves, protocol, tmp_path, 4)
+    state = json.loads((checkpoints(tmp_path)["checkpoint-24"] / "trainer_state.json").read_text())
+    rates = [entry["learning_rate"] for entry in state["log_history"] if "learning_rate" in entry]
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, 24)
+    expected = []
+    for step in range(1, 25):
+        expected.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        if step < 24:
+            schedule.step()
+    assert rates == pytest.approx([expected[step] for step in (5, 11, 17, 23)], rel=1e-3)
 
 
 def test_signals_at_another_rate_are_refused(waves):

@@ -29,7 +29,7 @@ from merit.processing.processing_merit import INSTRUCTIONS
 from merit.training.learning import report_generation
 from merit.training.learning.report_generation import ReportCollator, ReportRows, build, reported, train_reports
 from merit.training.text.tokenizer import train_causal_tokenizer
-from merit.training.trainer.recipe import REPORTS, load_recipe
+from merit.training.trainer.recipe import ReportRecipe, load_recipe
 
 TINY = [
     *(f"model.text_config.{field}" for field in ("hidden_size=32", "num_hidden_layers=1", "intermediate_size=48")),
@@ -72,7 +72,7 @@ def merit(untrained):
 def trained(merit, dataset, tmp_path_factory):
     """A whole training, and its folder."""
     output = tmp_path_factory.mktemp("trained")
-    return *train_reports(*merit(), dataset, load_recipe("small", TINY, REPORTS), output), output
+    return *train_reports(*merit(), dataset, load_recipe("small", TINY, ReportRecipe), output), output
 
 
 class TestModel:
@@ -318,12 +318,12 @@ class TestTraining:
     def test_labels_play_no_part(self, trained, merit, dataset, tmp_path):
         labels = [name for name in dataset["train"].column_names if name == "codes" or name.startswith("labels_")]
         model, _ = train_reports(
-            *merit(), dataset.remove_columns(labels), load_recipe("small", TINY, REPORTS), tmp_path
+            *merit(), dataset.remove_columns(labels), load_recipe("small", TINY, ReportRecipe), tmp_path
         )
         assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), trained[0].state_dict().values()))
 
     def test_what_was_interrupted_goes_on_to_the_same_weights(self, trained, merit, dataset, tmp_path, monkeypatch):
-        recipe = load_recipe("small", TINY, REPORTS)
+        recipe = load_recipe("small", TINY, ReportRecipe)
         step = report_generation.EcgTrainer.training_step
 
         def deadly(self, *args, **kwargs):
@@ -345,18 +345,13 @@ class TestTraining:
         [
             (["languages=[sv]"], "languages has sv; there are en, de"),
             (["model.num_ecg_token=3"], "num_ecg_token, which MeritReportConfig does not have"),
-            (["training.learning_rat=1"], "not those of TrainingArguments"),
-            (["crop_seconds=20"], "crop_seconds is 20; it is from 1 to 10, or null"),
+            (["training.learning_rat=1"], "learning_rat, which TrainingArguments does not have"),
+            (["crop_seconds=20"], "crop_seconds is 20; it must be from 1 to 10, or null"),
         ],
     )
     def test_a_recipe_that_cannot_be_is_refused(self, merit, dataset, tmp_path, settings, message):
         with pytest.raises(ValueError, match=message):
-            train_reports(*merit(), dataset, load_recipe("small", [*TINY, *settings], REPORTS), tmp_path)
-
-    def test_recipes_of_reports_have_their_own_fields(self):
-        with pytest.raises(ValueError, match=r"has gradient_norms; recipes have .*language_model"):
-            load_recipe("small", ["gradient_norms=5"], REPORTS)
-        assert set(REPORTS.names) == {"small", "llama-lora"}
+            train_reports(*merit(), dataset, load_recipe("small", [*TINY, *settings], ReportRecipe), tmp_path)
 
 
 ARCHITECTURES = {
@@ -385,7 +380,7 @@ class TestLargeLanguageModels:
     def test_low_rank_changes_are_trained_merged_and_loaded(self, language_model, merit, dataset, rows, tmp_path):
         small = [setting for setting in TINY if not setting.startswith(("model.text_config", "tokenizer"))]
         settings = [*small, f"language_model={language_model}", "training.gradient_checkpointing=false"]
-        recipe = load_recipe("llama-lora", settings, REPORTS)
+        recipe = load_recipe("llama-lora", settings, ReportRecipe)
         model, processor = train_reports(*merit(), dataset, recipe, tmp_path / "run")
         # Only the attention's projections and the connector have changed.
         before, after = load_file(language_model / "model.safetensors"), model.language_model.state_dict()
@@ -534,6 +529,6 @@ def test_a_cropped_batch_holds_stretches_of_the_recordings(processor, dataset):
 
 def test_a_build_on_a_trained_encoder_takes_its_processor_along(merit, dataset):
     encoder, own = merit()
-    _, processor = build(encoder, own, {}, ["normal ecg."] * 3)
+    _, processor = build(encoder, own, ReportRecipe(), ["normal ecg."] * 3)
     assert processor.merit_tokenizer is own.tokenizer
     assert processor.feature_extractor is own.feature_extractor

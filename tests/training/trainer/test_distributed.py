@@ -1,4 +1,4 @@
-"""Several processes train as one: the same weights from the same records, and only the first one writes."""
+"""Training in several processes: the same weights as in one, and only the main process writes."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ OBJECTIVES = {
 
 THREADS = Path("/proc/self/task")
 
-# Two steps by each objective, and again with processes that see nothing of each other but gradients.
+# Two steps with each objective. With "local" negatives, embeddings are not gathered, so processes share gradients only.
 TRAIN = """
 import os
 import sys
@@ -31,23 +31,23 @@ import torch
 from safetensors.torch import save_file
 from merit.modeling_merit import modeling_merit
 from merit.training.learning.pretraining import pretrain
-from merit.training.trainer.distributed import end_together, first_process, taking_turns
+from merit.training.trainer.distributed import is_main_process, main_process_first, shut_down_process_group
 from merit.training.trainer.recipe import load_recipe
 from merit.training.data.catalogue import load_ptbxl
 
 if __name__ == "__main__":  # preparation starts processes that import this file
-    tree, cache, output, gathered, *settings = sys.argv[1:]
-    if gathered == "apart":
+    tree, cache, output, negatives, *settings = sys.argv[1:]
+    if negatives == "local":
         modeling_merit.gather_with_gradient = lambda tensor: tensor
     torch.set_num_threads(1)
     for name, more in {objectives}.items():
         recipe = load_recipe("demo", [*settings, *more])
-        with taking_turns():
+        with main_process_first():
             dataset = load_ptbxl(tree, cache_dir=cache)
         model, _ = pretrain(dataset, recipe, f"{{output}}/{{name}}")
-        if first_process():
+        if is_main_process():
             save_file(model.state_dict(), f"{{output}}/{{name}}.safetensors")
-    end_together()
+    shut_down_process_group()
     names = [(thread / "comm").read_text() for thread in Path("{threads}").glob("*")]
     Path(output, "threads-" + os.environ["RANK"]).write_text("".join(names))
 """
@@ -55,16 +55,16 @@ if __name__ == "__main__":  # preparation starts processes that import this file
 
 @pytest.fixture(scope="module")
 def train(tiny_settings, simulated, fresh_environment, tmp_path_factory):
-    """Train in so many processes; returns the folder of the weights by objective, and of the threads at the end."""
+    """Train in some processes; returns the folder with the weights of each objective and the threads at the end."""
     cache, script = tmp_path_factory.mktemp("arrow"), tmp_path_factory.mktemp("script") / "train.py"
     script.write_text(TRAIN.format(objectives=OBJECTIVES, threads=THREADS))
     steps = ["training.max_steps=2", "training.warmup_steps=0", "training.eval_strategy=no", "crop_seconds=5.0"]
 
-    def run(processes, gathered):
+    def run(processes, negatives):
         output = tmp_path_factory.mktemp(f"by-{processes}")
         launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
         batch = f"training.per_device_train_batch_size={BATCH // processes}"
-        arguments = [script, simulated, cache, output, gathered, *tiny_settings, *steps, batch]
+        arguments = [script, simulated, cache, output, negatives, *tiny_settings, *steps, batch]
         done = subprocess.run(
             [*launch, *map(str, arguments)], env=fresh_environment, capture_output=True, text=True, check=False
         )
@@ -76,7 +76,7 @@ def train(tiny_settings, simulated, fresh_environment, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(train):
-    return {"one": train(1, "together"), "two": train(2, "together"), "apart": train(2, "apart")}
+    return {"one": train(1, "gathered"), "two": train(2, "gathered"), "local": train(2, "local")}
 
 
 def distance(one, other):
@@ -87,16 +87,14 @@ def distance(one, other):
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_two_processes_reach_the_weights_of_one_with_twice_the_batch(trained, objective):
     weights = {name: load_file(folder / f"{objective}.safetensors") for name, folder in trained.items()}
-    together = distance(weights["one"], weights["two"])
-    apart = distance(weights["one"], weights["apart"])
-    # Measured: 2e-6 or less, and 5e-3 or more where each has only its own batch.
-    assert together < 2e-5
-    assert apart > 1e-3
+    # Measured: at most 2e-6, and at least 5e-3 when each process has only its own negatives.
+    assert distance(weights["one"], weights["two"]) < 2e-5
+    assert distance(weights["one"], weights["local"]) > 1e-3
 
 
-@pytest.mark.skipif(not THREADS.exists(), reason="threads are told by their names in /proc, which Linux has")
+@pytest.mark.skipif(not THREADS.exists(), reason="names of threads are read from /proc, which only Linux has")
 def test_no_thread_of_the_group_outlives_it(trained):
-    """It would abort a process whose interpreter ends while it lets go of tensors."""
+    """Such a thread can abort the process when the interpreter exits."""
     for rank in range(2):
         threads = (trained["two"] / f"threads-{rank}").read_text().split()
         assert threads
@@ -122,7 +120,7 @@ def test_the_command_runs_in_two_processes_and_writes_one_model(tiny_settings, s
     }
 
 
-# FSDP. accelerate shards models on GPUs only, so that what it does there is done here by hand.
+# FSDP: accelerate shards models on GPUs only, so the test shards the model itself.
 
 WORLD = 2
 
@@ -145,8 +143,8 @@ def sharded_step(rank, folder):
 
     model = shard(tiny_model(MeritForPreTraining)).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    part = slice(3 * rank, 3 * rank + 3)
-    model(**{name: tensor[part] for name, tensor in tiny_inputs(MeritForPreTraining, 6).items()}).loss.backward()
+    rows = slice(3 * rank, 3 * rank + 3)
+    model(**{name: tensor[rows] for name, tensor in tiny_inputs(MeritForPreTraining, 6).items()}).loss.backward()
     optimizer.step()
     whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
     saved = get_model_state_dict(model, options=whole)
@@ -159,10 +157,10 @@ def sharded_step(rank, folder):
     if rank == 0:
         save_file(again, f"{folder}/again.safetensors")
     torch.distributed.destroy_process_group()
-    os._exit(0)  # torch keeps meshes, and so threads of the group that could abort at the interpreter's end
+    os._exit(0)  # torch keeps the mesh and so threads of the group, which can abort the process at exit
 
 
-def test_a_model_that_is_sharded_learns_saves_and_loads_as_a_whole_one(tmp_path):
+def test_a_sharded_model_trains_saves_and_loads_like_a_whole_one(tmp_path):
     torch.multiprocessing.spawn(sharded_step, args=(str(tmp_path),), nprocs=WORLD)
     saved, again = load_file(tmp_path / "saved.safetensors"), load_file(tmp_path / "again.safetensors")
     assert distance(saved, again) == 0

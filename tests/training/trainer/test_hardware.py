@@ -1,4 +1,4 @@
-"""What is fast on this machine: a GPU where there is one, with processes that load for it."""
+"""Settings that are fast on this machine."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from merit.training.trainer.hardware import fast_attention, fast_device, fast_lo
     [(True, "cuda", "sdpa", {"dataloader_num_workers": 4}), (False, "cpu", "eager", {})],
     ids=["with a GPU", "without"],
 )
-def test_a_gpu_is_used_where_there_is_one(monkeypatch, gpu, device, attention, loading):
+def test_a_gpu_and_loader_workers_are_used_if_there_is_a_gpu(monkeypatch, gpu, device, attention, loading):
     monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
     assert fast_device().type == device
     assert fast_attention() == attention

@@ -1,4 +1,4 @@
-"""The account of information by hand."""
+"""Information bounds and diagnostics, compared with calculations by hand."""
 
 import math
 
@@ -27,7 +27,7 @@ def embeddings(batch=40, dim=8, seed=0):
     return F.normalize(torch.randn(2, batch, dim, generator=generator), dim=-1).unbind()
 
 
-def test_the_ceiling_is_what_the_bound_reaches_with_perfect_embeddings():
+def test_the_ceiling_is_the_bound_of_perfect_embeddings():
     keys = torch.tensor([0, 1, 2, 2, 3, 3, 3, 4])
     perfect = torch.eye(5)[keys]
     reached = alignment_information(perfect, perfect, torch.tensor(100.0), keys[:, None] == keys)
@@ -36,7 +36,7 @@ def test_the_ceiling_is_what_the_bound_reaches_with_perfect_embeddings():
     assert alignment_ceiling(torch.zeros(9)) == pytest.approx(0)
 
 
-def test_duplicates_are_those_whose_report_another_one_has():
+def test_duplicates_are_reports_that_occur_more_than_once():
     assert duplicate_share(torch.tensor([5, 1, 1, 2, 2, 2])) == pytest.approx(5 / 6)
     assert duplicate_share(torch.arange(3)) == 0
 
@@ -53,7 +53,7 @@ def test_distance_and_uniformity_by_hand():
     assert math.isnan(uniformity(z[:1]))
 
 
-def test_rank_counts_the_dimensions_that_are_used():
+def test_effective_rank_counts_the_dimensions_in_use():
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(5000, 6, generator=generator)
     assert effective_rank(x) == pytest.approx(6, abs=0.02)
@@ -68,7 +68,7 @@ def predictions(records=50):
     return {"features": z.numpy(), "ecg_embeds": z.numpy(), "text_embeds": t.numpy(), **errors}
 
 
-def test_the_account_of_a_split_counts_every_record_in_pools_of_one_size():
+def test_diagnostics_of_a_split_use_every_record_in_pools_of_nearly_equal_size():
     keys = np.arange(50)
     keys[10:20] = 10
     whole = evaluation_diagnostics(predictions(), keys, 5.0, 50, 1.0, 10.0)
@@ -85,7 +85,7 @@ def test_the_account_of_a_split_counts_every_record_in_pools_of_one_size():
     assert pools["alignment_ceiling"] == pytest.approx((26 * math.log(13) + 24 * math.log(12)) / 50)
 
 
-def test_the_account_of_either_term_alone_is_of_that_term():
+def test_diagnostics_of_one_term_alone_have_that_term_only():
     both = predictions()
     alignment = {name: both[name] for name in ("features", "ecg_embeds", "text_embeds")}
     found = evaluation_diagnostics(alignment, np.arange(50), 5.0, 16, 1.0, 0.0)
@@ -97,14 +97,14 @@ def test_the_account_of_either_term_alone_is_of_that_term():
     assert set(found) == {"feature_rank", "reconstruction_information", "loss"}
 
 
-def test_the_account_of_a_batch_is_finite():
+def test_diagnostics_of_a_batch_are_finite():
     z, t = embeddings()
     found = embedding_diagnostics(z, t, torch.arange(40))
     assert all(math.isfinite(value) for value in found.values())
     assert found["alignment_ceiling"] == pytest.approx(math.log(40))
 
 
-def test_gradient_norms_are_those_of_each_term_by_itself_and_leave_gradients_alone():
+def test_gradient_norms_are_those_of_each_term_and_do_not_change_stored_gradients():
     model = tiny_model(MeritForPreTraining, reconstruction_weight=3.0).train()
     inputs = tiny_inputs(MeritForPreTraining, batch=6)
     found = gradient_norms(model, inputs)
