@@ -1,14 +1,14 @@
-"""How long the whole evaluation of one checkpoint takes, and the probes of the published protocol beside it.
+"""Time of the whole evaluation of a checkpoint, and of the probes of the published protocol.
 
     python benchmarks/bench_evaluation.py --model FOLDER [--data PTBXL] [--output results.json] [--tasks super ...]
 
-The evaluation (zero-shot, probes at three parts of the labels, nearest neighbours, retrieval, robustness) runs twice,
-first from signals, then from the embeddings that the first run kept. The published protocol trains each probe for 100
-epochs: here on embeddings that are ready, to be fair to it; as published the encoder embeds the training records anew
-in every epoch, which is reckoned from the time that one pass took.
+The evaluation (zero-shot, probes with three fractions of the labels, nearest neighbours, retrieval, robustness) runs
+twice: first from signals, then from the embeddings that the first run has cached. The published protocol trains each
+probe for 100 epochs; here it is timed on cached embeddings, which is in its favour. As published, the encoder embeds
+the training records again in every epoch; that time is estimated from the time of one pass.
 
-Beside it stands what the published protocol does to the figures: the epoch and the thresholds of F1 chosen on test, and
-AUROC after a softmax over labels.
+The script also measures how much the published protocol changes the figures: selection of the epoch and of the F1
+thresholds on the test set, and AUROC after a softmax over the labels.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", help="default: all of the data set")
     args = parser.parse_args()
     if args.data is None:
-        parser.error("name a PTB-XL tree with --data or in PTBXL_ROOT")
+        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
     model, processor = AutoModel.from_pretrained(args.model), AutoProcessor.from_pretrained(args.model)
     encoder, dataset = CheckpointEncoder(model, processor), load_data(args.data)
     tasks = args.tasks or task_names(dataset)
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def defects_of(task: str, results: list[dict]) -> dict[str, float]:
-    """Figures of a task as they should be, and as the published protocol has them."""
+    """Figures of a task with this protocol and with the published one."""
 
     def figure(method: str, metric: str, **setting) -> float:
         wanted = (task, method, setting)

@@ -1,10 +1,10 @@
-"""The zero-shot pipeline: time for one record, records per second in batches; and what importing costs.
+"""Speed of the zero-shot pipeline for one record and in batches, and the time of imports.
 
     python benchmarks/bench_pipeline.py --model FOLDER [--data PTBXL] [--output results.json]
 
-Two ways in turn, several times over: paths through the pipeline one by one, and in batches. The floor of a batch is
-the ECG encoder alone on tensors that are ready. Imports, and all that leads to a first answer, are timed in fresh
-processes, in turn. Figures are medians.
+Paths go through the pipeline one by one and in batches, alternating over several rounds. The limit for batches is the
+ECG encoder alone on prepared tensors. Imports and the time to a first answer are measured in fresh processes. Figures
+are medians.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from merit.training.results.result_files import provenance, write_json
 
 LABELS = ["normal ECG", "myocardial infarction", "left bundle branch block", "atrial fibrillation", "LVH"]
 IMPORTS = ("merit", "transformers", "torch")
-# A process that classifies one recording and says what memory it took at most, in kB.
+# Classifies one recording in a fresh process and prints its peak memory in kB.
 COLD = """
 import sys
 import merit
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args()
     if args.data is None:
-        parser.error("name a PTB-XL tree with --data or in PTBXL_ROOT")
+        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
     paths = [str(path.with_suffix("")) for path in sorted(Path(args.data).glob("records100/*/*.hea"))[: args.records]]
 
     started = time.perf_counter()

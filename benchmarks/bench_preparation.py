@@ -1,14 +1,14 @@
-"""What it costs to prepare PTB-XL, whether every sample survives, and how fast the result is read for training.
+"""Cost of preparing PTB-XL, whether every sample is preserved, and the reading speed of the result.
 
     python benchmarks/bench_preparation.py --data PTBXL [--output results.json]
 
-- preparing all of it at 100 Hz with one process and with one for each core, against a loop of wfdb.rdrecord over the
-  same records and against `read_wfdb` alone, which says what the rest of the preparation costs;
-- every signal compared with wfdb's, bit for bit;
+- preparing all of it at 100 Hz with one process and with one for each core, compared with a loop of wfdb.rdrecord over
+  the same records, and with `read_wfdb` alone, which shows the cost of everything else;
+- comparison of every signal with wfdb's, bit for bit;
 - the peak memory of preparing a quarter of the records and all of them;
-- a DataLoader with the model's collator over random records, against copying the same bytes.
+- a DataLoader with the model's collator over random records, compared with copying the same bytes.
 
-All files are read once before, so that none comes from the disk.
+All files are read once before, so that all reads come from the page cache.
 """
 
 import argparse
@@ -39,7 +39,7 @@ from merit.training.data.tasks import PUBLISHED_SIZES, task_sizes
 from merit.training.results.result_files import provenance, write_json
 from merit.training.text.tokenizer import train_tokenizer
 
-# Prepares in a process of its own, whose peak memory is that of the preparation.
+# Prepares in a fresh process, to measure its peak memory.
 PREPARE = """
 import sys
 from itertools import islice
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     args = parser.parse_args()
     if args.data is None:
-        parser.error("name PTB-XL's folder with --data or in PTBXL_ROOT")
+        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
     for path in (args.data / "records100").rglob("*.*"):
         path.read_bytes()
 
@@ -102,7 +102,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def compare(dataset: DatasetDict, root: Path) -> tuple[float, int]:
-    """Seconds that wfdb.rdrecord takes for all records, and how many of their signals differ from the prepared ones."""
+    """Seconds that wfdb.rdrecord takes for all records, and how many signals differ from the prepared ones."""
     seconds, unequal = 0.0, 0
     for rows in dataset.values():
         for row in tqdm(ecg_rows(rows), desc="Comparing with wfdb"):
@@ -114,7 +114,7 @@ def compare(dataset: DatasetDict, root: Path) -> tuple[float, int]:
 
 
 def peak(root: Path, folder: Path, records: int) -> dict[str, float]:
-    """Megabytes of a process before and at the peak of preparing so many records."""
+    """Memory of the process in megabytes, before preparing so many records and at its peak."""
     command = [sys.executable, "-c", PREPARE, str(root), str(folder), str(records)]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     before, most = (int(kilobytes) / 1024 for kilobytes in printed.split())
@@ -122,7 +122,7 @@ def peak(root: Path, folder: Path, records: int) -> dict[str, float]:
 
 
 def reading(dataset: DatasetDict, records: int = 8192, batch_size: int = 256) -> dict[str, float]:
-    """Records per second of random batches: fetched, fetched and collated by so many workers, and copied."""
+    """Records per second of random batches: fetched, collated with some numbers of workers, and copied as bytes."""
     torch.set_num_threads(1)
     train = dataset["train"]
     processor = MeritProcessor(MeritFeatureExtractor(), train_tokenizer(train["report"][:4096]))

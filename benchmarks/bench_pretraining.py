@@ -1,19 +1,19 @@
-"""Records per second of a pretraining step, against plainer ways and against what the hardware multiplies.
+"""Records per second of a pretraining step, compared with simpler implementations and with the hardware's limit.
 
     python benchmarks/bench_pretraining.py --recipe ptbxl-cpu [--data PTBXL] [--output results.json]
 
-Each way takes whole steps (forward, backward, clipping, AdamW) on the same batch of random signals and reports, in
-turn, several times over; figures are medians over the rounds:
+Each variant runs whole steps (forward, backward, clipping, AdamW) on the same batch of random signals and reports.
+Variants alternate over several rounds; figures are medians over the rounds:
 
-- recipe: as `merit pretrain` runs it here: its precision, attention and compilation; hidden tokens left out;
-- mask-tokens: the same, with mask tokens run through the encoder in the place of hidden ones;
-- float32: hidden tokens left out, in float32 with the library's default attention and without compilation;
-- straightforward: mask tokens through the encoder, in float32, default attention, without compilation.
+- recipe: as `merit pretrain` runs on this machine (precision, attention, compilation), encoding visible tokens only;
+- mask-tokens: the same, but the encoder also processes mask tokens in place of the hidden ones;
+- float32: visible tokens only, in float32 with the library's default attention and without compilation;
+- straightforward: with mask tokens, in float32, default attention, without compilation.
 
-The share of the hardware is the recipe's matrix multiplications (counted by torch, forward and backward) per second,
-against the rate of multiplying matrices of the encoder's shapes alone, in the recipe's precision and in float32. Peak
-memory is that of a process of its own at two sizes of batch; the largest batch follows from the line through both.
-With --data, the loader's rate too, in the recipe's number of workers and in this process.
+The recipe's matrix multiplications per second (counted by torch, forward and backward) are compared with the rate of
+multiplying matrices of the encoder's shapes alone, in the recipe's precision and in float32. Peak memory is measured in
+a process of its own at two batch sizes; the largest possible batch is extrapolated from both. With --data, the rate of
+the data loader is measured too, with the recipe's number of workers and without.
 """
 
 import argparse
@@ -44,7 +44,7 @@ WAYS = ("recipe", "mask-tokens", "float32", "straightforward")
 
 
 class WithMaskTokens(MeritForPreTraining):
-    """Masked modelling as it is usually written: the encoder sees a mask token for each hidden one."""
+    """The usual implementation of masked modelling: the encoder processes a mask token for each hidden token."""
 
     def reconstruct(self, ecg_values, lead_mask=None, sample_mask=None, noise=None):
         patches, recorded = self.ecg_model.patchify(ecg_values, lead_mask, sample_mask)
@@ -59,7 +59,7 @@ class WithMaskTokens(MeritForPreTraining):
 
 
 def stepper(recipe: PretrainingRecipe, batch_size: int, way: str) -> Callable[[], torch.Tensor]:
-    """A function that takes one training step in some way."""
+    """A function that runs one training step of a variant."""
     torch.manual_seed(0)
     model, processor = build(recipe, ["sinus rhythm", "vorhofflimmern"])
     if way in ("mask-tokens", "straightforward"):
@@ -113,7 +113,7 @@ def operations(recipe: PretrainingRecipe, batch_size: int) -> int:
 
 
 def matrix_rate(recipe: PretrainingRecipe, batch_size: int, dtype: torch.dtype, repeats: int) -> float:
-    """Operations per second of the encoder's four multiplications, alone; the best of some rounds."""
+    """Operations per second of the encoder's four matrix multiplications alone; the best of some rounds."""
     model, processor = build(recipe, ["sinus rhythm"])
     config = model.config.ecg_config
     seconds = recipe.crop_seconds or processor.feature_extractor.duration
@@ -134,19 +134,19 @@ def matrix_rate(recipe: PretrainingRecipe, batch_size: int, dtype: torch.dtype, 
 
 
 def peak_memory(recipe: PretrainingRecipe, batch_size: int) -> int:
-    """Bytes: on a GPU what tensors take, else all of this process."""
+    """Peak memory in bytes: of tensors on a GPU, else of the whole process."""
     step = stepper(recipe, batch_size, "recipe")
     for _ in range(3):
         step()
     if DEVICE == "cuda":
         return torch.cuda.max_memory_allocated()
-    # Not getrusage, which counts what the process that started this one had taken.
+    # getrusage would include the peak of the parent process.
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def loader_rates(recipe: PretrainingRecipe, batch_size: int, data: Path, batches: int) -> dict[str, float]:
-    """Records per second of the loader, in the recipe's workers and without."""
+    """Records per second of the data loader, with the recipe's number of workers and without workers."""
     columns = TEXTS[recipe.text]
     train = with_text(load_data(data)["train"], columns[-1])
     model, processor = build(recipe, [text for column in columns for text in train[column]])
@@ -174,7 +174,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, help="default: the recipe's")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
-    parser.add_argument("--memory", type=float, help="GiB that the largest batch may take (default: 24, on a GPU 80)")
+    parser.add_argument(
+        "--memory", type=float, help="memory limit in GiB for the largest batch (default: 24, on a GPU 80)"
+    )
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     args = parser.parse_args()
     recipe = load_recipe(args.recipe, args.overrides)
@@ -185,7 +187,7 @@ def main() -> None:
     for repeat in range(args.repeats + 2):
         for way, step in steps.items():
             taken = seconds_of(step)
-            if repeat > 1:  # the first rounds compile and fill the caches
+            if repeat > 1:  # the first two rounds compile and warm up
                 seconds[way].append(taken)
     rates = {way: size / statistics.median(taken) for way, taken in seconds.items()}
     results: dict[str, Any] = {"records_per_second": rates, "seconds": seconds, "batch_size": size}
@@ -201,7 +203,7 @@ def main() -> None:
             print(f"{per_second / 1e9:9.1f} GFLOP/s are {per_second / rate:.0%} of {rate / 1e9:.1f} in {name}")
     limit = args.memory or (80 if DEVICE == "cuda" else 24)
     sizes = (size, 2 * size)
-    # A process for each: what one has taken, it keeps.
+    # A new process for each size, since the peak of a process never falls.
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         small, large = pool.starmap(peak_memory, [(recipe, one) for one in sizes], chunksize=1)
     each = max(large - small, 1) / size

@@ -1,14 +1,14 @@
-"""Records per second from WFDB path to tensor, against wfdb and scipy record by record.
+"""Records per second from WFDB path to tensor, compared with wfdb and scipy record by record.
 
     python benchmarks/bench_processing.py --data PTBXL [--output results.json]
 
-Measures `records100` and `records500`, whichever lie under PTBXL, each three ways in turn, several times over:
+Measures `records100` and `records500`, if they exist in PTBXL, in three ways that alternate over several rounds:
 
-- merit: the feature extractor with its default fields, on batches of paths;
-- plain: wfdb.rdrecord, scipy.signal.resample_poly, scipy.signal.sosfiltfilt with the same filter, one by one;
-- floor: numpy.fromfile of the signal files and nothing else.
+- merit: the feature extractor with its default settings, on batches of paths;
+- plain: wfdb.rdrecord, scipy.signal.resample_poly and scipy.signal.sosfiltfilt with the same filter, one by one;
+- floor: numpy.fromfile of the signal files only.
 
-All files are read once before, so that none comes from the disk. Figures are medians over the repeats.
+All files are read once before, so that all reads come from the page cache. Figures are medians over the rounds.
 """
 
 import argparse
@@ -30,7 +30,10 @@ from merit.training.results.result_files import provenance, write_json
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--data", type=Path, default=os.environ.get("PTBXL_ROOT"), help="holds records100, records500 ($PTBXL_ROOT)"
+        "--data",
+        type=Path,
+        default=os.environ.get("PTBXL_ROOT"),
+        help="folder with records100, records500 ($PTBXL_ROOT)",
     )
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     parser.add_argument("--records", type=int, default=480, help="records of each rate")
@@ -38,11 +41,11 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     args = parser.parse_args()
     if args.data is None:
-        parser.error("name a folder with --data or in PTBXL_ROOT")
+        parser.error("give a folder with --data or in PTBXL_ROOT")
 
     rows = [measure(folder, args) for name in ("records100", "records500") if (folder := args.data / name).is_dir()]
     if not rows:
-        parser.error(f"neither records100 nor records500 lies under {args.data}")
+        parser.error(f"there is neither records100 nor records500 in {args.data}")
     print(f"{'records':>10} {'merit/s':>9} {'plain/s':>9} {'ratio':>7} {'floor/s':>9}")
     for row in rows:
         rates = row["records_per_second"]
@@ -83,7 +86,7 @@ def measure(folder: Path, args: argparse.Namespace) -> dict:
         for name, way in ways.items():
             start = time.perf_counter()
             way()
-            if repeat:  # the first round warms the files and the caches
+            if repeat:  # the first round warms up
                 seconds[name].append(time.perf_counter() - start)
     return {
         "folder": folder.name,

@@ -1,9 +1,9 @@
-"""How fast reports are written: greedy and by beam search, with and without the cache of keys and values.
+"""Speed of report generation: greedy and with beam search, with and without the key-value cache.
 
     python benchmarks/bench_reports.py --model FOLDER [--data PTBXL] [--output results.json]
 
-The ways in turn, several times over, on the same recordings in batches, from tensors that are ready; the floor is the
-ECG encoder alone. Figures are medians.
+The variants alternate over several rounds on the same batches of prepared tensors. The limit is the ECG encoder alone.
+Figures are medians.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
     if args.data is None:
-        parser.error("name a PTB-XL tree with --data or in PTBXL_ROOT")
+        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
     paths = [str(path.with_suffix("")) for path in sorted(Path(args.data).glob("records100/*/*.hea"))[: args.records]]
     processor, model = AutoProcessor.from_pretrained(args.model), AutoModelForMultimodalLM.from_pretrained(args.model)
     parts = [paths[start : start + args.batch_size] for start in range(0, len(paths), args.batch_size)]

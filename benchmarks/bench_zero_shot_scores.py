@@ -1,8 +1,8 @@
-"""How the score of a label is best made, compared on fold 9 of PTB-XL: macro AUC of each way on each task.
+"""Compares ways of scoring labels on fold 9 of PTB-XL: macro AUC of each way on each task.
 
     python benchmarks/bench_zero_shot_scores.py --model FOLDER [--data PTBXL] [--output results.json]
 
-The recordings of folds 1 to 8 and their reports teach the labels of the last rows. Fold 10 is not read.
+The last rows are report-supervised labels, learned from folds 1 to 8. Fold 10 is not read.
 """
 
 import argparse
@@ -37,22 +37,22 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     args = parser.parse_args()
     if args.data is None:
-        parser.error("name a PTB-XL tree with --data or in PTBXL_ROOT")
+        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
     model, processor = AutoModel.from_pretrained(args.model).eval(), AutoProcessor.from_pretrained(args.model)
     dataset = load_data(args.data)
     validation = dataset["validation"]
     encoder = CheckpointEncoder(model, processor)
-    learned = {
+    settings_by_name = {
         f"learned from reports, penalty {penalty:g}{' (chosen)' if penalty == PENALTY else ''}": (penalty, LEAST)
         for penalty in PENALTIES
     }
-    learned[f"the same, penalty {PENALTY:g}, only what {MANY} reports state"] = (PENALTY, MANY)
+    settings_by_name[f"the same, penalty {PENALTY:g}, only what {MANY} reports state"] = (PENALTY, MANY)
     with tempfile.TemporaryDirectory() as cache:
-        taught = {
+        learned = {
             name: CheckpointEncoder(
-                learn_labels(model, processor, dataset["train"], *settings, cache=cache)[0], processor
+                learn_labels(model, processor, dataset["train"], *settings, cache=cache).model, processor
             )
-            for name, settings in learned.items()
+            for name, settings in settings_by_name.items()
         }
     ecg = torch.from_numpy(encoder.project(embed(encoder, validation, name="fold 9")))
 
@@ -63,7 +63,7 @@ def main() -> None:
         protocol = Protocol(labels, {"test": targets}, resamples=0)  # of fold 9
         directions_of = ways(model, processor, labels)
         directions_of["prompts minus the opposite"] = label_embeddings(encoder, task, labels, "both").directions
-        for name, one in taught.items():
+        for name, one in learned.items():
             directions_of[name] = label_embeddings(one, task, labels).directions
         for way, directions in directions_of.items():
             scores = (ecg @ directions.T).numpy()
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def ways(model, processor, labels: list[str]) -> dict[str, torch.Tensor]:
-    """Directions `(labels, dim)` whose product with ECG embeddings ranks recordings."""
+    """For each way, directions `(labels, dim)`; their products with ECG embeddings rank the recordings."""
     glossary = processor.glossary
 
     def ensembles(groups: list[tuple[str, ...]]) -> torch.Tensor:

@@ -1,9 +1,9 @@
-"""The same recordings at 500 Hz and at 100 Hz: whether the rate of a recording changes what a checkpoint says of it.
+"""Compares the answers of a checkpoint for the same recordings at 500 Hz and at 100 Hz.
 
     python benchmarks/input_rate.py --model FOLDER [--data PTBXL] [--output results.json]
 
-The records are those whose files at 500 Hz lie in PTB-XL's folder, in whatever folds: both rates of a recording are
-compared with each other. At another rate than the model's the processor resamples.
+Uses the records of all folds whose 500 Hz files exist in PTB-XL's folder. The processor resamples recordings whose rate
+is not the model's.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     args = parser.parse_args()
     if args.data is None:
-        parser.error("name a PTB-XL tree with --data or in PTBXL_ROOT")
+        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
     model, processor = AutoModel.from_pretrained(args.model).eval(), AutoProcessor.from_pretrained(args.model)
     sources = {rate: PtbXl(args.data, rate) for rate in PATH_COLUMNS}
     pairs = [

@@ -1,10 +1,10 @@
-"""What the encoder is worth to the reports: the same generator on MERIT, its ablations and a random encoder.
+"""Compares encoders for report generation: the same generator on MERIT, its ablations and a random encoder.
 
     python benchmarks/report_encoders.py --data PTBXL --models runs/ablations [--seed 0] [--epochs 2] [--output FOLDER]
 
-The encoders are those that benchmarks/ablations.py left in --models. On each, frozen, a generator is trained on the
-English reports by the recipe `small`, and measured on fold 10. One result file for each; one that is there is not made
-again.
+The encoders are those that benchmarks/ablations.py saved to --models. On each, frozen, a generator is trained on the
+English reports with the recipe `small` and evaluated on fold 10. There is one result file for each encoder; existing
+ones are skipped.
 """
 
 import argparse
@@ -28,17 +28,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="prepared data set or PTB-XL's folder")
     parser.add_argument("--models", type=Path, default=Path("runs") / "ablations")
-    parser.add_argument("--seed", type=int, default=0, help="of encoder and generator (default: 0)")
-    parser.add_argument("--epochs", type=int, default=2, help="of the generator (default: 2)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of encoder and generator (default: 0)")
+    parser.add_argument("--epochs", type=int, default=2, help="epochs of the generator (default: 2)")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "report-encoders")
     args = parser.parse_args()
     if args.data is None:
-        parser.error("name PTB-XL with --data or in PTBXL_ROOT")
+        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
     dataset = load_data(args.data)
     for arm in ARMS:
         path = args.output / f"{arm}-{args.seed}.json"
         if path.is_file():
-            print(f"{path} is there")
+            print(f"{path} exists already")
             continue
         folder = args.models / path.stem
         settings = ["languages=[en]", f"training.num_train_epochs={args.epochs}", f"training.seed={args.seed}"]

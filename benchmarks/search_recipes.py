@@ -1,10 +1,10 @@
-"""Variants of a recipe, compared on fold 9 of PTB-XL: what the choices of the recipes rest on.
+"""Compares variants of a recipe on fold 9 of PTB-XL. The settings of the shipped recipes were chosen with it.
 
     python benchmarks/search_recipes.py --data PTBXL [--variants benchmarks/search.yaml] [--only NAME ...]
 
-The file of variants names settings over one recipe, each with as many epochs as take about the same time. Folds 1 to 7
-train, fold 8 chooses the penalty of the linear probe, fold 9 judges; fold 10 is not read. Each variant is written to a
-file of its own in benchmarks/results/search, and one whose file is there is not run again.
+A file of variants lists overrides of one recipe, each with as many epochs as take about the same time. Folds 1 to 7
+train, fold 8 selects the penalty of the linear probe, and variants are compared on fold 9; fold 10 is not read. Each
+variant has a result file in benchmarks/results/search; variants whose file exists are skipped.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from merit.training.trainer.recipe import load_recipe
 
 HERE = Path(__file__).parent
 TASKS = ("super", "sub", "form", "rhythm", "all")
-# Folds of each split of the search.
+# Folds of each split in this comparison.
 SPLITS = {"train": range(1, 8), "validation": (8,), "test": (9,)}
 
 
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=HERE / "results" / "search", help="folder for the results")
     args = parser.parse_args()
     if args.data is None:
-        parser.error("name PTB-XL with --data or in PTBXL_ROOT")
+        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
     search = yaml.safe_load(args.variants.read_text(encoding="utf-8"))
     names = args.only or list(search["variants"])
     if unknown := sorted(set(names) - set(search["variants"])):
@@ -50,40 +50,40 @@ def main() -> None:
     for name in names:
         path = args.output / f"{name}.json"
         if path.is_file():
-            print(f"{name}: {path} is there")
+            print(f"{name}: {path} exists already")
             continue
         settings = [*search["always"], *search["variants"][name]]
         content = run(dataset, search["recipe"], settings)
         write_json(path, {**provenance(), "recipe": search["recipe"], "settings": settings, **content})
-        for how, figures in content["macro_auc"].items():
-            print(f"{name:>24} {how:>12}  " + "  ".join(f"{task} {value:.3f}" for task, value in figures.items()))
+        for method, figures in content["macro_auc"].items():
+            print(f"{name:>24} {method:>12}  " + "  ".join(f"{task} {value:.3f}" for task, value in figures.items()))
 
 
 def folds_of_search(dataset: DatasetDict) -> DatasetDict:
-    """The folds 1 to 9 as splits of the search."""
+    """Folds 1 to 9, divided into the splits of this comparison."""
     known = {"train": dataset["train"], "validation": dataset["train"], "test": dataset["validation"]}
     return DatasetDict({s: known[s].select(np.flatnonzero(np.isin(known[s]["fold"], SPLITS[s]))) for s in SPLITS})
 
 
 def run(dataset: DatasetDict, recipe: str, settings: list[str]) -> dict:
-    """Pretrain a variant and judge it: macro AUC by method and task, and the seconds that training took."""
+    """Pretrain and evaluate a variant: macro AUC by method and task, and the training time in seconds."""
     settings = [*settings, "training.save_strategy=no", "training.eval_strategy=no"]
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         model, processor = pretrain(dataset, load_recipe(recipe, settings), folder)
     seconds = time.perf_counter() - started
-    return {"seconds": round(seconds, 1), "macro_auc": judge(CheckpointEncoder(model, processor), dataset)}
+    return {"seconds": round(seconds, 1), "macro_auc": evaluate(CheckpointEncoder(model, processor), dataset)}
 
 
-def judge(encoder: CheckpointEncoder, dataset: DatasetDict) -> dict[str, dict[str, float]]:
+def evaluate(encoder: CheckpointEncoder, dataset: DatasetDict) -> dict[str, dict[str, float]]:
     """Macro AUC on the split "test" by method and task."""
     features = {str(split): embed(encoder, rows, name=split) for split, rows in dataset.items()}
     figures: dict[str, dict[str, float]] = {"zero-shot": {}, "linear-probe": {}}
     for task in TASKS:
         protocol = protocol_of(dataset, task, resamples=0)
-        said = label_embeddings(encoder, task, protocol.labels)
+        labels = label_embeddings(encoder, task, protocol.labels)
         probe = linear_probe(features, protocol)
-        figures["zero-shot"][task] = protocol.macro_auroc("test", zero_shot_scores(encoder, features["test"], said))
+        figures["zero-shot"][task] = protocol.macro_auroc("test", zero_shot_scores(encoder, features["test"], labels))
         figures["linear-probe"][task] = protocol.macro_auroc("test", probe(features["test"]))
     return figures
 

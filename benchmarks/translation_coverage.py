@@ -1,9 +1,9 @@
-"""How much of PTB-XL's German and Swedish reports the glossary translates.
+"""How much of PTB-XL's German and Swedish reports the translation glossary covers.
 
     python benchmarks/translation_coverage.py PTBXL_ROOT [--output results.json]
 
-Reports are cleaned first. A word is covered if the glossary knows it where it stands, alone or in a phrase; a report if
-all its words are. Numbers and signs are not counted.
+Reports are cleaned first. A word is covered if the glossary has it, alone or as part of a phrase; a report is covered
+if all its words are. Numbers and signs are not counted.
 """
 
 import argparse
@@ -39,7 +39,7 @@ COUNTED = ("tokens", "distinct_words", "reports", "distinct_reports")
 
 
 def coverage(root: Path) -> dict[str, dict[str, Any]]:
-    """Count, for each language of the glossary, what is covered, and list each missed word with its count."""
+    """Coverage for each language of the glossary, and the words that are not covered with their counts."""
     column = pd.read_csv(root / "ptbxl_database.csv", usecols=["report"], dtype=str)["report"].fillna("")
     counts = Counter(clean_report(raw) for raw in column)
     return {

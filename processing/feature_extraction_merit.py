@@ -233,6 +233,23 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
             features = {name: value[usable] for name, value in features.items()}
         return BatchFeature(features, tensor_type=return_tensors)
 
+    def check_model(self, config: Any) -> None:
+        """
+        Check that the output of this feature extractor is what a model takes.
+
+        Args:
+            config: Configuration of any MERIT model.
+
+        Raises:
+            ValueError: The sampling rate or the leads are not those of the model.
+        """
+        for name in ("merit_config", "ecg_config"):
+            config = getattr(config, name, config)
+        for name in ("sampling_rate", "lead_names"):
+            own, of_model = getattr(self, name), getattr(config, name)
+            if own != of_model:
+                raise ValueError(f"The processor has {name} {own}, the model {of_model}: give both the same {name}.")
+
     def _check_rate(self, recording: Recording) -> None:
         low, high = self.sampling_rate_range
         if not low <= recording.sampling_rate <= high:

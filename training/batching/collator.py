@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 
+from ...processing.recordings_merit import EcgError
 from .augmentation import Augmentation, RecordRng
 
 SIGNAL_COLUMNS = ["record_id", "signal", "gain", "baseline", "sampling_rate", "lead_names"]
@@ -91,9 +93,11 @@ class MeritCollator:
         augmentation: augmentations to apply.
         patch_length: samples in a patch of the model; adds `noise`, which determines the random masks.
         pad_text: pad text to the tokenizer's maximum length, so that all batches have one shape.
+        config: the model's configuration, to check that the processor has its sampling rate and leads.
 
     Raises:
-        ValueError: a signal has values that are NaN or infinite; the message names the records.
+        ValueError: the processor is not for the model, or a signal cannot be used or has values that are NaN or
+            infinite; the message names the record.
 
     Example:
         >>> DataLoader(ecg_rows(dataset, "report"), 32, collate_fn=MeritCollator(processor))  # doctest: +SKIP
@@ -106,6 +110,11 @@ class MeritCollator:
     augmentation: Augmentation | None = None
     patch_length: int | None = None
     pad_text: bool = False
+    config: Any = None
+
+    def __post_init__(self):
+        if self.config is not None:
+            self.processor.feature_extractor.check_model(self.config)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         rng = RecordRng(row["draw"] if "draw" in row else torch.randint(2**62, ()).item() for row in rows)
@@ -115,7 +124,8 @@ class MeritCollator:
             which = (rng.uniform() * len(columns)).long().tolist() if len(columns) > 1 else [0] * len(rows)
             text = [row[columns[i]] for row, i in zip(rows, which)]
         padding = {"padding": "max_length"} if self.pad_text and text else {}
-        batch = dict(self.processor(ecg=list(rows), text=text, return_tensors="pt", **padding))
+        with advice_on_bad_records():
+            batch = dict(self.processor(ecg=list(rows), text=text, return_tensors="pt", **padding))
         if len(columns) > 1:
             batch["keys"] = torch.tensor([_key(row[columns[-1]]) for row in rows])
         if self.crop_seconds is not None:
@@ -136,6 +146,15 @@ class MeritCollator:
             bad = [str(row["record_id"]) for row, good in zip(rows, finite) if not good]
             raise ValueError(f"{', '.join(bad)}: the signal has values that are NaN or infinite; leave it out.")
         return batch
+
+
+@contextmanager
+def advice_on_bad_records() -> Iterator[None]:
+    """Extend the error of a processor, which names the record that cannot be used, by what to do about it."""
+    try:
+        yield
+    except EcgError as error:
+        raise EcgError(f"{error}. Leave the record out, or prepare the data set again with --skip-bad.") from None
 
 
 def random_crop(

@@ -9,6 +9,7 @@ import json
 import math
 import multiprocessing
 import os
+import re
 import shutil
 import sys
 import threading
@@ -31,6 +32,7 @@ from datasets.utils import tqdm
 from filelock import FileLock
 
 from ...processing.recordings_merit import Recording
+from ..results.atomic import atomic_write
 from ..results.result_files import write_json
 from .open_datasets import OPEN_DATASETS
 from .schema import FOLDS, Record, features, resample, split_of, table, to_int16
@@ -153,8 +155,18 @@ def _finished(output: Path, facts: Mapping[str, Any]) -> bool:
 
 
 def _begin(unfinished: Path, facts: Mapping[str, Any]) -> None:
-    """Keep the complete shards that an earlier run of the same preparation left; clear away all else."""
+    """Keep the complete shards that an earlier run of the same preparation left; clear away all else.
+
+    Raises:
+        ValueError: the folder holds files that preparation does not write.
+    """
     plan = unfinished / "plan.json"
+    if unfinished.exists():
+        known = re.compile("|".join([*map(re.escape, (plan.name, "done", MANIFEST, SKIPPED, *FOLDS)), r"\..*\.tmp"]))
+        if foreign := sorted(path.name for path in unfinished.iterdir() if not known.fullmatch(path.name)):
+            raise ValueError(
+                f"{unfinished} holds {foreign[0]}, which preparation does not write; move it, or name another output"
+            )
     if not plan.is_file() or json.loads(plan.read_text(encoding="utf-8")) != facts:
         if unfinished.exists():
             shutil.rmtree(unfinished)
@@ -246,9 +258,8 @@ def _write_shard(source: Source, folder: Path, facts: Mapping[str, Any], name: s
     for split, writer in writers.items():
         writer.finalize()
         (folder / split / f"{name}.unfinished").rename(folder / split / f"{name}.arrow")
-    marker = folder / "done" / f"{name}.unfinished"
-    pd.DataFrame(skipped, columns=["record_id", "reason"]).to_csv(marker, index=False)
-    marker.rename(marker.with_suffix(".csv"))
+    with atomic_write(folder / "done" / f"{name}.csv") as temporary:
+        pd.DataFrame(skipped, columns=["record_id", "reason"]).to_csv(temporary, index=False)
 
 
 def _read(

@@ -125,12 +125,7 @@ def build(recipe: PretrainingRecipe, reports: Sequence[str]) -> tuple[MeritForPr
         config = MeritConfig(**{**model, "text_config": {**model.get("text_config", {}), **tokens}})
     except StrictDataclassError as error:
         raise ValueError(f"The recipe's model settings are not those of MeritConfig: {error}") from None
-    for name in ("sampling_rate", "lead_names"):
-        of_processor, of_model = getattr(feature_extractor, name), getattr(config.ecg_config, name)
-        if of_processor != of_model:
-            raise ValueError(
-                f"The recipe's processor has {name} {of_processor}, its model {of_model}: give both the same {name}."
-            )
+    feature_extractor.check_model(config)
     return MeritForPreTraining(config), processor
 
 

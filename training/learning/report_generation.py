@@ -22,7 +22,7 @@ from ...modeling_merit.modeling_merit import MeritModel
 from ...modeling_merit.report_generation_merit import MeritForReportGeneration
 from ...processing.processing_merit import INSTRUCTIONS, MeritProcessor, MeritReportProcessor
 from ..batching.augmentation import RecordRng
-from ..batching.collator import ecg_rows, random_crop
+from ..batching.collator import advice_on_bad_records, ecg_rows, random_crop
 from ..scoring.embeddings import embed
 from ..scoring.encoders import CheckpointEncoder
 from ..text.tokenizer import train_causal_tokenizer
@@ -103,7 +103,8 @@ class ReportCollator:
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         instructions, reports = [row["text"] for row in rows], [row["answer"] for row in rows]
-        batch = dict(self.processor(ecg=list(rows), text=instructions, report=reports, max_length=self.max_length))
+        with advice_on_bad_records():
+            batch = dict(self.processor(ecg=list(rows), text=instructions, report=reports, max_length=self.max_length))
         if self.crop_seconds is not None:
             rng = RecordRng(torch.randint(2**62, ()).item() for _ in rows)
             batch |= random_crop(batch, self.crop_seconds, self.processor.feature_extractor.sampling_rate, rng)

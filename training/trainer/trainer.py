@@ -22,11 +22,17 @@ class EcgTrainer(Trainer):
 
     Args:
         eval_collator: collator for evaluation and prediction; no record is dropped there.
+
+    Raises:
+        ValueError: the processor of a collator has another sampling rate or other leads than the model.
     """
 
     def __init__(self, *args, eval_collator: Callable[..., dict[str, torch.Tensor]], **kwargs):
         super().__init__(*args, **kwargs)
         self.eval_collator = eval_collator
+        for collator in (self.data_collator, eval_collator):
+            if processor := getattr(collator, "processor", None):
+                processor.feature_extractor.check_model(self.model.config)
 
     def get_eval_dataloader(self, eval_dataset=None):
         with self._loading_for_evaluation():

@@ -1,4 +1,4 @@
-"""Augmentations: what they do to recordings, what they leave alone, and that chance depends on the recording alone."""
+"""Augmentations: their effect on recordings, what they leave unchanged, and reproducible random numbers."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def augmentation(name, strength=0.5, probability=1.0, rate=RATE, bandpass=None):
 
 
 def batch(records=40, samples=5000, value=None):
-    """Recordings of which the first lacks leads and the second ends early."""
+    """A batch in which the first recording lacks leads and the second is shorter."""
     generator = torch.Generator().manual_seed(0)
     values = (
         torch.randn(records, 12, samples, generator=generator)
@@ -30,7 +30,7 @@ def batch(records=40, samples=5000, value=None):
     return {"ecg_values": values, "lead_mask": lead_mask, "sample_mask": sample_mask}
 
 
-def chance(records=40, seed=0):
+def rng(records=40, seed=0):
     return RecordRng((seed, 0, i) for i in range(records))
 
 
@@ -38,7 +38,7 @@ def chance(records=40, seed=0):
 def test_absent_leads_and_samples_stay_absent_and_the_batch_is_not_changed_in_place(name):
     before = batch()
     kept = {key: value.clone() for key, value in before.items()}
-    after = augmentation(name)(before, chance())
+    after = augmentation(name)(before, rng())
     assert all(torch.equal(before[key], kept[key]) for key in kept)
     assert not (after["lead_mask"] & ~kept["lead_mask"]).any()
     assert torch.equal(after["sample_mask"], kept["sample_mask"])
@@ -49,29 +49,29 @@ def test_absent_leads_and_samples_stay_absent_and_the_batch_is_not_changed_in_pl
 
 
 @pytest.mark.parametrize("name", EFFECTS)
-def test_what_a_recording_gets_depends_on_its_key_and_not_on_its_batch(name):
+def test_the_augmentation_of_a_recording_depends_on_its_key_and_not_on_its_batch(name):
     augment, whole = augmentation(name, probability=0.5), batch()
-    together = augment(whole, chance())
-    again = augment(whole, chance())
+    together = augment(whole, rng())
+    again = augment(whole, rng())
     assert all(torch.equal(together[key], again[key]) for key in together)
     for i in (0, 1, 7, 8, 9):
         alone = augment({key: value[i : i + 1] for key, value in whole.items()}, RecordRng([(0, 0, i)]))
         torch.testing.assert_close(alone["ecg_values"][0], together["ecg_values"][i], rtol=0, atol=1e-6)
         assert torch.equal(alone["lead_mask"][0], together["lead_mask"][i])
-    assert not torch.equal(augment(whole, chance(seed=1))["ecg_values"], together["ecg_values"])
+    assert not torch.equal(augment(whole, rng(seed=1))["ecg_values"], together["ecg_values"])
 
 
-def test_the_share_of_recordings_is_the_probability():
-    after = augmentation("amplitude", probability=0.3)(batch(1000, 10, 1.0), chance(1000))
+def test_the_share_of_augmented_recordings_is_the_probability():
+    after = augmentation("amplitude", probability=0.3)(batch(1000, 10, 1.0), rng(1000))
     changed = (after["ecg_values"] != batch(1000, 10, 1.0)["ecg_values"]).flatten(1).any(1)
     assert 0.25 < changed.float().mean() < 0.35
 
 
-def test_lead_dropout_leaves_out_up_to_its_share_and_never_all():
+def test_lead_dropout_removes_up_to_its_share_of_leads_and_never_all():
     before = batch(400, 10)
     before["lead_mask"][2], before["lead_mask"][3] = False, False
     before["lead_mask"][2, 5] = before["lead_mask"][3, 4:6] = True
-    after = augmentation("lead_dropout")(before, chance(400))
+    after = augmentation("lead_dropout")(before, rng(400))
     dropped = before["lead_mask"].sum(1) - after["lead_mask"].sum(1)
     assert after["lead_mask"].any(1).all()
     assert dropped[2] == 0
@@ -80,8 +80,8 @@ def test_lead_dropout_leaves_out_up_to_its_share_and_never_all():
     assert (~after["lead_mask"][4:]).float().mean(0).min() > 0.2
 
 
-def test_amplitude_scales_all_leads_alike():
-    before, after = batch(), augmentation("amplitude", 0.3)(batch(), chance())
+def test_amplitude_scales_all_leads_by_one_factor():
+    before, after = batch(), augmentation("amplitude", 0.3)(batch(), rng())
     ratio = (after["ecg_values"] / before["ecg_values"])[2:].flatten(1)
     torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio), rtol=1e-4, atol=0)
     assert (ratio[:, 0].log().abs() < 0.3).all()
@@ -89,19 +89,19 @@ def test_amplitude_scales_all_leads_alike():
 
 
 def spectrum(name, **settings):
-    """Root mean square over leads and recordings of the noise at each frequency, and the frequencies."""
-    noise = augmentation(name, **settings)(batch(value=0.0), chance())["ecg_values"][2:]
+    """The root mean square spectrum of the noise over leads and recordings, its frequencies, and the noise."""
+    noise = augmentation(name, **settings)(batch(value=0.0), rng())["ecg_values"][2:]
     return torch.fft.rfft(noise).abs().square().mean((0, 1)).sqrt(), torch.fft.rfftfreq(5000, 1 / RATE), noise
 
 
 @pytest.mark.parametrize(
     ("name", "low", "high"), [("baseline_wander", 0, 0.8), ("mains", 49, 61), ("muscle", 19.9, RATE / 2)]
 )
-def test_noise_lies_in_its_band(name, low, high):
+def test_noise_is_limited_to_its_band(name, low, high):
     power, frequency, noise = spectrum(name)
     inside = power[(frequency >= low) & (frequency <= high)].square().sum() / power.square().sum()
     assert inside > (0.95 if name == "baseline_wander" else 0.99)
-    # Evenly drawn levels up to 0.5 mV at an electrode.
+    # Levels are uniform up to 0.5 mV at an electrode.
     assert 0.1 < noise.std() < 0.5
 
 
@@ -113,12 +113,12 @@ def test_noise_obeys_einthoven_and_goldberger(name):
 
 
 @pytest.mark.parametrize(("name", "left"), [("baseline_wander", 0.35), ("mains", 0.3), ("muscle", 0.5)])
-def test_the_band_pass_leaves_of_noise_what_it_leaves_of_a_recording(name, left):
+def test_the_band_pass_attenuates_noise(name, left):
     before, after = spectrum(name)[2], spectrum(name, bandpass=(0.5, 40.0))[2]
     assert 0.02 < after.std() / before.std() < left
 
 
-def test_mains_that_cannot_be_seen_are_refused():
+def test_mains_above_half_the_sampling_rate_are_refused():
     with pytest.raises(ValueError, match="sampling rate of 100 Hz; leave it out"):
         augmentation("mains", rate=100)
 
@@ -135,11 +135,11 @@ def test_mains_that_cannot_be_seen_are_refused():
         ({"lead_dropout": {"probability": 0.5, "strength": 1}}, "a share is below 1"),
     ],
 )
-def test_augmentations_that_cannot_be_are_refused(effects, message):
+def test_invalid_augmentations_are_refused(effects, message):
     with pytest.raises(ValueError, match=message):
         Augmentation(effects, MeritFeatureExtractor())
 
 
-def test_millivolts_are_needed():
+def test_signals_must_be_in_millivolts():
     with pytest.raises(ValueError, match="millivolts"):
         Augmentation({"amplitude": {"probability": 1, "strength": 1}}, MeritFeatureExtractor(normalization="zscore"))

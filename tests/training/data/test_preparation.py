@@ -308,6 +308,15 @@ def test_what_a_stopped_run_left_half_written_does_not_get_in(tmp_path, monkeypa
     assert content(tmp_path / "out") == expected
 
 
+def test_a_neighbouring_folder_that_preparation_did_not_write_is_refused_and_kept(tmp_path):
+    neighbour = tmp_path / "out.unfinished"
+    (neighbour / "train").mkdir(parents=True)
+    (neighbour / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"out\.unfinished holds notes\.txt, which preparation does not write"):
+        prepare(Invented(), tmp_path / "out", processes=1)
+    assert (neighbour / "notes.txt").read_text() == "mine"
+
+
 def test_a_run_with_other_options_does_not_go_on_from_shards_of_the_first(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         prepare(Invented(bad={"r20": KeyboardInterrupt()}), tmp_path / "out", processes=1)

@@ -1,4 +1,4 @@
-"""Labels that are learned from recordings and what their reports state."""
+"""Report-supervised labels: learning, saving, evaluation, results that stay valid, and the command."""
 
 import json
 import sys
@@ -33,7 +33,7 @@ def recordings(dataset):
 
 @pytest.fixture(scope="module")
 def plain(untrained):
-    """The model as it is when it is loaded: other tests may have set its attention."""
+    """A fresh copy of the model, since other tests may have changed its attention implementation."""
     model, processor = untrained
     copied = type(model)(MeritConfig(**model.config.to_dict()))
     copied.load_state_dict(model.state_dict())
@@ -53,7 +53,7 @@ def folder(learned, plain, tmp_path_factory):
     return path
 
 
-def test_a_class_is_stated_by_what_any_of_its_members_says():
+def test_a_class_covers_the_statements_of_its_members():
     assert statements_of("CLBBB") == {"CLBBB"}
     assert {"AMI", "IMI", "ASMI"} <= statements_of("MI")
     assert statements_of("NORM") == {"NORM"}
@@ -61,7 +61,7 @@ def test_a_class_is_stated_by_what_any_of_its_members_says():
     assert all(statements_of(member) <= statements_of(code) for code in findings for member in findings[code].members)
 
 
-def test_a_recording_states_what_either_of_its_texts_says():
+def test_statements_are_found_in_both_texts_of_a_recording():
     texts = {
         "report": ["sinusrhythmus.", "", "vorhofflimmern."],
         "report_en": ["sinus rhythm.", "", "left bundle branch block."],
@@ -69,8 +69,8 @@ def test_a_recording_states_what_either_of_its_texts_says():
     assert statements_in(Dataset.from_dict(texts)) == [{"SR"}, frozenset(), {"AFIB", "CLBBB"}]
 
 
-def test_learned_labels_tell_the_recordings_whose_reports_state_them_from_the_others(learned, plain, recordings):
-    model, stated = learned
+def test_learned_labels_score_the_recordings_whose_reports_mention_them_higher(learned, plain, recordings):
+    model, stated = learned.model, learned.stated
     encoder = CheckpointEncoder(model, plain[1])
     embeds = torch.from_numpy(encoder.project(embed(encoder, recordings)))
     found = statements_in(recordings)
@@ -80,18 +80,18 @@ def test_learned_labels_tell_the_recordings_whose_reports_state_them_from_the_ot
         assert stated[code] == states.sum() >= LEAST
         scores = embeds @ weight + bias
         assert scores[states].mean() > scores[~states].mean(), code
-        # How common it is among the reports is in the score.
+        # The mean probability is the share of reports that mention the label.
         assert scores.sigmoid().mean() == pytest.approx(states.float().mean().item(), abs=0.02), code
 
 
-def test_nothing_else_of_the_model_changes(learned, plain):
+def test_learning_labels_changes_no_other_weights(learned, plain):
     before, after = plain[0].state_dict(), learned[0].state_dict()
     assert after.keys() - before.keys() == {"label_weight", "label_bias"}
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert plain[0].learned_labels == {}
 
 
-def test_what_was_learned_is_saved_and_loaded(learned, folder):
+def test_learned_labels_are_saved_and_loaded(learned, folder):
     model = learned[0]
     for kind in (AutoModel, MeritForPreTraining):
         loaded = kind.from_pretrained(folder)
@@ -100,18 +100,34 @@ def test_what_was_learned_is_saved_and_loaded(learned, folder):
         assert torch.equal(loaded.label_bias, model.label_bias)
 
 
-def test_the_encoder_fine_tunes_without_them(folder):
+def test_a_fine_tuned_classifier_has_no_learned_labels(folder):
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
     assert not [name for name in model.state_dict() if name.startswith("label_")]
 
 
-def test_a_model_of_the_same_configuration_may_learn_again(learned, plain, recordings):
-    again, stated = learn_labels(learned[0], plain[1], recordings, least=LEAST)
-    assert stated == learned[1]
-    torch.testing.assert_close(again.label_weight, learned[0].label_weight)
+def test_learning_again_from_the_same_reports_replaces_every_label(learned, plain, recordings):
+    again = learn_labels(learned.model, plain[1], recordings, least=LEAST)
+    assert again.stated == learned.stated
+    assert again.replaced == list(learned.stated)
+    assert again.kept == learned.replaced == learned.kept == []
+    torch.testing.assert_close(again.model.label_weight, learned.model.label_weight)
 
 
-def test_the_pipeline_answers_by_what_was_learned(learned, folder, simulated):
+def test_labels_learned_before_are_kept_or_replaced_one_by_one(learned, plain, recordings):
+    least = sorted(learned.stated.values())[len(learned.stated) // 2]
+    # Other recordings, so that what is learned again differs.
+    again = learn_labels(learned.model, plain[1], recordings.select(range(len(recordings) - 8)), least=least)
+    assert again.replaced == list(again.stated)
+    assert 0 < len(again.stated) < len(learned.stated)
+    assert sorted([*again.kept, *again.stated]) == sorted(learned.stated)
+    before, after = learned.model.learned_labels, again.model.learned_labels
+    assert list(after) == list(before) == again.model.config.learned_labels
+    for code, (weight, bias) in after.items():
+        same = torch.equal(weight, before[code][0]) and torch.equal(bias, before[code][1])
+        assert same == (code in again.kept), code
+
+
+def test_the_pipeline_scores_with_learned_labels(learned, folder, simulated):
     record = next((simulated / "records100").rglob("*.hea")).with_suffix("")
     classify = pipeline("zero-shot-ecg-classification", model=str(folder))
     model, processor = learned[0], AutoProcessor.from_pretrained(folder)
@@ -125,7 +141,7 @@ def test_the_pipeline_answers_by_what_was_learned(learned, folder, simulated):
     assert [together[code] for code in codes] == pytest.approx(logits.softmax(-1).tolist(), abs=1e-5)
 
 
-def test_labels_that_a_checkpoint_names_and_does_not_hold_are_as_likely_as_not(plain, tmp_path):
+def test_labels_that_a_checkpoint_names_but_does_not_hold_get_zero_weights(plain, tmp_path):
     plain[0].save_pretrained(tmp_path)
     loaded, told = MeritModel.from_pretrained(tmp_path, learned_labels=["AFIB"], output_loading_info=True)
     assert told["missing_keys"] == {"label_weight", "label_bias"}
@@ -133,35 +149,35 @@ def test_labels_that_a_checkpoint_names_and_does_not_hold_are_as_likely_as_not(p
     assert not loaded.label_bias.any()
 
 
-def test_evaluation_measures_learned_labels_and_prompts_apart(learned, plain, dataset):
-    untaught, taught = (CheckpointEncoder(model, plain[1]) for model in (plain[0], learned[0]))
+def test_evaluation_measures_learned_labels_and_prompts_separately(learned, plain, dataset):
+    without, with_labels = (CheckpointEncoder(model, plain[1]) for model in (plain[0], learned[0]))
     splits = {split: dataset[split] for split in ("validation", "test")}
-    known, said = (
+    scored_with_labels, scored_with_prompts = (
         {result["setting"].get("language"): result["metrics"] for result in results}
         for results in (
             evaluate(encoder, type(dataset)(splits), ["super"], ["zero-shot"], resamples=2)
-            for encoder in (taught, untaught)
+            for encoder in (with_labels, without)
         )
     )
-    assert list(known) == [None, "both", "en", "de"]
-    assert list(said) == [None, "en", "de"]
-    assert known["both"] == said[None]
-    assert known[None] != said[None]
+    assert list(scored_with_labels) == [None, "both", "en", "de"]
+    assert list(scored_with_prompts) == [None, "en", "de"]
+    assert scored_with_labels["both"] == scored_with_prompts[None]
+    assert scored_with_labels[None] != scored_with_prompts[None]
     scale = learned[0].scale()
     code = next(iter(learned[1]))
-    directions = label_embeddings(taught, "all", [code])
+    directions = label_embeddings(with_labels, "all", [code])
     torch.testing.assert_close(directions.directions[0] * scale, learned[0].learned_labels[code][0])
     torch.testing.assert_close(directions.biases[0] * scale, learned[0].learned_labels[code][1])
 
 
 def test_too_few_reports_are_refused(plain, recordings):
-    with pytest.raises(ValueError, match="nothing that 10 of 9 reports state"):
+    with pytest.raises(ValueError, match="No finding is mentioned in 10 of the 9 reports"):
         learn_labels(*plain, recordings.select(range(9)))
     with pytest.raises(ValueError, match="least must be at least 1, not 0"):
         learn_labels(*plain, recordings, least=0)
 
 
-def test_results_hold_but_those_of_the_labels_that_are_learned_anew(tmp_path):
+def test_results_stay_valid_except_those_of_learned_labels(tmp_path):
     def result(method, **setting):
         return {"method": method, "setting": setting}
 
@@ -184,7 +200,7 @@ def test_results_hold_but_those_of_the_labels_that_are_learned_anew(tmp_path):
     assert again == {"name": "mine", "weights_sha256": "last", "measured_with": "before"}
 
 
-def test_the_command_learns_labels_and_says_from_what(plain, simulated, tmp_path, capsys, monkeypatch):
+def test_the_command_learns_labels_and_records_their_source(plain, simulated, tmp_path, capsys, monkeypatch):
     model, processor = plain
     model.save_pretrained(tmp_path / "model")
     processor.save_pretrained(tmp_path / "model")
@@ -201,3 +217,16 @@ def test_the_command_learns_labels_and_says_from_what(plain, simulated, tmp_path
     assert record["start"] == {"name": "model", "weights_sha256": weights_sha256(answering(model.state_dict()))}
     card = (tmp_path / "learned/README.md").read_text()
     assert f"{len(record['stated'])} labels were learned from the training recordings" in card
+    assert record["kept"] == []
+
+    # Fewer labels are mentioned often enough now: the others are kept.
+    least = sorted(record["stated"].values())[len(record["stated"]) // 2]
+    command = ["merit", "learn-labels", tmp_path / "learned", "--data", simulated, "--output", tmp_path / "again"]
+    monkeypatch.setattr(sys, "argv", list(map(str, [*command, "--least", least])))
+    assert main() == 0
+    again = json.loads((tmp_path / "again/results/learned-labels.json").read_text())["learned_labels"]
+    count, kept = len(again["stated"]), len(again["kept"])
+    assert 0 < count < count + kept == len(record["stated"])
+    said = capsys.readouterr().out
+    assert f"{count} labels learned, {count} of them replace earlier ones; {kept} earlier labels kept" in said
+    assert list(AutoModel.from_pretrained(tmp_path / "again").learned_labels) == list(loaded.learned_labels)
