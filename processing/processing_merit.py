@@ -116,7 +116,7 @@ class MeritProcessor(MeritBaseProcessor):
     ```
     """
 
-    _auto_class = "AutoProcessor"  # saving takes the code along
+    _auto_class = "AutoProcessor"  # save_pretrained copies the code
 
     def __init__(self, feature_extractor, tokenizer, glossary=None):
         self.glossary = glossary
@@ -136,24 +136,24 @@ class MeritProcessor(MeritBaseProcessor):
 
         Args:
             ecg (*optional*): A recording or a list of recordings, see `MeritFeatureExtractor.__call__`.
-            text (`str` or `list[str]`, *optional*): Texts; there need not be as many as recordings.
-            sampling_rate (`float`, *optional*): Samples per second of arrays.
+            text (`str` or `list[str]`, *optional*): Texts. Their number may differ from the number of recordings.
+            sampling_rate (`float`, *optional*): Sampling rate of arrays in Hz.
             leads (`list[str]`, *optional*): Lead names of arrays.
             units (`str`, *optional*): Units of arrays.
             return_tensors (`str`, *optional*, defaults to `"pt"`): `"pt"` or `"np"`.
-            **text_kwargs: Arguments of the tokenizer; unless they say otherwise, text is padded to the longest of the
-                batch and truncated to what the text encoder takes.
+            **text_kwargs: Arguments of the tokenizer. By default text is padded to the longest of the batch and
+                truncated to the maximum length of the text encoder.
 
         Returns:
-            `BatchFeature`: the fields of the feature extractor, if there is `ecg`, and those of the tokenizer, if
-            there is `text`.
+            `BatchFeature`: the fields of the feature extractor if `ecg` is given, and those of the tokenizer if `text`
+            is given.
 
         Raises:
-            ValueError: neither `ecg` nor `text` was passed.
+            ValueError: neither `ecg` nor `text` is given.
             EcgError: a recording cannot be used.
         """
         if ecg is None and text is None:
-            raise ValueError("pass ecg=, text= or both; there is nothing to prepare")
+            raise ValueError("There is nothing to prepare: pass ecg=, text= or both.")
         batch = BatchFeature()
         if ecg is not None:
             batch.update(self.feature_extractor(ecg, sampling_rate, leads, units, return_tensors=return_tensors))
@@ -163,21 +163,24 @@ class MeritProcessor(MeritBaseProcessor):
         return batch
 
 
-# What a language model is asked for when nobody says otherwise, by the language of the report.
+# The default instruction to the language model, by the language of the report.
 INSTRUCTIONS = {"en": "Report this ECG in English.", "de": "Befunde dieses EKG auf Deutsch."}
 
 
 class MeritReportProcessor(MeritBaseProcessor):
     """Prepares recordings and instructions for report generation, and reports for training it.
 
-    A row is a text of `num_ecg_tokens` places for the recording, the instruction and, in training, the report.
+    A row of `input_ids` has `num_ecg_tokens` placeholders for the recording, the instruction and, in training, the
+    report.
 
     Args:
         feature_extractor (`MeritFeatureExtractor`): Turns recordings into `ecg_values` and their masks.
-        tokenizer (`PreTrainedTokenizerBase`): That of the language model, with an end-of-sequence token.
-        merit_tokenizer (`PreTrainedTokenizerBase`): That of MERIT's text encoder, for what supports a statement.
-        num_ecg_tokens (`int`): How many places a recording takes among the tokens, as the model's configuration says.
-        ecg_token (`str`, defaults to `"[ECG]"`): The token that stands there; the tokenizer knows it.
+        tokenizer (`PreTrainedTokenizerBase`): The tokenizer of the language model, with an end-of-sequence token.
+        merit_tokenizer (`PreTrainedTokenizerBase`): The tokenizer of MERIT's text encoder, which scores statements.
+        num_ecg_tokens (`int`, defaults to 16): The number of placeholder tokens for a recording, as in the model's
+            configuration.
+        ecg_token (`str`, defaults to `"[ECG]"`): The placeholder, which is in the tokenizer's vocabulary.
+        glossary (`Glossary`, *optional*): The findings that labels are looked up in, by default those of the package.
 
     Example:
 
@@ -197,9 +200,9 @@ class MeritReportProcessor(MeritBaseProcessor):
     ):
         self.num_ecg_tokens, self.ecg_token = num_ecg_tokens, ecg_token
         if tokenizer.eos_token_id is None:
-            raise ValueError("The tokenizer has no end-of-sequence token, by which a report ends: give it one.")
+            raise ValueError("The tokenizer has no end-of-sequence token, which ends a report: set its eos_token.")
         if ecg_token not in tokenizer.get_vocab():
-            raise ValueError(f"The tokenizer does not know {ecg_token}: add it as a special token.")
+            raise ValueError(f"The vocabulary of the tokenizer lacks {ecg_token}: add it as a special token.")
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         self.glossary = glossary
@@ -216,22 +219,24 @@ class MeritReportProcessor(MeritBaseProcessor):
         max_length: int | None = None,
         return_tensors: str = "pt",
     ) -> BatchFeature:
-        """Prepare recordings and what is asked about them.
+        """Prepare recordings with an instruction or question for each.
 
         Args:
             ecg: A recording or a list of recordings, see `MeritFeatureExtractor.__call__`.
-            text (`str` or `list[str]`, *optional*): Instructions or questions; one for all, or one for each.
-            report (`list[str]`, *optional*): What the model is to learn to answer, one for each recording.
-            sampling_rate, leads, units (*optional*): Of arrays.
-            max_length (`int`, *optional*): Tokens at which reports are cut, all else included.
-            return_tensors (`str`, defaults to `"pt"`): No other than torch's.
+            text (`str` or `list[str]`, *optional*): One instruction or question for all recordings, or one for each.
+                By default the instruction for a report in English.
+            report (`list[str]`, *optional*): The target texts for training, one for each recording.
+            sampling_rate, leads, units (*optional*): Description of arrays, see `MeritFeatureExtractor.__call__`.
+            max_length (`int`, *optional*): The length in tokens to which rows with reports are truncated.
+            return_tensors (`str`, defaults to `"pt"`): Only `"pt"` is supported.
 
         Returns:
-            `BatchFeature`: the fields of the feature extractor, `input_ids` and `attention_mask`; for generation padded
-            at the left; with `report` padded at the right, and with `labels`, -100 but for the report and its end.
+            `BatchFeature`: the fields of the feature extractor, `input_ids` and `attention_mask`. Without `report`,
+            rows are padded on the left, for generation. With `report`, they are padded on the right and there are
+            `labels`, which are -100 except for the report and its end-of-sequence token.
 
         Raises:
-            ValueError: there are not as many texts as recordings, or other tensors are asked for.
+            ValueError: the numbers of texts and recordings differ, or `return_tensors` is not `"pt"`.
             EcgError: a recording cannot be used.
         """
         if return_tensors != "pt":
@@ -246,10 +251,10 @@ class MeritReportProcessor(MeritBaseProcessor):
     def write(
         self, instructions: Sequence[str | None], reports: list[str] | None = None, max_length: int | None = None
     ) -> BatchFeature:
-        """The text alone, see `__call__`; the instruction of English reports stands for None."""
+        """The text part of `__call__`. An instruction of None is that for a report in English."""
         prompts = [
-            f"{self.ecg_token * self.num_ecg_tokens} {INSTRUCTIONS['en'] if said is None else said.strip()}\n"
-            for said in instructions
+            f"{self.ecg_token * self.num_ecg_tokens} {INSTRUCTIONS['en'] if text is None else text.strip()}\n"
+            for text in instructions
         ]
         rows = self.tokenizer(prompts)["input_ids"]
         if reports is None:
@@ -261,8 +266,8 @@ class MeritReportProcessor(MeritBaseProcessor):
             [*answer, self.tokenizer.eos_token_id][: max_length and max(0, max_length - len(row))]
             for row, answer in zip(rows, answers)
         ]
-        whole = {"input_ids": [row + answer for row, answer in zip(rows, answers)]}
-        batch = self.tokenizer.pad(whole, padding_side="right", return_tensors="pt")
+        joined = {"input_ids": [row + answer for row, answer in zip(rows, answers)]}
+        batch = self.tokenizer.pad(joined, padding_side="right", return_tensors="pt")
         position = torch.arange(batch["input_ids"].shape[1])
         start = torch.tensor([[len(row)] for row in rows])
         end = start + torch.tensor([[len(answer)] for answer in answers])
@@ -270,7 +275,7 @@ class MeritReportProcessor(MeritBaseProcessor):
         return batch
 
     def read(self, generated: torch.Tensor) -> list[str]:
-        """The texts of tokens `(batch, length)` that were generated after a prompt."""
+        """Decode generated tokens `(batch, length)` without their prompt."""
         return [text.strip() for text in self.tokenizer.batch_decode(generated, skip_special_tokens=True)]
 
 

@@ -58,14 +58,15 @@ def test_a_checkpoint_is_what_its_export_would_be_now(folder, tmp_path):
 
 
 @every_checkpoint
-def test_the_code_of_a_checkpoint_is_linked_to_the_package(folder):
+def test_the_code_and_the_glossary_of_a_checkpoint_are_linked_to_the_package(folder):
     reports = ARCHITECTURES[folder] == ["MeritForReportGeneration"]
-    code = {path.name: path for path in folder.glob("*.py")}
-    assert code.keys() == {path.name for path in travelling_files(reports)}
-    for path in travelling_files(reports):
-        assert code[path.name].is_symlink(), path.name
-        assert not code[path.name].readlink().is_absolute()
-        assert code[path.name].resolve(strict=True) == ROOT / path.parent.name / path.name
+    linked = {path.name: path for pattern in ("*.py", "*_merit.json") for path in folder.glob(pattern)}
+    expected = [*travelling_files(reports), ROOT / "processing" / "glossary_merit.json"]
+    assert linked.keys() == {path.name for path in expected}
+    for path in expected:
+        assert linked[path.name].is_symlink(), path.name
+        assert not linked[path.name].readlink().is_absolute()
+        assert linked[path.name].resolve(strict=True) == ROOT / path.parent.name / path.name
 
 
 @every_checkpoint

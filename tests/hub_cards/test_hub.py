@@ -140,13 +140,26 @@ model = AutoModelForSequenceClassification.from_pretrained("org/mine", **trust)
 processor = AutoProcessor.from_pretrained("org/mine", **trust)
 with torch.inference_mode():
     logits = model(**processor(ecg=sys.argv[1])).logits[0].tolist()
-print(json.dumps([logits, model.config.id2label]))
+print(json.dumps([logits, model.config.id2label, processor.glossary.find("Vorhofflimmern").code]))
 """
     tuned = stranger(fine_tune, record, package)
-    logits, names = stranger(load, record)
+    logits, names, code = stranger(load, record)
+    assert code == "AFIB"
     assert logits == pytest.approx(tuned, abs=1e-5)
     assert names == {"0": "yes", "1": "no"}
     assert "config.json" in hub.repo("model", "org/mine").at("main").files
+
+
+def test_a_processor_that_is_saved_and_pushed_at_once_brings_its_glossary(hub, stranger, published, tmp_path):
+    save = """
+from transformers import AutoProcessor
+processor = AutoProcessor.from_pretrained("org/merit", trust_remote_code=True)
+processor.save_pretrained(sys.argv[1], push_to_hub=True, repo_id="org/processor")
+print(json.dumps(None))
+"""
+    stranger(save, tmp_path / "saved")
+    files = hub.repo("model", "org/processor").at("main").files
+    assert {"processor_config.json", "tokenizer.json", "glossary_merit.py", "glossary_merit.json"} <= set(files)
 
 
 def test_a_private_model_needs_a_token(hub, hf, model_folder, tmp_path):

@@ -234,6 +234,12 @@ def test_a_saved_glossary_has_the_bytes_of_the_packages_file(tmp_path):
     assert Glossary.from_file(tmp_path / "saved.json").findings == FINDINGS
 
 
+def test_the_glossary_is_part_of_the_package():
+    tomllib = pytest.importorskip("tomllib")
+    settings = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "glossary_merit.json" in settings["tool"]["setuptools"]["package-data"]["merit.processing"]
+
+
 def test_saving_keeps_a_link_to_an_equal_file_and_never_writes_through_a_link(tmp_path):
     original, link = tmp_path / "original.json", tmp_path / "link.json"
     GLOSSARY.save(original)

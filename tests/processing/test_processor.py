@@ -62,7 +62,7 @@ def test_numpy_arrays_are_returned_on_request(processor):
 
 
 def test_nothing_at_all_is_refused(processor):
-    with pytest.raises(ValueError, match="pass ecg=, text= or both"):
+    with pytest.raises(ValueError, match="nothing to prepare: pass ecg=, text= or both"):
         processor()
 
 

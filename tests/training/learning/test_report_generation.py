@@ -251,7 +251,7 @@ class TestProcessor:
         feature_extractor, wordpiece = untrained[1].feature_extractor, untrained[1].tokenizer
         with pytest.raises(ValueError, match="no end-of-sequence token"):
             MeritReportProcessor(feature_extractor, wordpiece, wordpiece)
-        with pytest.raises(ValueError, match=r"does not know \[HEART\]"):
+        with pytest.raises(ValueError, match=r"vocabulary of the tokenizer lacks \[HEART\]"):
             MeritReportProcessor(feature_extractor, processor.tokenizer, wordpiece, ecg_token="[HEART]")
 
 
