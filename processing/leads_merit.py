@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .recordings_merit import EcgError
+from .recording_base_merit import EcgError
 
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 

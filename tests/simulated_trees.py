@@ -1,6 +1,7 @@
 """Small trees in the layout of published data sets, written fast: thousands of recordings a second."""
 
 import csv
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +21,24 @@ def noise(seed, samples, leads=12):
     return np.random.default_rng(seed).integers(-2000, 2000, (leads, samples), dtype=np.int16)
 
 
-def write_record(path, signal, rate=500, leads=STANDARD, gain="1000.0(0)/mV", comments=(), suffix="dat", offset=0):
-    """Write a WFDB record of format 16; `signal` is (leads, samples) int16, `gain` one for all or one for each lead."""
+def write_record(path, signal, rate=500, leads=STANDARD, gain="1000.0(0)/mV", comments=(), suffix="dat"):
+    """Write a WFDB record of format 16; `signal` is (leads, samples) int16, `gain` one for all or one for each lead.
+
+    With the suffix "mat" the signal file is a MATLAB level 4 file, as the Challenges of PhysioNet ship it.
+    """
+    start = struct.pack("<5i4s", 30, *signal.shape, 0, 4, b"val") if suffix == "mat" else b""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     gains = [gain] * len(leads) if isinstance(gain, str) else gain
     lines = [f"{path.name} {len(leads)} {rate:g} {signal.shape[1]}"]
     lines += [
-        f"{path.name}.{suffix} 16{f'+{offset}' if offset else ''} {gain} 16 0 {values[0]} 0 0 {lead}"
+        f"{path.name}.{suffix} 16{f'+{len(start)}' if start else ''} {gain} 16 0 {values[0]} 0 0 {lead}"
         for gain, values, lead in zip(gains, signal, leads)
     ]
     lines += [f"# {comment}" if comment[0] != "#" else comment for comment in comments]
     Path(f"{path}.hea").write_text("\n".join(lines) + "\n")
     with open(f"{path}.{suffix}", "wb") as file:
-        file.write(bytes(offset))
+        file.write(start)
         signal.T.astype("<i2").tofile(file)
 
 
@@ -57,7 +62,7 @@ def write_mimic(root, records, samples=1000):
 
 def write_challenge(path, seed, said=("Age: 74", "Sex: Female", "Dx: 426177001,164889003"), samples=500, **options):
     """Write a record as the Challenges do: its signal in a .mat file, age, sex and diagnoses in the header."""
-    write_record(path, noise(seed, samples), comments=said, suffix="mat", offset=24, **options)
+    write_record(path, noise(seed, samples), comments=said, suffix="mat", **options)
 
 
 def content(folder):

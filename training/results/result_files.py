@@ -27,7 +27,7 @@ _KEPT = (
     *("task", "method", "setting", "split", "records", "candidates", "chosen", "right", "metrics"),
     *("distinct", "examples", "says_most_often"),
 )
-LIBRARIES = ("torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn", "wfdb")
+LIBRARIES = ("torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn")
 
 
 def provenance(data: str | Path | None = None) -> dict[str, Any]:

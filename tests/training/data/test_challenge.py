@@ -183,7 +183,6 @@ def test_unusual_leads_are_refused_or_left_out(root, tmp_path):
         leads=("II", "RESP", "V5"),
         comments=("Dx: 426177001",),
         suffix="mat",
-        offset=24,
     )
     with pytest.raises(EcgError, match="JS00009: channel 1, 'RESP', is not a standard lead"):
         prepare(Challenge("csn", root), tmp_path / "out", processes=1)

@@ -1,0 +1,1 @@
+../../processing/wfdb_header_merit.py

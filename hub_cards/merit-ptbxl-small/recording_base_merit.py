@@ -1,0 +1,1 @@
+../../processing/recording_base_merit.py

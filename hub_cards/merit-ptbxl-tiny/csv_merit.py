@@ -1,0 +1,1 @@
+../../processing/csv_merit.py
