@@ -1,4 +1,4 @@
-"""Write the tables of README.md and benchmarks/README.md from result files: python benchmarks/readme_results.py"""
+"""Write the tables of README.md, docs/results.md and benchmarks/README.md: python benchmarks/readme_results.py"""
 
 import json
 import statistics
@@ -13,8 +13,8 @@ from ablations import ARMS
 from merit.training.evaluation.physiology import QUANTITIES
 from merit.training.results.published import published_figures
 from merit.training.results.result_files import PERTURBED
-from merit.training.results.table import markdown, results_table, select
-from merit.training.results.wording import cell, setting_in_words
+from merit.training.results.table import markdown, results_table, select, setting_key
+from merit.training.results.wording import cell, how_measured, metric_name, setting_in_words
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -46,6 +46,25 @@ COMPARED = {
         ("MERL", "linear-probe"),
         ("xresnet1d101 (Strodthoff et al.)", "supervised"),
     ],
+}
+# The checkpoints that ship: what they are for, and the figure that stands for each: task, method, metric.
+PURPOSES = {
+    "merit-ptbxl-small": ("zero-shot classification, features, fine-tuning", "all", "linear-probe", "auroc"),
+    "merit-ptbxl-tiny": ("the same, small and fast", "all", "linear-probe", "auroc"),
+    "merit-ptbxl-small-super": ("classifier of the 5 superclasses", "super", "fine-tuned", "auroc"),
+    "merit-ptbxl-small-all": ("classifier of the 71 statements", "all", "fine-tuned", "auroc"),
+    "merit-ptbxl-report": ("report generation", "reports-en", "report-generation", "rouge_l"),
+}
+GREEDY = setting_key({"reports": "generated", "decoding": "greedy"})
+HEADLINE = ("all", "super", "rhythm")
+# Published models beside the rows of the headline table.
+PUBLISHED_BESIDE = {
+    "fine-tuned": [
+        ("ECG-CPC, ecg-fm-benchmarking", "fine-tuned"),
+        ("S4, ecg-fm-benchmarking", "supervised"),
+    ],
+    "linear probe": [("ECGFounder, ecg-fm-benchmarking", "linear-probe"), ("D-BETA", "linear-probe")],
+    "zero-shot, prompts": [("D-BETA", "zero-shot"), ("MERL", "zero-shot")],
 }
 BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
 
@@ -88,6 +107,51 @@ def by_task(table: pd.DataFrame, method: str, setting: dict[str, Any], metric: s
     return [cells.get(task, "-") for task in TASKS]
 
 
+def evaluations(name: str) -> list[dict[str, Any]]:
+    """The result files of a checkpoint that measured its own weights, and those of its classifiers."""
+    paths = [*sorted(ROOT.glob(f"hub_cards/{name}/results/*.json")), *ROOT.glob(f"hub_cards/{name}-*/results/*.json")]
+    files = [content for content in map(read, paths) if "results" in content]
+    return [content for content in files if content["model"]["name"] != "random initialisation"]
+
+
+def checkpoints() -> str:
+    """The checkpoints that ship: size, purpose, one figure, and the time of training."""
+    rows = []
+    for name, (purpose, task, method, metric) in PURPOSES.items():
+        own = ROOT / "hub_cards" / name / "results"
+        content, training = read(own / "evaluation.json"), read(own / "training.json")["training"]
+        found = select(results_table([content]), task=task, method=method, metric=metric)
+        figure = cell(found[found["setting"].isin(["{}", GREEDY])].to_dict("records")[0], metric)
+        timed = "train_runtime" in training["log"][-1]  # those of fine-tuning end with the choice of the epoch
+        time = effort(training).removeprefix("in ").rstrip(",") if timed else "-"
+        size = f"{content['model']['parameters'] / 1e6:.1f} M"
+        rows.append([f"[{name}](hub_cards/{name})", size, purpose, f"{metric_name(metric)} {task}: {figure}", time])
+    return markdown(["checkpoint", "parameters", "for", "on fold 10 of PTB-XL", "training"], rows)
+
+
+def headline() -> str:
+    """Macro AUROC of the small checkpoint and of published models, on three tasks."""
+    table = results_table(evaluations(CHECKPOINTS[0]))
+    rows = []
+    for title, method, setting in (
+        ("fine-tuned", "fine-tuned", {}),
+        ("linear probe", "linear-probe", {}),
+        ("zero-shot, report-supervised labels", "zero-shot", {}),
+        ("zero-shot, prompts", "zero-shot", {"language": "both"}),
+    ):
+        ours = dict(zip(TASKS, by_task(table, method, setting, "auroc")))
+        rows.append([f"**{CHECKPOINTS[0]}, {title}**", *(ours[task] for task in HEADLINE)])
+        for model, how in PUBLISHED_BESIDE.get(title, ()):
+            row = dict(zip(TASKS, published(model, how)[1:]))
+            rows.append([f"{model}, {how_measured(how, {})}", *(row[task] for task in HEADLINE)])
+    text = (
+        "Macro AUROC in percent on fold 10 of PTB-XL, with 95 % intervals. The models marked ecg-fm-benchmarking were "
+        "measured with one protocol that is close to ours: selection on fold 9, windows of a record averaged. D-BETA "
+        "and MERL were pretrained on another hospital's reports, so their zero-shot figures are not like for like."
+    )
+    return section(text, HEADLINE, rows)
+
+
 def checkpoint(name: str) -> str:
     """Macro AUROC and F1 of a checkpoint on fold 10, with the model before training and published models."""
     own = [read(path) for path in sorted((ROOT / "hub_cards" / name / "results").glob("*.json"))]
@@ -110,7 +174,7 @@ def checkpoint(name: str) -> str:
         rows += [published(model, how) for model, how in COMPARED.get(title, ())]
     text = (
         f"**{name}**: {measured[0]['model']['parameters'] / 1e6:.1f} M parameters, pretrained {effort(training)} with "
-        f"the recipe of the same name ([files](hub_cards/{name}/results)). Macro AUROC on fold 10 of PTB-XL in "
+        f"the recipe of the same name ([files](../hub_cards/{name}/results)). Macro AUROC on fold 10 of PTB-XL in "
         "percent, with 95 % intervals."
     )
     return section(text, TASKS, rows + supervised())
@@ -121,7 +185,7 @@ def published(model: str, method: str) -> list[str]:
     wanted = (table["model"] == model) & (table["method"] == method) & (table["train_fraction"] == 1)
     values = table[wanted & (table["metric"] == "auroc")].set_index("task")["value"]
     figures = (f"{100 * values[task]:.1f}" if task in values else "-" for task in TASKS)
-    return [f"{model}, {method.replace('-', ' ')}, as published", *figures]
+    return [f"{model}, {how_measured(method, {})}, as published", *figures]
 
 
 def effort(training: dict[str, Any]) -> str:
@@ -199,11 +263,11 @@ def reports() -> str:
     text = (
         f"**{REPORTER}**: generated reports of fold 10. {content['model']['parameters'] / 1e6:.1f} M parameters, of "
         f"which {language_model / 1e6:.1f} M belong to a language model trained from scratch "
-        f"([file](hub_cards/{REPORTER}/results/evaluation.json)). In percent, with 95 % intervals. Statements are read "
-        "from the text and compared with the labels; the written reports, read in the same way, are the upper limit. "
-        "Published systems preprocessed the reports differently. The support of a statement separates the recordings "
-        f"for which it is right from those for which it is wrong with an AUROC of {within}; the support of different "
-        f"statements is not comparable ({over})."
+        f"([file](../hub_cards/{REPORTER}/results/evaluation.json)). In percent, with 95 % intervals. Statements are "
+        "read from the text and compared with the labels; the written reports, read in the same way, are the upper "
+        "limit. Published systems preprocessed the reports differently. The support of a statement separates the "
+        f"recordings for which it is right from those for which it is wrong with an AUROC of {within}; the support of "
+        f"different statements is not comparable ({over})."
     )
     return section(text, metrics.values(), rows) + "\n" + abstention(content, table)
 
@@ -463,7 +527,8 @@ BALANCE = (
 NOT_COMPARABLE = "They ran at the same time as other programs, so their seconds are not comparable."
 # The sections of each document.
 DOCUMENTS = {
-    "README.md": [*(partial(checkpoint, name) for name in CHECKPOINTS), reports],
+    "README.md": [checkpoints, headline],
+    "docs/results.md": [*(partial(checkpoint, name) for name in CHECKPOINTS), reports],
     "benchmarks/README.md": [
         ablations,
         partial(search, "search-balance", "How the two terms share the time", BALANCE),

@@ -1,0 +1,115 @@
+"""README and docs are true: their figures are those of the result files, their programs and commands run."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "benchmarks" / "README.md"]
+PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/results.md", "benchmarks/README.md"])
+def test_the_figures_are_those_of_the_result_files(monkeypatch, name):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from readme_results import with_results
+
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert with_results(text, name) == text
+
+
+def test_the_readme_is_read_in_two_minutes():
+    assert len(README.splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_within_the_repository_lead_to_files(page):
+    links = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_first_program_classifies_a_recording_in_three_lines():
+    assert len([line for line in PROGRAMS[0].splitlines() if line]) == 3
+
+
+@pytest.mark.parametrize(("number", "printed"), [(0, "score"), (1, ""), (2, "normal axis."), (3, "NORM")])
+def test_the_programs_run_as_they_stand(number, printed, here):
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAMS[number]], cwd=here, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert printed in run.stdout
+
+
+def test_a_model_is_fine_tuned_and_measured_as_shown(shell, here, prepared, block):
+    printed = shell(block("merit finetune"))
+    assert "super: " in printed
+    assert (here / "super" / "model.safetensors").is_file()
+
+
+def test_every_merit_command_is_one_that_there_is(commands):
+    from typer.main import get_command
+
+    from merit.commands import app
+
+    lines = [line for block in commands for line in block.splitlines() if line.startswith("merit ")]
+    assert len(lines) > 10
+    for command in lines:
+        name, *arguments = shlex.split(command)[1:]
+        get_command(app).commands[name].make_context(name, arguments)
+
+
+def test_the_command_line_classifies_and_draws(shell, here, block):
+    assert "left bundle branch block" in shell(block("merit classify"))
+    assert (here / "answer.png").is_file()
+
+
+def test_pretraining_goes_on_as_shown(shell, here, block):
+    from merit import MeritForPreTraining
+
+    shell(block("merit simulate"))
+    assert MeritForPreTraining.from_pretrained(here / "run" / "model").config.projection_dim == 128
+    checkpoints = sorted(path.name for path in (here / "run" / "checkpoints").glob("checkpoint-*"))
+    assert checkpoints == ["checkpoint-12", "checkpoint-16"]
+
+
+def test_a_folder_of_ones_own_is_prepared_by_the_table_shown(shell, here, block):
+    from merit import label_names, load_data
+
+    own_data = (ROOT / "docs" / "how-to" / "own-data.md").read_text(encoding="utf-8")
+    [table] = re.findall(r"```csv\n(.*?)```", own_data, re.DOTALL)
+    source = here / "demo" / "simulated" / "records100" / "00000" / "00001_lr"
+    for row in table.splitlines()[1:]:
+        record = here / "recordings" / row.split(",")[0]
+        record.parent.mkdir(parents=True, exist_ok=True)
+        header = source.with_suffix(".hea").read_text().replace(source.name, record.name)
+        record.with_suffix(".hea").write_text(header)
+        shutil.copy(source.with_suffix(".dat"), record.with_suffix(".dat"))
+    (here / "recordings" / "records.csv").write_text(table)
+    shell(block("merit prepare folder"))
+    own = load_data(here / "own")
+    assert {name: len(rows) for name, rows in own.items()} == {"train": 2, "validation": 1, "test": 1}
+    assert label_names(own["train"], "own") == ["AFIB", "CLBBB", "NORM"]
+    assert own["train"][1]["labels_own"] == [1, 1, 0]
+    assert own["test"]["report"] == ["atrial fibrillation"]
+
+
+def test_models_are_measured_compared_exported_and_published_as_shown(shell, here, prepared, tmp_path, block):
+    from loopback_hub import LoopbackHub
+
+    compared = shell(block("merit evaluate"))
+    assert "| random initialisation |" in compared
+    assert list((here / "figures").iterdir())
+    with LoopbackHub() as hub:
+        published = shell(block("merit export"), **hub.environment(tmp_path))
+        assert hub.writes() == []
+    assert "+ README.md" in published
+    card = (here / "release" / "README.md").read_text(encoding="utf-8")
+    assert 'model="org/merit"' in card
+    assert "| random initialisation: linear probe |" in card
