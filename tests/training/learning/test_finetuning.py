@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from merit.training.evaluation.classifier import evaluate_classifier
-from merit.training.learning.finetuning import SHARES, between, fine_tune
+from merit.training.learning.finetuning import SHARES, fine_tune, interpolate_weights
 from merit.training.results.weights import weights_sha256
 from merit.training.scoring.embeddings import embed
 from merit.training.scoring.encoders import CheckpointClassifier
@@ -65,4 +65,8 @@ def test_fine_tuning_selects_the_interpolation_that_is_best_on_validation(encode
 
 def test_weights_are_interpolated_linearly():
     start, end = {"a": torch.tensor([0.0, 4.0])}, {"a": torch.tensor([8.0, 0.0])}
-    assert [between(start, end, share)["a"].tolist() for share in (0.0, 0.25, 1.0)] == [[0, 4], [2, 3], [8, 0]]
+    assert [interpolate_weights(start, end, share)["a"].tolist() for share in (0.0, 0.25, 1.0)] == [
+        [0, 4],
+        [2, 3],
+        [8, 0],
+    ]

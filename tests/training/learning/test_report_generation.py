@@ -1,4 +1,4 @@
-"""From an ECG to the text of its report: model, processor, training, pipeline, and what all of it survives."""
+"""Report generation: model, processor, training, pipeline, exported folder and commands."""
 
 import json
 import shutil
@@ -56,7 +56,7 @@ def rows(dataset):
 
 @pytest.fixture(scope="session")
 def merit(untrained):
-    """A dual encoder of its own for every training."""
+    """Makes a new dual encoder and processor for each training."""
     from merit import MeritModel
 
     def new():
@@ -70,13 +70,13 @@ def merit(untrained):
 
 @pytest.fixture(scope="module")
 def trained(merit, dataset, tmp_path_factory):
-    """A whole training, and its folder."""
+    """The model, processor and folder of a complete training."""
     output = tmp_path_factory.mktemp("trained")
     return *train_reports(*merit(), dataset, load_recipe("small", TINY, ReportRecipe), output), output
 
 
 class TestModel:
-    def test_greedy_generation_takes_the_likeliest_token_of_each_forward_pass(self, model, processor, rows):
+    def test_greedy_generation_takes_the_most_likely_token_of_each_forward_pass(self, model, processor, rows):
         batch = processor(ecg=rows[:1])
         generated = model.generate(**batch, max_new_tokens=5, eos_token_id=None)
         tokens = batch["input_ids"]
@@ -86,13 +86,13 @@ class TestModel:
         assert generated.tolist() == tokens.tolist()
 
     @pytest.mark.parametrize("beams", [1, 3])
-    def test_the_cache_changes_nothing(self, model, processor, rows, beams):
+    def test_generation_does_not_depend_on_the_cache(self, model, processor, rows, beams):
         batch = processor(ecg=rows)
         options = {"max_new_tokens": 6, "num_beams": beams}
         cached, anew = (model.generate(**batch, use_cache=use, **options) for use in (True, False))
         assert cached.tolist() == anew.tolist()
 
-    def test_a_batch_of_other_instructions_says_what_each_alone_does(self, model, processor, rows):
+    def test_a_batch_with_different_instructions_gives_the_answers_of_each_alone(self, model, processor, rows):
         asked = ["Report.", "Is this, by any chance, atrial fibrillation?", INSTRUCTIONS["de"]]
         together = processor(ecg=rows, text=asked)
         width = together["input_ids"].shape[1]
@@ -103,7 +103,7 @@ class TestModel:
                 expected
             ]
 
-    def test_what_is_said_depends_on_the_recording_and_not_on_leads_that_are_absent(self, model, processor, rows):
+    def test_the_logits_depend_on_the_recording_but_not_on_absent_leads(self, model, processor, rows):
         batch = processor(ecg=rows[:2])
         logits = model(**batch).logits
         assert (logits[0] - logits[1]).abs().max() > 1e-3
@@ -113,7 +113,7 @@ class TestModel:
         torch.testing.assert_close(model(**batch).logits, fewer)
         assert (fewer - logits).abs().max() > 1e-3
 
-    def test_a_prefix_that_was_encoded_before_serves_as_well_as_the_recording(self, model, processor, rows):
+    def test_a_precomputed_prefix_gives_the_same_output_as_the_recording(self, model, processor, rows):
         batch = processor(ecg=rows)
         prefix = model.encode(batch["ecg_values"], batch["lead_mask"], batch["sample_mask"]).last_hidden_state
         text = {name: batch[name] for name in ("input_ids", "attention_mask")}
@@ -127,13 +127,13 @@ class TestModel:
         model.generate(**processor(ecg=rows), max_new_tokens=4, num_beams=2)
         assert len(calls) == 1
 
-    def test_the_places_for_the_recording_must_be_those_of_the_model(self, model, processor, rows):
+    def test_the_number_of_ecg_tokens_must_be_that_of_the_model(self, model, processor, rows):
         batch = processor(ecg=rows)
         batch["input_ids"][0, 0] = 5
         with pytest.raises(ValueError, match=r"has \[3, 4\] places for the ECG where the model has 4 tokens"):
             model(**batch)
 
-    def test_the_loss_is_that_of_the_report_alone(self, model, processor, rows):
+    def test_the_loss_covers_the_report_only(self, model, processor, rows):
         batch = processor(ecg=rows, report=[row["report_en"] for row in rows])
         output = model(**batch)
         losses = torch.nn.functional.cross_entropy(
@@ -141,7 +141,7 @@ class TestModel:
         )
         torch.testing.assert_close(output.loss, losses)
 
-    def test_it_streams(self, model, processor, rows, capsys):
+    def test_generation_streams(self, model, processor, rows, capsys):
         batch = processor(ecg=rows[0])
         generated = model.generate(
             **batch, max_new_tokens=6, streamer=TextStreamer(processor.tokenizer, skip_prompt=True)
@@ -149,7 +149,7 @@ class TestModel:
         said = processor.tokenizer.decode(generated[0, batch["input_ids"].shape[1] :])
         assert capsys.readouterr().out.strip() == said.strip() != ""
 
-    def test_the_encoder_stays_and_all_else_learns(self, model):
+    def test_the_encoder_is_frozen_and_everything_else_is_trained(self, model):
         learning = {name.partition(".")[0] for name, weight in model.named_parameters() if weight.requires_grad}
         assert learning == {"connector", "language_model"}
         config = MeritReportConfig(**{**model.config.to_dict(), "freeze_encoder": False})
@@ -158,7 +158,7 @@ class TestModel:
         assert any(name.startswith("merit.ecg_model.") for name in learning)
         assert not any(name.startswith(("merit.text", "merit.ecg_projection")) for name in learning)
 
-    def test_parts_that_were_loaded_keep_their_weights(self, merit, model):
+    def test_a_model_of_loaded_parts_keeps_their_weights(self, merit, model):
         encoder, _ = merit()
         language_model = AutoModelForCausalLM.from_config(model.config.text_config)
         before = {name: value.clone() for name, value in language_model.state_dict().items()}
@@ -178,15 +178,15 @@ class TestModel:
             ({"layout_version": 99}, "reads 1: install a newer version"),
         ],
     )
-    def test_a_configuration_that_cannot_be_is_refused(self, fields, message):
+    def test_an_invalid_configuration_is_refused(self, fields, message):
         with pytest.raises((ValueError, StrictDataclassError), match=message):
             MeritReportConfig(**fields)
 
 
 class TestAbstention:
     @pytest.fixture
-    def knowing(self, untrained_reporter, reporter_folder):
-        """A model that knows that typical features are standard normal around 3, but for one of deviation 2."""
+    def fitted(self, untrained_reporter, reporter_folder):
+        """A model whose typical features are normal with mean 3 and deviation 1, except for one with deviation 2."""
         model, processor = MeritForReportGeneration.from_pretrained(reporter_folder), untrained_reporter[1]
         whitening = torch.eye(len(model.typical_mean))
         whitening[0, 0] = 0.5
@@ -194,8 +194,8 @@ class TestAbstention:
         model.config.abstention_threshold = 2.0
         return model.eval(), processor
 
-    def test_atypicality_is_a_distance_in_deviations(self, knowing):
-        model, _ = knowing
+    def test_atypicality_is_a_distance_in_standard_deviations(self, fitted):
+        model, _ = fitted
         size = len(model.typical_mean)
         features = torch.full((3, size), 3.0)
         features[1] += 1.0
@@ -207,8 +207,8 @@ class TestAbstention:
         model.config.abstention_threshold = None
         assert not model.abstains(features).any()
 
-    def test_the_pipeline_says_that_it_cannot_tell_unless_asked_not_to(self, knowing, rows):
-        model, processor = knowing
+    def test_the_pipeline_abstains_unless_abstain_is_false(self, fitted, rows):
+        model, processor = fitted
         report = pipeline("ecg-report-generation", model=model, processor=processor, device="cpu")
         limit = report(rows[0])["atypicality"]
         model.config.abstention_threshold = limit - 0.01
@@ -222,7 +222,7 @@ class TestAbstention:
 
 
 class TestProcessor:
-    def test_a_row_is_places_instruction_report_and_end(self, processor, rows):
+    def test_a_row_is_ecg_tokens_instruction_report_and_end_token(self, processor, rows):
         batch = processor(ecg=rows[:2], text=["Report.", INSTRUCTIONS["de"]], report=["sinus rhythm.", "ekg"])
         end = processor.tokenizer.eos_token
         for row, (asked, said) in enumerate([("report.", "sinus rhythm."), (INSTRUCTIONS["de"].lower(), "ekg")]):
@@ -231,23 +231,23 @@ class TestProcessor:
             learned = batch["labels"][row][batch["labels"][row] != -100]
             assert processor.tokenizer.decode(learned) == f"{said}{end}"
 
-    def test_long_reports_are_cut_and_keep_their_prompt(self, processor, rows):
+    def test_long_reports_are_truncated_and_keep_their_prompt(self, processor, rows):
         prompt = processor(ecg=rows[0])["input_ids"].shape[1]
         batch = processor(ecg=rows[:1], report=["sinus rhythm. " * 50], max_length=prompt + 3)
         assert batch["input_ids"].shape[1] == prompt + 3
         assert (batch["labels"] != -100).sum() == 3
 
-    def test_there_must_be_a_text_for_every_recording(self, processor, rows):
+    def test_the_number_of_texts_must_be_that_of_the_recordings(self, processor, rows):
         with pytest.raises(ValueError, match="There are 1 texts for 2 recordings"):
             processor(ecg=rows[:2], text=["Report."])
         with pytest.raises(ValueError, match="There are 1 reports for 2 instructions"):
             processor(ecg=rows[:2], report=["ekg"])
 
-    def test_other_tensors_than_torchs_are_refused(self, processor, rows):
+    def test_only_torch_tensors_are_returned(self, processor, rows):
         with pytest.raises(ValueError, match="not as return_tensors='np'"):
             processor(ecg=rows[0], return_tensors="np")
 
-    def test_a_tokenizer_without_end_or_place_is_refused(self, processor, untrained):
+    def test_a_tokenizer_without_end_token_or_ecg_token_is_refused(self, processor, untrained):
         feature_extractor, wordpiece = untrained[1].feature_extractor, untrained[1].tokenizer
         with pytest.raises(ValueError, match="no end-of-sequence token"):
             MeritReportProcessor(feature_extractor, wordpiece, wordpiece)
@@ -258,7 +258,7 @@ class TestProcessor:
 class TestTokenizer:
     TEXTS = ["sinusrhythmus. t-welle abgeflacht (v5-v6), qrs 0.12 s", "sinus rhythm. äußerst"] * 3
 
-    def test_pieces_make_the_text_again_whatever_it_is(self):
+    def test_decoding_restores_any_text(self):
         tokenizer = train_causal_tokenizer(self.TEXTS)
         for text in (*self.TEXTS, "überleitung ≥ 200 ms … 心電図", "  two  spaces\n"):
             assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
@@ -272,13 +272,13 @@ class TestTokenizer:
         for seed in ("1", "2"):
             assert fresh_python(code, json.dumps(self.TEXTS), PYTHONHASHSEED=seed).strip() == own
 
-    def test_no_text_is_an_error(self):
+    def test_a_tokenizer_needs_text(self):
         with pytest.raises(ValueError, match="nothing to train a tokenizer on"):
             train_causal_tokenizer(["", " "])
 
 
 class TestRows:
-    def test_every_report_stands_once_for_each_language_that_it_is_in(self, dataset):
+    def test_there_is_a_row_for_each_report_and_language(self, dataset):
         split = dataset["train"]
         rows = ReportRows(split, ["en", "de"])
         german = [i for i, language in enumerate(split["language"]) if language == "de" and split["report"][i]]
@@ -294,7 +294,7 @@ class TestRows:
 
 
 class TestTraining:
-    def test_it_learns_and_leaves_the_encoder_as_it_was(self, trained, merit):
+    def test_training_lowers_the_loss_and_does_not_change_the_encoder(self, trained, merit):
         model, _, output = trained
         log = json.loads((output / "training.json").read_text())["training"]["log"]
         losses = [entry["eval_loss"] for entry in log if "eval_loss" in entry]
@@ -303,7 +303,7 @@ class TestTraining:
         expected = merit()[0].state_dict()
         assert all(torch.equal(model.merit.state_dict()[name], value) for name, value in expected.items())
 
-    def test_it_learns_what_is_typical(self, trained, dataset):
+    def test_training_fits_the_abstention_threshold(self, trained, dataset):
         model, processor, _ = trained
         validation = dataset["validation"]
         batch = processor(ecg=[validation[i] for i in range(len(validation))])
@@ -315,24 +315,24 @@ class TestTraining:
         noise = model.merit.ecg_model(30 * torch.randn_like(batch["ecg_values"])).pooler_output
         assert model.atypicality(noise).min() > atypicality.median()
 
-    def test_labels_play_no_part(self, trained, merit, dataset, tmp_path):
+    def test_the_weights_do_not_depend_on_labels(self, trained, merit, dataset, tmp_path):
         labels = [name for name in dataset["train"].column_names if name == "codes" or name.startswith("labels_")]
         model, _ = train_reports(
             *merit(), dataset.remove_columns(labels), load_recipe("small", TINY, ReportRecipe), tmp_path
         )
         assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), trained[0].state_dict().values()))
 
-    def test_what_was_interrupted_goes_on_to_the_same_weights(self, trained, merit, dataset, tmp_path, monkeypatch):
+    def test_an_interrupted_training_resumes_to_the_same_weights(self, trained, merit, dataset, tmp_path, monkeypatch):
         recipe = load_recipe("small", TINY, ReportRecipe)
         step = report_generation.EcgTrainer.training_step
 
-        def deadly(self, *args, **kwargs):
+        def interrupted_step(self, *args, **kwargs):
             if self.state.global_step == self.state.max_steps - 1:
                 raise KeyboardInterrupt
             return step(self, *args, **kwargs)
 
         with monkeypatch.context() as patched:
-            patched.setattr(report_generation.EcgTrainer, "training_step", deadly)
+            patched.setattr(report_generation.EcgTrainer, "training_step", interrupted_step)
             with pytest.raises(KeyboardInterrupt):
                 train_reports(*merit(), dataset, recipe, tmp_path)
         with pytest.raises(ValueError, match="holds checkpoints of an earlier run"):
@@ -349,7 +349,7 @@ class TestTraining:
             (["crop_seconds=20"], "crop_seconds is 20; it must be from 1 to 10, or null"),
         ],
     )
-    def test_a_recipe_that_cannot_be_is_refused(self, merit, dataset, tmp_path, settings, message):
+    def test_an_invalid_recipe_is_refused(self, merit, dataset, tmp_path, settings, message):
         with pytest.raises(ValueError, match=message):
             train_reports(*merit(), dataset, load_recipe("small", [*TINY, *settings], ReportRecipe), tmp_path)
 
@@ -362,11 +362,11 @@ ARCHITECTURES = {
 
 
 class TestLargeLanguageModels:
-    """The recipe for language models of the Hub, on tiny ones of the same architectures, untrained."""
+    """The LoRA recipe on tiny untrained language models of several architectures."""
 
     @pytest.fixture(params=ARCHITECTURES)
     def language_model(self, request, dataset, tmp_path):
-        """A folder as the Hub has it, its tokenizer without a place for recordings."""
+        """A saved language model whose tokenizer has no ECG token."""
         sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
         tokenizer = train_causal_tokenizer(ReportRows(dataset["train"], ["en"]).texts(), 400, ecg_token="[UNUSED]")
         config = CONFIG_MAPPING[request.param](
@@ -377,12 +377,12 @@ class TestLargeLanguageModels:
         tokenizer.save_pretrained(tmp_path / "language-model")
         return tmp_path / "language-model"
 
-    def test_low_rank_changes_are_trained_merged_and_loaded(self, language_model, merit, dataset, rows, tmp_path):
+    def test_lora_adapters_are_trained_merged_and_loaded(self, language_model, merit, dataset, rows, tmp_path):
         small = [setting for setting in TINY if not setting.startswith(("model.text_config", "tokenizer"))]
         settings = [*small, f"language_model={language_model}", "training.gradient_checkpointing=false"]
         recipe = load_recipe("llama-lora", settings, ReportRecipe)
         model, processor = train_reports(*merit(), dataset, recipe, tmp_path / "run")
-        # Only the attention's projections and the connector have changed.
+        # Of the language model only the attention projections have changed.
         before, after = load_file(language_model / "model.safetensors"), model.language_model.state_dict()
         known = len(before["model.embed_tokens.weight"])
         changed = {name for name, value in before.items() if not torch.equal(after[name][: len(value)], value)}
@@ -401,13 +401,13 @@ class TestPipeline:
     def report(self, reporter_folder):
         return pipeline("ecg-report-generation", model=str(reporter_folder))
 
-    def test_one_gives_one_and_several_give_several_in_batches_or_not(self, report, rows):
+    def test_one_recording_gives_one_report_and_several_give_a_list(self, report, rows):
         answers = report(rows, batch_size=2)
         assert [report(row)["report"] for row in rows] == [answer["report"] for answer in answers]
         assert set(answers[0]) == {"report", "statements", "atypicality", "abstained"}
         assert len({answer["report"] for answer in answers}) > 1
 
-    def test_what_it_says_is_what_the_model_generates(self, report, model, processor, rows):
+    def test_the_pipeline_returns_what_the_model_generates(self, report, model, processor, rows):
         batch = processor(ecg=rows, text=INSTRUCTIONS["de"])
         options = {"max_new_tokens": 5, "num_beams": 2}
         said = processor.read(model.generate(**batch, **options)[:, batch["input_ids"].shape[1] :])
@@ -416,9 +416,7 @@ class TestPipeline:
         asked = report(rows, INSTRUCTIONS["de"], max_new_tokens=5, generate_kwargs={"num_beams": 2}, batch_size=3)
         assert asked == answers
 
-    def test_the_support_of_a_statement_is_what_zero_shot_classification_says(
-        self, report, model_folder, rows, monkeypatch
-    ):
+    def test_the_support_of_a_statement_is_its_zero_shot_score(self, report, model_folder, rows, monkeypatch):
         said = "sinus rhythm. left bundle branch block."
         monkeypatch.setattr(report.processor, "read", lambda generated: [said] * len(generated))
         statements = report(rows[0])["statements"]
@@ -441,7 +439,7 @@ class TestPipeline:
 
 
 class TestFolder:
-    """What others get: saved, loaded in a fresh process, with this package and without it."""
+    """The exported folder, loaded in a fresh process with and without this package."""
 
     CODE = """
 import json, sys
@@ -459,14 +457,14 @@ print(json.dumps(report(sys.argv[3], generate_kwargs={"num_beams": 2})))
         return simulated / "records100" / "00000" / "00002_lr"
 
     @pytest.mark.parametrize("package", ["with", "without"])
-    def test_a_fresh_process_says_the_same(self, package, reporter_folder, record, fresh_python):
+    def test_a_fresh_process_gives_the_same_report(self, package, reporter_folder, record, fresh_python):
         report = pipeline("ecg-report-generation", model=str(reporter_folder))
         expected = report(str(record), generate_kwargs={"num_beams": 2})
         answer = json.loads(fresh_python(self.CODE, package, reporter_folder, record).splitlines()[-1])
         assert answer["report"] == expected["report"] != ""
         assert answer["atypicality"] == pytest.approx(expected["atypicality"], abs=1e-4)
 
-    def test_the_folder_may_be_published_and_one_that_says_otherwise_may_not(
+    def test_the_folder_can_be_published_unless_its_example_was_changed(
         self, reporter_folder, untrained_reporter, record, tmp_path
     ):
         folder = export(*untrained_reporter, tmp_path / "complete", example=record)
@@ -510,13 +508,13 @@ print(json.dumps(report(sys.argv[3], generate_kwargs={"num_beams": 2})))
         shutil.rmtree(output)
 
 
-def test_a_collated_batch_is_what_the_model_takes(model, processor, dataset):
+def test_the_model_takes_a_collated_batch(model, processor, dataset):
     rows = ReportRows(dataset["train"], ["en", "de"])
     batch = ReportCollator(processor, max_length=64)([rows[0], rows[len(rows) - 1]])
     assert model(**batch).loss.isfinite()
 
 
-def test_a_cropped_batch_holds_stretches_of_the_recordings(processor, dataset):
+def test_a_cropped_batch_has_contiguous_parts_of_the_recordings(processor, dataset):
     rows = [ReportRows(dataset["train"], ["en"])[i] for i in range(8)]
     whole = ReportCollator(processor)(rows)["ecg_values"]
     cropped = ReportCollator(processor, crop_seconds=7.5)(rows)["ecg_values"]
@@ -527,7 +525,7 @@ def test_a_cropped_batch_holds_stretches_of_the_recordings(processor, dataset):
     assert len(set(starts)) > 3
 
 
-def test_a_build_on_a_trained_encoder_takes_its_processor_along(merit, dataset):
+def test_build_reuses_the_processor_of_the_encoder(merit, dataset):
     encoder, own = merit()
     _, processor = build(encoder, own, ReportRecipe(), ["normal ecg."] * 3)
     assert processor.merit_tokenizer is own.tokenizer
