@@ -1,4 +1,4 @@
-"""What the package does, once, from recordings to an answer: with the checkpoint that ships, or from the beginning."""
+"""The command `merit demo`: from recordings to a fine-tuned classifier, or to a pretrained model."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 from transformers import AutoModel, AutoProcessor
 from transformers.trainer_utils import set_seed
 
-from . import hub_cards
+from . import checkpoints
 from .hub_cards.export import export
 from .training.data.catalogue import load_data
 from .training.data.schema import label_names
@@ -23,9 +23,9 @@ from .training.simulation.ptbxl_tree import write_simulated_ptbxl
 from .training.trainer.recipe import load_recipe
 from .training.trainer.training_record import TRAINING_RECORD
 
-SHIPPED = Path(hub_cards.__path__[0]) / "merit-ptbxl-tiny"
-# Simulated recordings: to try a trained model on, and to train one.
-TRIED_RECORDS, TRAINING_RECORDS = 2500, 7500
+DEFAULT_MODEL = "merit-ptbxl-tiny"
+# Numbers of simulated recordings.
+EVALUATION_RECORDS, TRAINING_RECORDS = 2500, 7500
 TASK, FINE_TUNING_EPOCHS = "super", 12
 LABELS = ("normal ECG", "myocardial infarction", "ST-T changes", "conduction disturbance", "hypertrophy")
 SIMULATED_TASKS = ("all", "super")
@@ -33,70 +33,89 @@ PTBXL_TASKS = ("super", "all")
 METHODS = ("zero-shot", "linear-probe")
 
 
-def run(data: str | None, output: str) -> None:
+def run(data: str | Path | None, output: str | Path, model: str | None = None) -> None:
     """
-    Try the checkpoint that ships: classify a recording by text, draw it, fine-tune, and classify again.
+    Classify a recording with a pretrained checkpoint, draw it, fine-tune the checkpoint and evaluate both.
 
-    On a PTB-XL tree `data` or, when there is none, on simulated recordings, which are of a kind that the checkpoint has
-    not seen. Leaves `output`/classified.png, `output`/fine-tuned (a Hub folder) and results.json.
+    Writes `output`/classified.png, `output`/fine-tuned (a classifier) and `output`/results.json.
+
+    Args:
+        data: a PTB-XL tree; without one, recordings are simulated.
+        output: folder for all results.
+        model: folder or Hub id of a dual encoder; by default merit-ptbxl-tiny of the checkout.
+
+    Raises:
+        ValueError: there is no checkpoint, or it is of another kind. Nothing has been written then.
     """
-    say = _Clock()
-    folder, root = _folders(data, output, TRIED_RECORDS, say)
+    if model is None and DEFAULT_MODEL not in checkpoints.shipped():
+        raise ValueError(
+            f"This installation has no checkpoint: pass the folder or Hub id of one, such as --model {DEFAULT_MODEL} "
+            "in a checkout of the repository, or pretrain one with --train."
+        )
+    model = model or DEFAULT_MODEL
+    checkpoints.require(model, checkpoints.DUAL_ENCODER)
+    source, log = checkpoints.find(model), _Log()
+    folder, root = _folders(data, output, EVALUATION_RECORDS, log)
     dataset = load_data(root)
-    model, processor = AutoModel.from_pretrained(SHIPPED), AutoProcessor.from_pretrained(SHIPPED)
-    say(f"Classifying one recording by {SHIPPED.name}, in a fresh process")
-    _classify(root, dataset, SHIPPED, folder)
+    encoder, processor = AutoModel.from_pretrained(source), AutoProcessor.from_pretrained(source)
+    name = Path(model).name
+    log(f"Classifying one recording with {name}, in a fresh process")
+    _classify(root, dataset, source, folder)
 
-    say(f"Measuring it on {len(dataset['test'])} recordings of other patients")
-    measured = evaluate(CheckpointEncoder(model, processor), dataset, [TASK], METHODS)
+    log(f"Evaluating it on {len(dataset['test'])} recordings of other patients")
+    results = evaluate(CheckpointEncoder(encoder, processor), dataset, [TASK], METHODS)
     protocol = protocol_of(dataset, TASK)
-    say(f"Fine-tuning it on {int(protocol.kept['train'].sum())} recordings")
-    classifier, scores, _ = fine_tune(model, processor, dataset, TASK, protocol, num_train_epochs=FINE_TUNING_EPOCHS)
-    measured.append(score(protocol, scores, TASK, "fine-tuned", {}))
+    log(f"Fine-tuning it on {int(protocol.kept['train'].sum())} recordings")
+    classifier, scores, _ = fine_tune(encoder, processor, dataset, TASK, protocol, num_train_epochs=FINE_TUNING_EPOCHS)
+    results.append(score(protocol, scores, TASK, "fine-tuned", {}))
     saved = export(classifier, processor, folder / "fine-tuned")
-    auc = {method: figures[TASK] for method, figures in aucs(measured).items()}
-    facts = {**provenance(root), "model": SHIPPED.name, "seconds": say.seconds()}
+    auc = {method: figures[TASK] for method, figures in aucs(results).items()}
+    facts = {**provenance(root), "model": name, "seconds": log.seconds()}
     write_json(folder / "results.json", {**facts, "task": TASK, "auc": auc})
     print(f"\nAUC on test patients, task {TASK!r}")
     print(f"{'':<10}" + "".join(f"{method.replace('_', ' '):>14}" for method in auc))
     for label in [*protocol.labels, "macro"]:
         print(f"{label:<10}" + _cells(figures.get(label) for figures in auc.values()))
-    say(f"Done. Fine-tuned model: {saved}  Picture: {folder / 'classified.png'}")
+    log(f"Done. Fine-tuned model: {saved}  Picture: {folder / 'classified.png'}")
 
 
-def train(data: str | None, output: str) -> None:
+def train(data: str | Path | None, output: str | Path) -> None:
     """
-    Pretrain a model in `output`, on a PTB-XL tree `data` or, when there is none, on simulated recordings.
+    Pretrain a model, evaluate it next to a randomly initialised one, and classify a recording with it.
 
-    Leaves `output`/model (a Hub folder), results.json, and classified.png.
+    Writes `output`/model, `output`/results.json and `output`/classified.png.
+
+    Args:
+        data: a PTB-XL tree; without one, recordings are simulated.
+        output: folder for all results.
     """
-    say = _Clock()
-    folder, root = _folders(data, output, TRAINING_RECORDS, say)
+    log = _Log()
+    folder, root = _folders(data, output, TRAINING_RECORDS, log)
     recipe, tasks = ("ptbxl-cpu", PTBXL_TASKS) if data else ("demo", SIMULATED_TASKS)
     dataset = load_data(root)
-    say(f"Pretraining on {len(dataset['train'])} recordings and their reports, recipe {recipe}")
+    log(f"Pretraining on {len(dataset['train'])} recordings and their reports, recipe {recipe}")
     model, processor = pretrain(dataset, load_recipe(recipe), folder, resume=True)
     saved = export(model, processor, folder / "model", results=[folder / TRAINING_RECORD])
 
-    say(f"Evaluating {saved} on recordings of other patients")
+    log(f"Evaluating {saved} on recordings of other patients")
     model, processor = AutoModel.from_pretrained(saved), AutoProcessor.from_pretrained(saved)
     results = {"trained": aucs(evaluate(CheckpointEncoder(model, processor), dataset, tasks, METHODS))}
-    say("Evaluating the same model before training")
+    log("Evaluating the same model before training")
     set_seed(0)
     untrained = CheckpointEncoder(AutoModel.from_config(model.config), processor)
     results["random_initialisation"] = aucs(evaluate(untrained, dataset, tasks, METHODS))
-    facts = {**provenance(root), "recipe": recipe, "seconds": say.seconds()}
+    facts = {**provenance(root), "recipe": recipe, "seconds": log.seconds()}
     write_json(folder / "results.json", {**facts, "auc": results})
     for task in tasks:
         print(format_table(task, label_names(dataset["train"], task), results))
 
-    say("Classifying one recording in a fresh process")
+    log("Classifying one recording in a fresh process")
     _classify(root, dataset, saved, folder)
-    say(f"Done. Model: {saved}  Figures: {folder / 'results.json'}  Picture: {folder / 'classified.png'}")
+    log(f"Done. Model: {saved}  Figures: {folder / 'results.json'}  Picture: {folder / 'classified.png'}")
 
 
-class _Clock:
-    """Says what happens, and when."""
+class _Log:
+    """Prints messages with the seconds since the start."""
 
     def __init__(self):
         self.started = time.monotonic()
@@ -104,23 +123,23 @@ class _Clock:
     def seconds(self) -> int:
         return round(time.monotonic() - self.started)
 
-    def __call__(self, what: str) -> None:
-        print(f"[{self.seconds():4d} s] {what}", flush=True)
+    def __call__(self, message: str) -> None:
+        print(f"[{self.seconds():4d} s] {message}", flush=True)
 
 
-def _folders(data: str | None, output: str, records: int, say: _Clock) -> tuple[Path, Path]:
-    """The folder of the run, and that of the recordings, which are simulated when there are none."""
+def _folders(data: str | Path | None, output: str | Path, records: int, log: _Log) -> tuple[Path, Path]:
+    """The folder of the run, and the PTB-XL tree, which is simulated if none is given."""
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     root = Path(data) if data else folder / "simulated"
     if not root.exists() and not data:
-        say(f"Simulating {records} recordings")
+        log(f"Simulating {records} recordings")
         write_simulated_ptbxl(root, records, seed=0)
-    say(f"Reading {root}")
+    log(f"Reading {root}")
     return folder, root
 
 
-def _classify(root: Path, dataset, model: Path, folder: Path) -> None:
+def _classify(root: Path, dataset, model: str | Path, folder: Path) -> None:
     record = root / dataset["test"][0]["record_id"]
     command = [sys.executable, "-m", "merit", "classify", str(record), "--model", str(model)]
     subprocess.run([*command, "--plot", str(folder / "classified.png"), "--labels", *LABELS], check=True)
@@ -128,7 +147,7 @@ def _classify(root: Path, dataset, model: Path, folder: Path) -> None:
 
 
 def aucs(results: list[dict]) -> dict[str, dict[str, dict[str, float]]]:
-    """AUROC of each label and their mean, "macro", by method and task; of whole training sets and all prompts."""
+    """AUROC per method, task and label, with their mean as "macro", for results with the default setting."""
     figures: dict[str, dict[str, dict[str, float]]] = {}
     for result in results:
         if not result["setting"]:
@@ -139,7 +158,7 @@ def aucs(results: list[dict]) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def format_table(task: str, labels: list[str], results: dict) -> str:
-    """AUC per label and macro, trained beside random initialisation."""
+    """A table of AUC per label and macro, trained next to random initialisation."""
     columns = [(how, which) for how in ("zero_shot", "linear_probe") for which in results]
     lines = [f"\nAUC on test patients, task {task!r}: zero-shot and linear probe, trained and randomly initialised"]
     lines.append(f"{'':<10}" + "".join(f"{how.replace('_', ' '):>14}" for how, _ in columns))

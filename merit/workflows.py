@@ -9,12 +9,14 @@ Each function imports what it needs, so that `merit export` works without the ex
 """
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .training.learning.label_learning import LearnedLabels
+
+from . import checkpoints
 
 
 def prepare(
@@ -110,10 +112,12 @@ def train_reports(
     from .training.trainer.distributed import main_process_first
     from .training.trainer.recipe import ReportRecipe, load_recipe
 
+    checkpoints.require(model, checkpoints.DUAL_ENCODER)
     settings = load_recipe(recipe, overrides, ReportRecipe)
     with main_process_first():
         dataset = load_data(data)
-    encoder, processor = AutoModel.from_pretrained(model), AutoProcessor.from_pretrained(model)
+    source = checkpoints.find(model)
+    encoder, processor = AutoModel.from_pretrained(source), AutoProcessor.from_pretrained(source)
     trained = report_generation.train_reports(encoder, processor, dataset, settings, output, resume)
     return _export_run(*trained, output)
 
@@ -157,7 +161,8 @@ def learn_labels(
     from .training.results.weights import answering, weights_sha256
     from .training.trainer.training_record import TRAINING_RECORD
 
-    source, _ = fetch(model)
+    checkpoints.require(model, checkpoints.DUAL_ENCODER)
+    source, _ = fetch(checkpoints.find(model))
     encoder, processor = load(source)
     dataset = pretraining.combine([load_data(folder) for folder in data])
     if "train" not in dataset:
@@ -218,12 +223,14 @@ def finetune(
 
     if not 0 < fraction <= 1:
         raise ValueError(f"The fraction of the training labels must be above 0 and at most 1, not {fraction:g}.")
+    checkpoints.require(model, checkpoints.DUAL_ENCODER)
     dataset = load_data(data)
     if missing := [split for split in ("train", "validation", "test") if split not in dataset]:
         raise ValueError(f"{data} has no split {', '.join(missing)}.")
     if task not in (names := task_names(dataset)):
         raise ValueError(f"{data} has no task {task}; it has {', '.join(names)}.")
-    pretrained, processor = AutoModel.from_pretrained(model), AutoProcessor.from_pretrained(model)
+    source = checkpoints.find(model)
+    pretrained, processor = AutoModel.from_pretrained(source), AutoProcessor.from_pretrained(source)
     settings = finetuning.SETTINGS | {"num_train_epochs": finetuning.EPOCHS if epochs is None else epochs}
     start = {"name": Path(model).name, "weights_sha256": weights_sha256(pretrained.state_dict())}
     facts = {"start": start, "task": task, "fraction": fraction, "training": {**settings, "seed": seed}}
@@ -277,7 +284,6 @@ def evaluate(
         the results, with their scores.
     """
     from transformers import (
-        AutoConfig,
         AutoModel,
         AutoModelForMultimodalLM,
         AutoModelForSequenceClassification,
@@ -293,8 +299,8 @@ def evaluate(
     from .training.scoring.encoders import CheckpointClassifier, CheckpointEncoder, CheckpointReporter
     from .training.scoring.probes import FRACTIONS
 
-    dataset, processor = load_data(data), AutoProcessor.from_pretrained(model)
-    architectures = AutoConfig.from_pretrained(model).architectures or ()
+    kind, source = checkpoints.kind_of(model), checkpoints.find(model)
+    dataset, processor = load_data(data), AutoProcessor.from_pretrained(source)
     options = {
         "tasks": tasks,
         "only": only,
@@ -310,20 +316,20 @@ def evaluate(
             raise ValueError(f"{model} is {kind}: {', '.join(given)} does not apply to it.")
 
     measured: Any
-    if "MeritForReportGeneration" in architectures:
+    if kind is checkpoints.REPORT_MODEL:
         refuse_options("a report model, which is evaluated by its reports")
-        network = AutoModelForMultimodalLM.from_pretrained(model)
+        network = AutoModelForMultimodalLM.from_pretrained(source)
         measured = CheckpointReporter(network, processor, name or Path(model).name)
         results = [*evaluate_reports(measured, dataset, log=log), *evaluate_abstention(measured, dataset, log=log)]
-    elif "MeritForEcgClassification" in architectures:
+    elif kind is checkpoints.CLASSIFIER:
         refuse_options("a classifier, which is evaluated on its own labels")
-        network = AutoModelForSequenceClassification.from_pretrained(model)
+        network = AutoModelForSequenceClassification.from_pretrained(source)
         measured = CheckpointClassifier(network, processor, name or Path(model).name)
         results = evaluate_classifier(measured, dataset)
         for result in results:
             log(result)
     else:
-        network = AutoModel.from_pretrained(model)
+        network = AutoModel.from_pretrained(source)
         if random_initialisation:
             set_seed(seed)
             network.config.learned_labels = []
@@ -384,7 +390,7 @@ def export_checkpoint(
     """
     from .hub_cards.folder import example_record, fetch, remember
 
-    source, commit = fetch(model)
+    source, commit = fetch(checkpoints.find(model))
     from .hub_cards.export import export, load  # imports torch, which the download can do without
 
     files = {path.name: path for path in (*sorted(source.glob("results/*.json")), *map(Path, results))}
@@ -409,3 +415,93 @@ def _simulated_record(scratch: Path) -> Path:
 
     tree = write_simulated_ptbxl(scratch / "tree", 1, seed=0, progress=False)
     return tree / "records100" / "00000" / "00001_lr"
+
+
+def classify(
+    records: Sequence[str | Path],
+    model: str,
+    labels: Sequence[str] | None = None,
+    *,
+    template: str = "{}",
+    multi_label: bool = False,
+    top_k: int | None = None,
+    window_pooling: str = "mean",
+    plot: str | Path | None = None,
+    description: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
+) -> list[list[dict[str, Any]] | Exception]:
+    """
+    Classify recordings: with `labels` by a dual encoder (zero-shot), without by a classifier with its own labels.
+
+    Args:
+        records: WFDB records or CSV files.
+        model: folder, name in hub_cards, or Hub id.
+        labels: findings in plain English or German.
+        template: prompt; {} is replaced by the label.
+        multi_label: score each label independently.
+        top_k: return only so many labels.
+        window_pooling: "mean" or "max" over the windows of a long recording.
+        plot: file for a drawing of the one recording with its scores.
+        description: `sampling_rate`, `leads` and `units` of files that do not state them.
+        settings: of the feature extractor, such as `{"max_amplitude": 20}`.
+
+    Returns:
+        for each recording `[{"label": ..., "score": ...}, ...]`, or the `EcgError` that says why it cannot be used.
+    """
+    if plot and len(records) > 1:
+        raise ValueError(f"--plot draws one record, and {len(records)} were given.")
+    kind = checkpoints.require(model, checkpoints.DUAL_ENCODER, checkpoints.CLASSIFIER)
+    options: dict[str, Any] = {"top_k": top_k, "window_pooling": window_pooling}
+    if kind is checkpoints.DUAL_ENCODER:
+        if not labels:
+            raise ValueError(f"{model} is {kind.name}: pass the labels to score, such as --labels AFIB 'normal ECG'.")
+        options |= {"candidate_labels": labels, "hypothesis_template": template, "multi_label": multi_label}
+    elif labels or multi_label or template != "{}":
+        raise ValueError(f"{model} is {kind.name}: leave out --labels, --template and --multi-label.")
+    pipeline = checkpoints.load_pipeline(model, kind, **(settings or {}))
+    answers = list(_answers(pipeline, records, **options, **(description or {})))
+    if plot and not isinstance(answers[0], Exception):
+        from .plot import draw_recording
+
+        draw_recording(records[0], plot, pipeline.processor.feature_extractor, answers[0], **(description or {}))
+    return answers
+
+
+def report(
+    records: Sequence[str | Path],
+    model: str,
+    *,
+    text: str | None = None,
+    language: str | None = None,
+    beams: int = 1,
+    window_pooling: str = "mean",
+    description: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
+) -> list[dict[str, Any] | Exception]:
+    """
+    Write a report for each recording.
+
+    Args:
+        text: instruction or question, instead of that of a report in `language`.
+        language: "en" or "de".
+        beams: number of beams; 1 is greedy decoding.
+        records, model, window_pooling, description, settings: see [`classify`].
+
+    Returns:
+        for each recording what the pipeline "ecg-report-generation" returns, or the `EcgError` that says why it cannot
+        be used.
+    """
+    pipeline = checkpoints.load_pipeline(model, checkpoints.REPORT_MODEL, **(settings or {}))
+    options = {"text": text, "language": language, "generate_kwargs": {"num_beams": beams}}
+    return list(_answers(pipeline, records, window_pooling=window_pooling, **options, **(description or {})))
+
+
+def _answers(pipeline: Any, records: Sequence[str | Path], **options: Any) -> Iterator[Any]:
+    """The answer to each recording, or the error that its file causes."""
+    from .processing.recordings_merit import EcgError
+
+    for record in records:
+        try:
+            yield pipeline(str(record), **options)
+        except EcgError as error:
+            yield error

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,21 +16,80 @@ Records = Annotated[
 ]
 Checkpoint = Annotated[str, Option("--model", metavar="MODEL", help="Folder or Hub id of a checkpoint.")]
 Json = Annotated[bool, Option("--json", help="Print JSON.")]
-SamplingRate = Annotated[float | None, Option(metavar="HZ", help="Sampling rate of CSV files that do not state it.")]
-Units = Annotated[str | None, Option(metavar="UNIT", help="Units of CSV files that do not state them: mV, uV or V.")]
+WindowPooling = Annotated[
+    str,
+    Option(metavar="mean|max", help="How the windows of a long recording are combined; max finds short episodes."),
+]
+# Options that describe files, and settings of the feature extractor, in a panel of their own.
+_READING = "Reading recordings"
+SamplingRate = Annotated[
+    float | None,
+    Option(metavar="HZ", help="Sampling rate of CSV files that do not state it.", rich_help_panel=_READING),
+]
+Leads = Annotated[
+    list[str] | None,
+    Option(
+        metavar="LEAD...",
+        callback=split_commas,
+        help="Leads of files that do not name them, in their order.",
+        rich_help_panel=_READING,
+    ),
+]
+Units = Annotated[
+    str | None,
+    Option(metavar="UNIT", help="Units of files that do not state them: mV, uV, V or nV.", rich_help_panel=_READING),
+]
+IgnoreUnknownLeads = Annotated[
+    bool,
+    Option("--ignore-unknown-leads", help="Leave out channels that are not a standard lead.", rich_help_panel=_READING),
+]
+OnBadLead = Annotated[
+    str | None,
+    Option(
+        metavar="drop|error",
+        help="Leave out a flat or interrupted lead with a warning, or refuse the recording.",
+        rich_help_panel=_READING,
+    ),
+]
+MaxGap = Annotated[
+    float | None,
+    Option(metavar="SECONDS", help="Longest gap in a lead that is interpolated.", rich_help_panel=_READING),
+]
+MaxAmplitude = Annotated[
+    float | None, Option(metavar="MV", help="Refuse leads that exceed this amplitude.", rich_help_panel=_READING)
+]
+MinDuration = Annotated[
+    float | None, Option(metavar="SECONDS", help="Refuse shorter recordings.", rich_help_panel=_READING)
+]
+SamplingRateRange = Annotated[
+    tuple[float, float] | None,
+    Option(metavar="LOW HIGH", help="Refuse recordings with another sampling rate, in Hz.", rich_help_panel=_READING),
+]
+WindowStride = Annotated[
+    float | None,
+    Option(metavar="SECONDS", help="Distance of the windows of a long recording.", rich_help_panel=_READING),
+]
+DeriveLimbLeads = Annotated[
+    bool,
+    Option(
+        "--derive-limb-leads/--no-derive-limb-leads",
+        help="Compute missing limb leads from two others.",
+        rich_help_panel=_READING,
+    ),
+]
 
 
 def classify(
     records: Records,
     model: Checkpoint,
     labels: Annotated[
-        list[str],
+        list[str] | None,
         Option(
             metavar="LABEL...",
             callback=split_commas,
-            help="Findings in plain English or German; commas separate labels, too.",
+            help="Findings in plain English or German; commas separate labels, too. Not with a fine-tuned classifier.",
         ),
-    ],
+    ] = None,
     multi_label: Annotated[
         bool, Option("--multi-label", help="Score each label independently; scores do not sum to 1.")
     ] = False,
@@ -40,70 +99,121 @@ def classify(
     plot: Annotated[
         Path | None, Option(metavar="FILE.png", help="Draw the leads and the scores of one record.")
     ] = None,
+    window_pooling: WindowPooling = "mean",
     sampling_rate: SamplingRate = None,
+    leads: Leads = None,
     units: Units = None,
+    ignore_unknown_leads: IgnoreUnknownLeads = False,
+    on_bad_lead: OnBadLead = None,
+    max_gap: MaxGap = None,
+    max_amplitude: MaxAmplitude = None,
+    min_duration: MinDuration = None,
+    sampling_rate_range: SamplingRateRange = None,
+    window_stride: WindowStride = None,
+    derive_limb_leads: DeriveLimbLeads = True,
 ) -> None:
-    """Classify recordings with labels of your choice (zero-shot)."""
-    from transformers import pipeline
+    """Classify recordings, with labels of your choice (zero-shot) or those of a fine-tuned classifier."""
+    from .. import workflows
 
-    if plot and len(records) > 1:
-        raise ValueError(f"--plot draws one record, and {len(records)} were given.")
-    # transformers' overloads list its own tasks only.
-    classifier: Any = pipeline("zero-shot-ecg-classification", model=model)  # type: ignore[call-overload]
-    answers = classifier(
+    answers = workflows.classify(
         records,
-        candidate_labels=labels,
-        hypothesis_template=template,
+        model,
+        labels,
+        template=template,
         multi_label=multi_label,
         top_k=top_k,
-        sampling_rate=sampling_rate,
-        units=units,
+        window_pooling=window_pooling,
+        plot=plot,
+        description=_given(sampling_rate=sampling_rate, leads=leads, units=units),
+        settings=_given(
+            ignore_unknown_leads=ignore_unknown_leads or None,
+            on_bad_lead=on_bad_lead,
+            max_gap=max_gap,
+            max_amplitude=max_amplitude,
+            min_duration=min_duration,
+            sampling_rate_range=sampling_rate_range,
+            window_stride=window_stride,
+            derive_limb_leads=None if derive_limb_leads else False,
+        ),
     )
-    if as_json:
-        typer.echo(json.dumps(dict(zip(records, answers)), indent=2))
-    else:
-        for record, answer in zip(records, answers):
-            typer.echo(f"{record}\n{score_table(answer)}")
-        typer.echo(DISCLAIMER)
-    if plot:
-        from ..plot import draw_recording
-
-        extractor = classifier.processor.feature_extractor
-        draw_recording(records[0], plot, extractor, answers[0], sampling_rate=sampling_rate, units=units)
+    failed = _print_answers(records, answers, as_json, score_table, DISCLAIMER)
+    if plot and not failed:
         print(f"Drawn in {plot}", file=sys.stderr)
+    raise typer.Exit(failed)
 
 
 def report(
     records: Records,
     model: Checkpoint,
-    language: Annotated[
-        str | None, Option(metavar="LANGUAGE", help="Language of the report: en or de.", show_default="en")
-    ] = None,
+    language: Annotated[str | None, Option(metavar="en|de", help="Language of the report.", show_default="en")] = None,
     text: Annotated[str | None, Option(metavar="TEXT", help="Instruction or question to use instead.")] = None,
     beams: Annotated[int, Option(metavar="N", help="Number of beams; 1 is greedy decoding.")] = 1,
     as_json: Json = False,
+    window_pooling: WindowPooling = "mean",
     sampling_rate: SamplingRate = None,
+    leads: Leads = None,
     units: Units = None,
+    ignore_unknown_leads: IgnoreUnknownLeads = False,
+    on_bad_lead: OnBadLead = None,
+    max_gap: MaxGap = None,
+    max_amplitude: MaxAmplitude = None,
+    min_duration: MinDuration = None,
+    sampling_rate_range: SamplingRateRange = None,
+    window_stride: WindowStride = None,
+    derive_limb_leads: DeriveLimbLeads = True,
 ) -> None:
     """Write a report for each recording."""
-    from transformers import pipeline
+    from .. import workflows
 
-    reporter: Any = pipeline("ecg-report-generation", model=model)  # type: ignore[call-overload]
-    answers = reporter(
+    answers = workflows.report(
         records,
+        model,
         text=text,
         language=language,
-        generate_kwargs={"num_beams": beams},
-        sampling_rate=sampling_rate,
-        units=units,
+        beams=beams,
+        window_pooling=window_pooling,
+        description=_given(sampling_rate=sampling_rate, leads=leads, units=units),
+        settings=_given(
+            ignore_unknown_leads=ignore_unknown_leads or None,
+            on_bad_lead=on_bad_lead,
+            max_gap=max_gap,
+            max_amplitude=max_amplitude,
+            min_duration=min_duration,
+            sampling_rate_range=sampling_rate_range,
+            window_stride=window_stride,
+            derive_limb_leads=None if derive_limb_leads else False,
+        ),
     )
+
+    def statements(answer: dict) -> str:
+        scores = [{"label": statement["text"], "score": statement["support"]} for statement in answer["statements"]]
+        return score_table(scores) if scores else f"  {answer['report']}"
+
+    note = f"Next to each statement: its zero-shot score by the same encoder. {DISCLAIMER}"
+    raise typer.Exit(_print_answers(records, answers, as_json, statements, note))
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that were given; the checkpoint decides the others."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _print_answers(
+    records: Sequence[str], answers: Sequence[Any], as_json: bool, show: Callable[[Any], str], note: str
+) -> int:
+    """Print the answer to each recording, or its error on standard error; returns the exit code, 1 if any failed."""
+    errors = {index: answer for index, answer in enumerate(answers) if isinstance(answer, Exception)}
+    for index, error in errors.items():
+        position = f"recording {index + 1} of {len(records)}, {records[index]}: " if len(records) > 1 else ""
+        print(f"merit: {position}{error}", file=sys.stderr)
     if as_json:
-        typer.echo(json.dumps(dict(zip(records, answers)), indent=2))
-        return
-    for record, answer in zip(records, answers):
-        statements = [{"label": one["text"], "score": one["support"]} for one in answer["statements"]]
-        typer.echo(f"{record}\n{score_table(statements) if statements else '  ' + answer['report']}")
-    typer.echo(f"Next to each statement: its zero-shot score by the same encoder. {DISCLAIMER}")
+        printable = [{"error": str(answer)} if isinstance(answer, Exception) else answer for answer in answers]
+        typer.echo(json.dumps(dict(zip(records, printable)), indent=2))
+    elif len(errors) < len(answers):
+        for record, answer in zip(records, answers):
+            typer.echo(f"{record}\n{f'  error: {answer}' if isinstance(answer, Exception) else show(answer)}")
+        typer.echo(note)
+    return int(bool(errors))
 
 
 def score_table(answer: Sequence[dict]) -> str:
@@ -116,13 +226,22 @@ def score_table(answer: Sequence[dict]) -> str:
 
 def demo(
     train: Annotated[bool, Option("--train", help="Pretrain and evaluate a model instead.")] = False,
+    model: Annotated[
+        str | None,
+        Option(metavar="MODEL", help="Folder or Hub id of a dual encoder.", show_default="merit-ptbxl-tiny"),
+    ] = None,
     data: Annotated[Path | None, Option(metavar="DIR", help="A PTB-XL tree instead of simulated recordings.")] = None,
     output: Annotated[Path, Option(metavar="DIR", help="Folder for all results.")] = Path("demo"),
 ) -> None:
     """Classify, draw and fine-tune with a pretrained checkpoint."""
     from .. import demo as demonstration
 
-    (demonstration.train if train else demonstration.run)(data, output)
+    if train and model:
+        raise ValueError("--train pretrains a new model: leave out --model.")
+    if train:
+        demonstration.train(data, output)
+    else:
+        demonstration.run(data, output, model)
 
 
 COMMANDS = (classify, report, demo)

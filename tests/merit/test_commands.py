@@ -349,6 +349,125 @@ def test_classify_explains_errors(here, run_folder, record, change, message):
     assert any(line.startswith("merit: ") and message in line for line in err.splitlines())
 
 
+@pytest.fixture(scope="module")
+def bad_record(tmp_path_factory):
+    """A header whose signal file is missing."""
+    path = tmp_path_factory.mktemp("bad") / "bad"
+    path.with_suffix(".hea").write_text("bad 1 100 1000\nbad.dat 16 1000/mV 16 0 0 0 0 II\n")
+    return path
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_classify_answers_for_good_recordings_and_names_bad_ones(here, run_folder, record, bad_record, as_json):
+    other = record.with_name("00008_lr")
+    options = ["--model", run_folder / "model", "--labels", "AFIB", "LVH", *(["--json"] if as_json else [])]
+    status, out, err = here("classify", record, bad_record, other, *options)
+    assert status == 1
+    [message] = [line for line in err.splitlines() if line.startswith("merit: ")]
+    assert message.startswith(f"merit: recording 2 of 3, {bad_record}: ")
+    assert "bad.dat" in message
+    if as_json:
+        answers = json.loads(out)
+        assert list(answers) == [str(record), str(bad_record), str(other)]
+        assert "bad.dat" in answers[str(bad_record)]["error"]
+        assert len(answers[str(record)]) == len(answers[str(other)]) == 2
+    else:
+        lines = out.splitlines()
+        assert [lines[0], lines[3], lines[5], lines[8]] == [*map(str, (record, bad_record, other)), DISCLAIMER]
+        assert lines[4].startswith("  error: ")
+        assert "bad.dat" in lines[4]
+
+
+def test_classify_uses_the_labels_of_a_classifier(here, classifier_folder, record):
+    status, out, _ = here("classify", record, "--model", classifier_folder, "--json")
+    assert status == 0
+    known = json.loads((classifier_folder / "config.json").read_text())["id2label"].values()
+    assert {entry["label"] for entry in json.loads(out)[str(record)]} == set(known)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["classify", "--labels", "AFIB"], "is a classifier with its own labels: leave out --labels"),
+        (["report"], "is a classifier with its own labels, and a report model is needed here"),
+    ],
+)
+def test_a_classifier_is_refused_for_labels_and_reports(here, classifier_folder, record, arguments, message):
+    status, out, err = here(arguments[0], record, "--model", classifier_folder, *arguments[1:])
+    assert (status, out) == (1, "")
+    assert err.startswith("merit: ")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_classify_without_labels_says_what_to_pass(here, model_folder, record):
+    status, out, err = here("classify", record, "--model", model_folder)
+    assert (status, out) == (1, "")
+    assert "is a dual encoder: pass the labels to score, such as --labels" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--max-amplitude", "0.01"], "max_amplitude"),
+        (["--max-amplitude", "0"], "max_amplitude=0.0 is not a positive number"),
+        (["--min-duration", "10.5"], "min_duration"),
+        (["--sampling-rate-range", "400", "600"], "sampling_rate_range"),
+        (["--window-stride", "-1"], "window_stride=-1.0 is not a positive number"),
+        (["--max-gap", "-1"], "max_gap=-1.0 is not a number of seconds"),
+        (["--on-bad-lead", "ignore"], "on_bad_lead='ignore' is not one of drop, error"),
+        (["--leads", "V1", "V2"], "2 lead names for a signal of shape (12, 1000)"),
+        (["--window-pooling", "median"], 'window_pooling must be "mean" or "max"'),
+    ],
+)
+def test_settings_of_the_feature_extractor_reach_it(here, model_folder, record, options, message):
+    status, out, err = here("classify", record, "--model", model_folder, "--labels", "AFIB", *options)
+    assert (status, out) == (1, "")
+    [error] = [line for line in err.splitlines() if line.startswith("merit: ")]  # after a progress bar
+    assert message in error
+
+
+def test_classify_leaves_out_unknown_channels_on_request(here, model_folder, record, tmp_path):
+    header = record.with_suffix(".hea").read_text().replace(record.name, "resp").replace(" V6", " RESP")
+    (tmp_path / "resp.hea").write_text(header)
+    (tmp_path / "resp.dat").write_bytes(record.with_suffix(".dat").read_bytes())
+    arguments = ["classify", tmp_path / "resp", "--model", model_folder, "--labels", "AFIB"]
+    status, _, err = here(*arguments)
+    assert status == 1
+    assert "RESP" in err
+    assert here(*arguments, "--ignore-unknown-leads")[0] == 0
+    scores = {}
+    for option in ("--derive-limb-leads", "--no-derive-limb-leads"):
+        status, out, _ = here(*arguments, "--ignore-unknown-leads", option, "--multi-label", "--json")
+        assert status == 0
+        scores[option] = out
+    assert scores["--derive-limb-leads"] == scores["--no-derive-limb-leads"]  # nothing is missing to derive
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["classify", "{record}", "--model", "{model}", "--labels", "AFIB"],
+        ["report", "{record}", "--model", "{model}"],
+        ["evaluate", "{model}", "--data", "{record}", "--output", "results.json"],
+        ["finetune", "{model}", "--data", "{record}", "--task", "super", "--output", "out"],
+        ["learn-labels", "{model}", "--data", "{record}", "--output", "out"],
+        ["train-reports", "{model}", "--data", "{record}", "--output", "out"],
+        ["export", "{model}", "out"],
+        ["demo", "--model", "{model}", "--output", "out"],
+    ],
+)
+def test_every_command_explains_a_model_that_does_not_exist(here, record, arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = [argument.format(record=record, model="/no/such/folder") for argument in arguments]
+    assert here(*arguments) == (
+        1,
+        "",
+        "merit: There is no folder /no/such/folder, and it is not a Hub id such as org/merit-ptbxl-small.\n",
+    )
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == []
+
+
 def test_pretrain_does_not_overwrite_a_run_but_resumes_it(here, tree, run_folder, settings):
     arguments = ["pretrain", "--data", tree, "--recipe", "demo", "--output", run_folder, *settings]
     before = (run_folder / "model" / "model.safetensors").read_bytes()

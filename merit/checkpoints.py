@@ -1,0 +1,134 @@
+"""Find a checkpoint by folder, Hub id or name in hub_cards, and check that it fits a task before it is loaded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import hub_cards
+
+
+@dataclass(frozen=True)
+class Kind:
+    """
+    What a checkpoint is.
+
+    Args:
+        name: in messages.
+        task: of its pipeline.
+        usage: the command that uses it.
+    """
+
+    name: str
+    task: str
+    usage: str
+
+
+DUAL_ENCODER = Kind("a dual encoder", "zero-shot-ecg-classification", "`merit classify` with --labels")
+CLASSIFIER = Kind("a classifier with its own labels", "ecg-classification", "`merit classify` without --labels")
+REPORT_MODEL = Kind("a report model", "ecg-report-generation", "`merit report`")
+KINDS = {
+    "MeritModel": DUAL_ENCODER,
+    "MeritForPreTraining": DUAL_ENCODER,
+    "MeritForEcgClassification": CLASSIFIER,
+    "MeritForReportGeneration": REPORT_MODEL,
+}
+
+
+def shipped() -> dict[str, Path]:
+    """The checkpoints in hub_cards of a checkout, by name; an installed wheel has none."""
+    return {path.parent.name: path.parent for path in sorted(Path(hub_cards.__path__[0]).glob("merit-*/config.json"))}
+
+
+def find(model: str | Path) -> str:
+    """
+    The folder or Hub id of a checkpoint, as `from_pretrained` takes it.
+
+    Args:
+        model: a folder, the name of a checkpoint in hub_cards, or a Hub id.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    path = Path(model)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ValueError(f"{model} is not a checkpoint: the folder has no config.json.")
+        return str(model)
+    if str(path.parent) in (".", "hub_cards") and path.name in (known := shipped()):
+        return str(known[path.name])
+    try:
+        validate_repo_id(str(model))
+    except HFValidationError:
+        raise ValueError(f"There is no folder {model}, and it is not a Hub id such as org/merit-ptbxl-small.") from None
+    return str(model)
+
+
+def kind_of(model: str | Path) -> Kind:
+    """
+    What a checkpoint is, by its config.json.
+
+    Raises:
+        ValueError: there is no such checkpoint, or it is not one of MERIT.
+    """
+    from transformers import PreTrainedConfig
+
+    source = find(model)
+    try:
+        architectures = PreTrainedConfig.get_config_dict(source)[0].get("architectures") or []
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"There is no folder {model}, and the Hub did not provide a model {model}: {reason}") from None
+    if len(architectures) != 1 or architectures[0] not in KINDS:
+        raise ValueError(
+            f"{model} is not a checkpoint for this command: its config.json names the architectures {architectures}, "
+            f"not one of {', '.join(KINDS)}."
+        )
+    return KINDS[architectures[0]]
+
+
+def require(model: str | Path, *kinds: Kind) -> Kind:
+    """
+    The kind of a checkpoint, which must be one of `kinds`.
+
+    Raises:
+        ValueError: it is another kind; the message names the command for it.
+    """
+    if (kind := kind_of(model)) not in kinds:
+        needed = " or ".join(one.name for one in kinds)
+        raise ValueError(f"{model} is {kind.name}, and {needed} is needed here. Use it with {kind.usage}.")
+    return kind
+
+
+def load_pipeline(model: str | Path, *kinds: Kind, **settings: Any) -> Any:
+    """
+    The pipeline of a checkpoint.
+
+    Args:
+        model: folder, name in hub_cards, or Hub id.
+        kinds: that are accepted.
+        settings: of the feature extractor, such as `max_amplitude=20`, instead of those of the checkpoint.
+
+    Raises:
+        ValueError: the checkpoint is of another kind, a tensor is missing in it, or a setting cannot be used.
+    """
+    from transformers import (
+        AutoModel,
+        AutoModelForMultimodalLM,
+        AutoModelForSequenceClassification,
+        AutoProcessor,
+        pipeline,
+    )
+
+    kind, source = require(model, *kinds), find(model)
+    auto: Any = {DUAL_ENCODER: AutoModel, CLASSIFIER: AutoModelForSequenceClassification}.get(kind)
+    network, loading = (auto or AutoModelForMultimodalLM).from_pretrained(source, output_loading_info=True)
+    if missing := sorted(loading["missing_keys"]):
+        raise ValueError(f"{model} is incomplete: {len(missing)} tensors are missing, such as {missing[0]}.")
+    processor = AutoProcessor.from_pretrained(source)
+    if settings:
+        extractor = processor.feature_extractor
+        processor.feature_extractor = type(extractor)(**{**extractor.to_dict(), **settings})
+    return pipeline(kind.task, model=network, processor=processor)  # type: ignore[call-overload]
