@@ -35,7 +35,7 @@ trainer = Trainer(
     model,
     TrainingArguments(f"{output}/checkpoints", **settings, **batches),
     train_dataset=ptbxl["train"].with_format("numpy"),
-    data_collator=MeritCollator(processor, text_column=None, label_column="labels_super"),
+    data_collator=MeritCollator(processor, text_column=None, label_column="labels_super", config=model.config),
     compute_metrics=macro_auc,
 )
 trainer.train()

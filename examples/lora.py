@@ -33,7 +33,7 @@ trainer = Trainer(
     adapted,
     TrainingArguments(f"{output}/checkpoints", label_names=["labels"], **settings, **batches),
     train_dataset=data["train"].with_format("numpy"),
-    data_collator=MeritCollator(processor, text_column=None, label_column="labels_super"),
+    data_collator=MeritCollator(processor, text_column=None, label_column="labels_super", config=model.config),
 )
 trainer.train()
 print(trainer.evaluate(data["test"].with_format("numpy")))
