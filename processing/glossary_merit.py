@@ -209,7 +209,8 @@ def _read_finding(entry: object) -> Finding:
         texts = [value] if name in ("code", "name") else value
         if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
             raise ValueError(f"{name} of {_short(entry['code'])} is {_short(value)}")
-    return Finding(**{name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()})
+    phrases = {name: tuple(value) for name, value in entry.items() if name not in ("code", "name")}
+    return Finding(entry["code"], entry["name"], **phrases)
 
 
 def _short(value: object) -> str:
