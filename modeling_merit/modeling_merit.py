@@ -9,6 +9,7 @@ What is notable:
 - The objective is one function, `merit_objective`, with the symbols of the paper.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
@@ -461,6 +462,10 @@ class MeritEncoder(nn.Module):
         return states
 
 
+def _checksum(tensor: torch.Tensor) -> float:
+    return tensor.double().sum().item()
+
+
 class MeritPreTrainedModel(PreTrainedModel):
     config: MeritConfig
     base_model_prefix = "merit"
@@ -477,11 +482,24 @@ class MeritPreTrainedModel(PreTrainedModel):
     _can_record_outputs = {"hidden_states": MeritLayer, "attentions": MeritAttention}
 
     @classmethod
-    def from_pretrained(cls, *args, **kwargs):
-        loaded = super().from_pretrained(*args, **kwargs)
+    def from_pretrained(cls, *args, output_loading_info=False, **kwargs):
+        model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
         # Loading puts new parameters, all of them trainable, in the place of those that were frozen.
-        (loaded[0] if isinstance(loaded, tuple) else loaded).freeze()
-        return loaded
+        model.freeze()
+        tensors = model.state_dict()
+        missing = sorted(name for name in info["missing_keys"] if name in tensors and not tensors[name].is_meta)
+        model._initialised = {name: _checksum(tensors[name]) for name in missing}
+        return (model, info) if output_loading_info else model
+
+    def untrained(self) -> list[str]:
+        """
+        Names of the tensors that the loaded checkpoint does not contain, as long as all of them have the values that
+        loading initialised them with.
+        """
+        stored = self.__dict__.get("_initialised", {})
+        tensors = self.state_dict()
+        changed = any(not math.isclose(_checksum(tensors[name]), value, rel_tol=1e-6) for name, value in stored.items())
+        return [] if changed else list(stored)
 
     def post_init(self):
         super().post_init()

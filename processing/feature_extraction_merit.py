@@ -17,14 +17,37 @@ import torch
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
 from .filtering_merit import SpectralPlan, spectral_plan
-from .inputs_merit import to_recordings
+from .inputs_merit import show, to_list, to_recordings
 from .leads_merit import STANDARD_LEADS, derive_limb_leads, select_leads
 from .recordings_merit import INVALID_SAMPLE, EcgError, Recording
 
-__all__ = ["MeritFeatureExtractor"]
+__all__ = ["SETTINGS", "MeritFeatureExtractor"]
+
+SETTINGS = (
+    "duration",
+    "long_recordings",
+    "window_stride",
+    "min_duration",
+    "max_duration",
+    "sampling_rate_range",
+    "bandpass",
+    "bandpass_order",
+    "derive_limb_leads",
+    "max_gap",
+    "on_bad_lead",
+    "ignore_unknown_leads",
+    "max_amplitude",
+    "clip",
+    "normalization",
+)
+"""The fields that can be changed for one call of a pipeline: all but those that the model determines."""
 
 _FLAT = 1e-4  # mV; below the resolution of any electrocardiograph
 _PADDING = 0.2  # s; a longer constant stretch at an end is padding
+_MAX_RATIO = 1000  # between the sampling rates of input and output
+_MAX_WINDOWS = 10_000  # of one recording; a day has 8,640 windows of 10 s
+_MAX_SAMPLES = 10_000_000  # of one row of the output; a day at 100 Hz has 8,640,000
+_MAX_SETTLING = 1_000_000  # samples by which a recording is mirrored at each end
 _BLOCK = 1 << 19  # samples per transform: a block fits into the CPU cache
 
 
@@ -121,14 +144,14 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
             raise ValueError(f"MeritFeatureExtractor has no field {', '.join(unknown)}")
         super().__init__(**kwargs)
         self.sampling_rate = sampling_rate
-        self.lead_names = list(lead_names)
+        self.lead_names = to_list(lead_names)
         self.duration = duration
         self.long_recordings = long_recordings
         self.window_stride = window_stride
         self.min_duration = min_duration
         self.max_duration = max_duration
-        self.sampling_rate_range = list(sampling_rate_range)
-        self.bandpass = None if bandpass is None else list(bandpass)
+        self.sampling_rate_range = to_list(sampling_rate_range)
+        self.bandpass = to_list(bandpass)
         self.bandpass_order = bandpass_order
         self.derive_limb_leads = derive_limb_leads
         self.max_gap = max_gap
@@ -170,7 +193,7 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
             sampling_rate (`float`, *optional*): Samples per second.
             leads (`list[str]`, *optional*): Lead names in the order of the array, in any usual spelling.
             units (`str`, *optional*): "mV", "uV", "V" or "nV", for all leads or, for one recording, one per lead.
-            return_tensors (`str`, *optional*): `"pt"` for torch tensors; numpy arrays otherwise.
+            return_tensors (`str`, *optional*): `"pt"` for torch tensors; `"np"` or `None` for numpy arrays.
             padding (`bool` or `str`, defaults to `True`): `True` or `"longest"` pads to the longest recording,
                 `"max_length"` to `duration` (to `max_duration` if `long_recordings="keep"`).
 
@@ -185,12 +208,15 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
 
         Raises:
             EcgError: the input cannot be used; the message names the recording, the lead and the value.
-            ValueError: `padding` is not one of the above.
+            ValueError: `padding` or `return_tensors` is not one of the above.
         """
-        if padding not in (True, "longest", "max_length"):
-            raise ValueError(f"padding={padding!r} is not one of True, 'longest', 'max_length'")
+        if not isinstance(padding, bool | str) or padding not in (True, "longest", "max_length"):
+            raise ValueError(f"padding={show(padding)} is not one of True, 'longest', 'max_length'")
+        if return_tensors is not None and not (isinstance(return_tensors, str) and return_tensors in ("pt", "np")):
+            raise ValueError(f"return_tensors={show(return_tensors)} is not one of None, 'pt', 'np'")
         recordings = to_recordings(ecg, sampling_rate, leads, units)
         windows: list[_Window] = []
+        messages: list[str] = []
         groups: dict[tuple[tuple[str, ...], float, int], list[int]] = {}  # leads, rate and length to rows
         for index, recording in enumerate(recordings):
             self._check_rate(recording)
@@ -201,6 +227,8 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
                 offset = -scale * recording.baseline[channels]
                 has_invalid_mark = recording.signal.dtype == np.int16
             first, last = self._find_signal(recording, channels, scale, has_invalid_mark)
+            if last - first < recording.signal.shape[1]:
+                messages.append(_padding_message(recording, first, last))
             length, starts = self._cut(recording, first, last)
             rows = range(len(windows), len(windows) + len(starts))
             groups.setdefault((names, recording.sampling_rate, length), []).extend(rows)
@@ -225,13 +253,23 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
                 lead_mask[rows] = present
                 sample_mask[rows, : plan.samples] = True
 
-        usable = self._report_problems(windows, lead_mask)
+        usable, more_messages = self._report_problems(windows, lead_mask)
+        for message in messages + more_messages:  # after all errors
+            warnings.warn(message, stacklevel=2)
         features = {"ecg_values": ecg_values, "lead_mask": lead_mask, "sample_mask": sample_mask}
         if self.long_recordings == "window":
             features["record_index"] = np.array([window.record for window in windows], np.int64)
         if not usable.all():
             features = {name: value[usable] for name, value in features.items()}
         return BatchFeature(features, tensor_type=return_tensors)
+
+    def with_settings(self, **settings) -> "MeritFeatureExtractor":
+        """A copy with other values of some fields.
+
+        Raises:
+            ValueError: there is no such field, or its value is invalid.
+        """
+        return type(self)(**{**self.to_dict(), **settings})
 
     def check_model(self, config: Any) -> None:
         """
@@ -257,6 +295,11 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
                 f"{recording.name}: a sampling rate of {recording.sampling_rate:g} Hz is not in the range {low:g} to "
                 f"{high:g} Hz; correct it, or widen sampling_rate_range"
             )
+        if not 1 / _MAX_RATIO <= recording.sampling_rate / self.sampling_rate <= _MAX_RATIO:
+            raise EcgError(
+                f"{recording.name}: a sampling rate of {recording.sampling_rate:g} Hz cannot be resampled to "
+                f"{self.sampling_rate:g} Hz; resample by a factor of at most {_MAX_RATIO}"
+            )
 
     def _select_leads(self, recording: Recording) -> tuple[tuple[str, ...], Any, np.ndarray]:
         """Names of the leads in use, the index of their channels, and the millivolts per unit of each."""
@@ -276,10 +319,6 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         tail = _constant_samples(recording.signal[:, ::-1], channels, _PADDING * rate, tolerance, has_invalid_mark)
         if head == samples or head == tail == 0:  # a recording that is constant as a whole has bad leads
             return 0, samples
-        where = [f"before {head / rate:.2f} s"] * (head > 0) + [f"after {(samples - tail) / rate:.2f} s"] * (tail > 0)
-        warnings.warn(
-            f"{recording.name}: all leads are constant {' and '.join(where)}; this padding is left out", stacklevel=3
-        )
         return head, samples - tail
 
     def _cut(self, recording: Recording, first: int, last: int) -> tuple[int, list[int]]:
@@ -302,6 +341,11 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         if self.long_recordings == "crop":
             return length, [first + (samples - length) // 2]
         stride = max(1, round((self.window_stride or self.duration) * rate))
+        if samples > length + (_MAX_WINDOWS - 1) * stride:
+            raise EcgError(
+                f"{recording.name}: {samples / rate:.2f} s are more than {_MAX_WINDOWS} windows; cut it, or increase "
+                "window_stride"
+            )
         return length, [*range(first, last - length, stride), last - length]
 
     def _plan(self, rate: float, length: int) -> SpectralPlan:
@@ -399,10 +443,11 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
             good[row, lead] = problem is None
         return good
 
-    def _report_problems(self, windows: list[_Window], lead_mask: np.ndarray) -> np.ndarray:
-        """Raise or warn about bad leads; returns the mask `(windows,)` of windows with at least one lead."""
+    def _report_problems(self, windows: list[_Window], lead_mask: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        """The mask `(windows,)` of windows with at least one lead, and warnings; raises for a recording without any."""
         usable = np.any(lead_mask, axis=1)
         usable_records = {window.record for window, good in zip(windows, usable) if good}
+        messages = []
         for window in windows:
             problems = "; ".join(window.problems)
             if window.record not in usable_records:
@@ -413,23 +458,24 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
                     f"{window.name}: {problems}; correct it, or set on_bad_lead='drop' to leave such leads out"
                 )
             if problems:
-                warnings.warn(f"{window.name}: {problems}; left out", stacklevel=3)
-        return usable
+                messages.append(f"{window.name}: {problems}; left out")
+        return usable, messages
 
     def _check_fields(self) -> None:
         """Raise `ValueError` for a field with an invalid value."""
 
-        def positive(value: Any) -> bool:
-            return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+        def positive(value: Any, low: float = 0, high: float = 1e9) -> bool:
+            return isinstance(value, int | float) and not isinstance(value, bool) and value > 0 and low <= value <= high
 
         def require(name: str, valid: bool, expected: str) -> None:
             if not valid:
-                raise ValueError(f"{name}={getattr(self, name)!r} is not {expected}")
+                raise ValueError(f"{name}={show(getattr(self, name))} is not {expected}")
 
-        for name in ("sampling_rate", "duration", "min_duration", "max_duration", "max_amplitude"):
-            require(name, positive(getattr(self, name)), "a positive number")
+        for name in ("duration", "min_duration", "max_duration", "max_amplitude"):
+            require(name, positive(getattr(self, name)), "a positive number of at most 1e9")
         for name in ("window_stride", "clip"):
-            require(name, getattr(self, name) is None or positive(getattr(self, name)), "a positive number or None")
+            value = getattr(self, name)
+            require(name, value is None or positive(value), "None or a positive number of at most 1e9")
         for name in ("derive_limb_leads", "ignore_unknown_leads"):
             require(name, isinstance(getattr(self, name), bool), "True or False")
         choices = {
@@ -438,30 +484,53 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
             "normalization": ("none", "zscore"),
         }
         for name, known in choices.items():
-            require(name, getattr(self, name) in known, f"one of {', '.join(known)}")
-        require("max_gap", self.max_gap == 0 or positive(self.max_gap), "a number of seconds")
+            value = getattr(self, name)
+            require(name, isinstance(value, str) and value in known, f"one of {', '.join(known)}")
+        gap, leads, order = self.max_gap, self.lead_names, self.bandpass_order
+        require("max_gap", positive(gap) or (gap == 0 and not isinstance(gap, bool)), "a number of seconds")
+        require("sampling_rate", positive(self.sampling_rate, 1, 1e5), "a number from 1 to 100000")
         require(
             "duration", self.min_duration <= self.duration <= self.max_duration, "from min_duration to max_duration"
         )
-        once = len(set(self.lead_names)) == len(self.lead_names) > 0
+        most = _MAX_SAMPLES / self.sampling_rate
+        require("max_duration", self.max_duration <= most, f"at most {most:g}, which are {_MAX_SAMPLES} samples")
         require(
             "lead_names",
-            once and set(self.lead_names) <= set(STANDARD_LEADS),
+            isinstance(leads, list) and 0 < len(leads) == sum(lead in leads for lead in STANDARD_LEADS),
             f"a list of {', '.join(STANDARD_LEADS)}, each once",
         )
         rates, band = self.sampling_rate_range, self.bandpass
         require(
             "sampling_rate_range",
-            len(rates) == 2 and all(map(positive, rates)) and rates[0] <= rates[1],
-            "two increasing rates in Hz",
+            isinstance(rates, list)
+            and len(rates) == 2
+            and all(positive(x, 1, 1e6) for x in rates)
+            and rates[0] <= rates[1],
+            "two increasing rates from 1 to 1e6 Hz",
         )
         nyquist = self.sampling_rate / 2
         require(
             "bandpass",
-            band is None or (len(band) == 2 and all(map(positive, band)) and band[0] < band[1] < nyquist),
-            f"None or two increasing edges below {nyquist:g} Hz",
+            band is None
+            or (
+                isinstance(band, list)
+                and len(band) == 2
+                and all(positive(x, rates[1] / _MAX_SETTLING) for x in band)
+                and band[0] < band[1] < nyquist
+            ),
+            f"None or two increasing edges from {rates[1] / _MAX_SETTLING:g} to below {nyquist:g} Hz",
         )
-        require("bandpass_order", self.bandpass_order in range(1, 11), "a whole number from 1 to 10")
+        require(
+            "bandpass_order",
+            isinstance(order, int) and not isinstance(order, bool) and 1 <= order <= 10,
+            "a whole number from 1 to 10",
+        )
+
+
+def _padding_message(recording: Recording, first: int, last: int) -> str:
+    rate, samples = recording.sampling_rate, recording.signal.shape[1]
+    where = [f"before {first / rate:.2f} s"] * (first > 0) + [f"after {last / rate:.2f} s"] * (last < samples)
+    return f"{recording.name}: all leads are constant {' and '.join(where)}; this padding is left out"
 
 
 def _constant_samples(

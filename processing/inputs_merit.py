@@ -101,6 +101,19 @@ def recording_of_row(
     return Recording(name, physical, rate, lead_names, units)
 
 
+def to_list(value: Any) -> Any:
+    """A list with the elements of a list, tuple or array; other values as they are."""
+    return list(value) if _is_list(value) else value
+
+
+def show(value: Any) -> str:
+    """A value for a message, shortened."""
+    try:
+        return _REPR.repr(value)
+    except ValueError:  # Python does not print integers of thousands of digits
+        return f"a very large {type(value).__name__}"
+
+
 def _to_recording(item: Any, name: str, sampling_rate: Any, leads: Any, units: Any) -> Recording:
     sampling_rate = None if sampling_rate is None else _to_rate(sampling_rate, name)
     leads = None if leads is None else _to_strings(leads, name, "leads")
@@ -126,7 +139,7 @@ def _to_recording(item: Any, name: str, sampling_rate: Any, leads: Any, units: A
     elif (isinstance(item, np.ndarray | torch.Tensor) and item.ndim == 2) or _is_matrix(item):
         recording = recording_of_row({"signal": item}, name, sampling_rate, leads, units)
     else:
-        what = f"an array of shape {tuple(item.shape)}" if hasattr(item, "shape") else _show(item)
+        what = f"an array of shape {tuple(item.shape)}" if hasattr(item, "shape") else show(item)
         raise EcgError(
             f"{name}: {what} is not a recording; pass a path, an array of shape (leads, samples), "
             "a Recording or a mapping"
@@ -193,21 +206,13 @@ def _is_matrix(value: Any) -> bool:
     return isinstance(value[0], list | tuple) and len(value[0]) > 0 and isinstance(value[0][0], int | float | np.number)
 
 
-def _show(value: Any) -> str:
-    """A value for a message, shortened."""
-    try:
-        return _REPR.repr(value)
-    except ValueError:  # Python does not print integers of thousands of digits
-        return f"a very large {type(value).__name__}"
-
-
 def _to_rate(value: Any, name: str) -> float:
     try:
         rate = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor without data
         rate = math.nan
     if not math.isfinite(rate):
-        raise EcgError(f"{name}: sampling_rate={_show(value)} is not a number of Hz")
+        raise EcgError(f"{name}: sampling_rate={show(value)} is not a number of Hz")
     return rate
 
 
@@ -215,10 +220,10 @@ def _to_strings(value: Any, name: str, argument: str) -> tuple[str, ...]:
     if isinstance(value, str):
         raise EcgError(f"{name}: {argument}={value!r} is a string; pass a list of names, even for one lead")
     if not _is_list(value):
-        raise EcgError(f"{name}: {argument}={_show(value)} is not a list of strings")
+        raise EcgError(f"{name}: {argument}={show(value)} is not a list of strings")
     for entry in value:
         if not isinstance(entry, str):
-            raise EcgError(f"{name}: {argument} has the entry {_show(entry)}, which is not a string")
+            raise EcgError(f"{name}: {argument} has the entry {show(entry)}, which is not a string")
     return tuple(map(str, value))
 
 

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from copy import copy
 from itertools import islice
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from transformers import Pipeline
 
+from .feature_extraction_merit import SETTINGS
+from .inputs_merit import is_recording
 from .processing_merit import INSTRUCTIONS
 from .recordings_merit import EcgError
 from .zero_shot_merit import LabelEmbeddings, check_labels, embed_labels, embed_statements
@@ -19,15 +21,35 @@ from .zero_shot_merit import LabelEmbeddings, check_labels, embed_labels, embed_
 DESCRIPTION = ("sampling_rate", "leads", "units")
 # The report of a recording that is out of distribution.
 CANNOT_TELL = "Cannot tell: this recording is unlike those that the model has learned from."
+# By class of the model in a checkpoint: what it is, and the task to call.
+_KINDS = {
+    "MeritModel": ("an ECG encoder and a text encoder", "zero-shot-ecg-classification"),
+    "MeritForPreTraining": ("an ECG encoder and a text encoder", "zero-shot-ecg-classification"),
+    "MeritForEcgClassification": ("a fine-tuned classifier", "ecg-classification"),
+    "MeritForReportGeneration": ("a model that generates reports", "ecg-report-generation"),
+    "MeritEcgModel": ("an ECG encoder alone", "ecg-feature-extraction"),
+}
+# Fast tokenizers raise "Already borrowed" if two threads set padding at the same time.
+_TOKENIZER_LOCK = Lock()
 
 
 class EcgPipeline(Pipeline):
     """
     Base class of the pipelines: processes recordings in batches and pools the outputs of the windows of each recording.
 
-    Inputs are recordings: the path of a WFDB record or CSV table, an array `(leads, samples)` with `sampling_rate=`,
-    `leads=` and `units=`, or a row of a data set; or a list, a generator, or a `datasets` data set or column of them. A
-    list returns a list, a generator or data set returns an iterator, one recording returns one result.
+    Inputs are recordings in any form that [`MeritFeatureExtractor`] accepts, such as the path of a WFDB record or CSV
+    table, an array `(leads, samples)` with `sampling_rate=`, `leads=` and `units=`, or a row of a data set; or a list,
+    a generator, or a `datasets` data set or column of them. A list returns a list, a generator or data set returns an
+    iterator, one recording returns one result.
+
+    Arguments of the constructor, or of a call:
+        sampling_rate, leads, units: describe arrays, and files that do not state them.
+        on_error (`str`, defaults to `"raise"`): `"raise"` raises the [`EcgError`] of a recording that cannot be used,
+            `"return"` puts it in the place of the result. For a list it names the position in the list.
+        window_pooling (`str`, defaults to `"mean"`): how to pool the outputs of the windows, `"mean"` or `"max"`.
+        batch_size (`int`, defaults to 1): recordings in a batch.
+        Fields of [`MeritFeatureExtractor`], such as `ignore_unknown_leads` or `max_amplitude`: override those of the
+            model, except its `sampling_rate` and `lead_names`.
     """
 
     # PreTrainedModel does not declare the methods of our models.
@@ -38,6 +60,9 @@ class EcgPipeline(Pipeline):
     _load_feature_extractor = False
     _load_tokenizer = False
 
+    # A method or attribute of the models that the pipeline can use, and what they are.
+    _required, _requirement = "get_ecg_features", "an ECG encoder"
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         if self.processor is None:
@@ -45,26 +70,47 @@ class EcgPipeline(Pipeline):
                 f"{type(self).__name__} needs the model's processor: give the model as a path or Hub id, or pass "
                 "processor=AutoProcessor.from_pretrained(...)."
             )
+        self._check_model()
+        self.processor.feature_extractor.check_model(self.model.config)
         # The model's own feature extractor may crop; a pipeline processes the whole recording in windows.
-        self.extractor = copy(self.processor.feature_extractor)
-        self.extractor.long_recordings = "window"
+        self.extractor = self.processor.feature_extractor.with_settings(long_recordings="window")
+
+    def _check_model(self) -> None:
+        """Refuse a model of another kind, or whose weights are not all from a checkpoint or from training."""
+        untrained = self.model.untrained() if hasattr(self.model, "untrained") else []
+        if hasattr(self.model, self._required) and not untrained:
+            return
+        name = next(iter(self.model.config.architectures or ()), type(self.model).__name__)
+        kind, task = _KINDS.get(name, ("another model", None))
+        where = self.model.config.name_or_path or "the model that was passed"
+        raise ValueError(
+            f"{type(self).__name__} needs {self._requirement}, but {where} is {kind} ({name})"
+            + (f" without trained values for {', '.join(untrained[:3])}" if untrained else "")
+            + (f"; call pipeline({task!r}, model=...) or pass another model" if task else "; pass another model")
+        )
 
     def __call__(self, ecg: Any, **kwargs) -> Any:
-        if isinstance(ecg, tuple) or (isinstance(ecg, np.ndarray | torch.Tensor) and ecg.ndim == 3):
-            ecg = list(ecg)
-        elif isinstance(ecg, Iterable) and not isinstance(ecg, list | str | Mapping | np.ndarray | torch.Tensor):
-            # A data set, a column of one, or a generator is streamed.
-            ecg = (item for item in ecg)
-        if isinstance(ecg, list) and not ecg:
-            return []
+        _check_count("batch_size", kwargs.get("batch_size") if "batch_size" in kwargs else self._batch_size)
+        is_stream = isinstance(ecg, Iterable) and not isinstance(
+            ecg, list | tuple | set | frozenset | str | bytes | Mapping | np.ndarray | torch.Tensor
+        )
+        if is_stream and not hasattr(ecg, "to_numpy"):  # a generator, a data set or a column of one, but no table
+            return super().__call__((item for item in ecg), **kwargs)
+        if not is_recording(ecg):
+            return super().__call__(list(ecg), **kwargs) if len(ecg) else []
+        if isinstance(ecg, list | tuple):  # leads as lists of numbers, or what wfdb.rdsamp returns
+            return super().__call__([ecg], **kwargs)[0]
         return super().__call__(ecg, **kwargs)
 
     def _sanitize_parameters(self, **kwargs) -> tuple[dict, dict, dict]:
-        description = {name: kwargs.pop(name) for name in DESCRIPTION if name in kwargs}
+        preprocess = {name: kwargs.pop(name) for name in (*DESCRIPTION, *SETTINGS, "on_error") if name in kwargs}
+        if preprocess.get("on_error", "raise") not in ("raise", "return"):
+            raise ValueError(f'on_error must be "raise" or "return", not {preprocess["on_error"]!r}.')
         pooling = {"window_pooling": kwargs.pop("window_pooling")} if "window_pooling" in kwargs else {}
         if pooling.get("window_pooling", "mean") not in ("mean", "max"):
             raise ValueError(f'window_pooling must be "mean" or "max", not {pooling["window_pooling"]!r}.')
-        return description, pooling, self._postprocess_options(**kwargs)
+        _check_count("top_k", kwargs.get("top_k"))
+        return preprocess, pooling, self._postprocess_options(**kwargs)
 
     def _postprocess_options(self, **kwargs) -> dict[str, Any]:
         if kwargs:
@@ -75,19 +121,51 @@ class EcgPipeline(Pipeline):
         # The feature extractor is vectorised over recordings, so batches are made before it.
         inputs, position = iter(inputs), 0
         while batch := list(islice(inputs, batch_size)):
+            errors: dict[int, EcgError] = {}
             try:
                 prepared = self.preprocess(batch, **preprocess_params)
-            except EcgError as error:
-                where = f" (in the batch that begins with recording {position} of the input)" if position else ""
-                raise EcgError(f"{error}{where}") from None
-            outputs: Any = self.forward(prepared, **forward_params)
-            position += len(batch)
+            except EcgError:
+                prepared, errors = self._preprocess_one_by_one(batch, position, preprocess_params)
+            outputs: Any = () if prepared is None else self.forward(prepared, **forward_params)
+            position, done = position + len(batch), 0
             for row in range(len(batch)):
-                yield self.postprocess(outputs[row : row + 1], **postprocess_params)
+                if row in errors:
+                    yield errors[row]
+                else:
+                    yield self.postprocess(outputs[done : done + 1], **postprocess_params)
+                    done += 1
 
-    def preprocess(self, ecg: Any, **description) -> dict[str, torch.Tensor]:
+    def _preprocess_one_by_one(
+        self, batch: list, position: int, preprocess_params: dict
+    ) -> tuple[dict[str, torch.Tensor] | None, dict[int, EcgError]]:
+        """Features of the rows that can be used, and errors of the others; raises if `on_error` says so."""
+        good: list[dict[str, torch.Tensor]] = []
+        errors = {}
+        for row, recording in enumerate(batch):
+            try:
+                features = self.preprocess([recording], **preprocess_params)
+                good.append(features | {"record_index": features["record_index"] + len(good)})
+            except EcgError as error:
+                # A recording without a name is named by its position in the list that the extractor got.
+                errors[row] = EcgError(f"recording {position + row}: {str(error).removeprefix('recording 0: ')}")
+                if preprocess_params.get("on_error", "raise") == "raise":
+                    raise errors[row] from None
+        return {name: torch.cat([part[name] for part in good]) for name in good[0]} if good else None, errors
+
+    def run_single(self, inputs, preprocess_params, forward_params, postprocess_params):
+        try:
+            return super().run_single(inputs, preprocess_params, forward_params, postprocess_params)
+        except EcgError as error:
+            if preprocess_params.get("on_error", "raise") == "raise":
+                raise
+            return error
+
+    def preprocess(self, ecg: Any, on_error: str = "raise", **options) -> dict[str, torch.Tensor]:
         recordings = ecg if isinstance(ecg, list) else [ecg]
-        return dict(self.extractor(recordings, return_tensors="pt", padding="max_length", **description))
+        description = {name: options.pop(name) for name in DESCRIPTION if name in options}
+        extractor = self.extractor.with_settings(**options) if options else self.extractor
+        features = dict(extractor(recordings, return_tensors="pt", padding="max_length", **description))
+        return {"record_index": torch.arange(len(recordings)), **features}
 
     def _forward(self, model_inputs: dict[str, torch.Tensor], window_pooling: str = "mean", **options) -> torch.Tensor:
         index = model_inputs.pop("record_index")
@@ -116,6 +194,9 @@ class ZeroShotEcgClassificationPipeline(EcgPipeline):
 
     ```"""
 
+    _required, _requirement = "get_text_features", "an ECG encoder and a text encoder"
+    _last_labels: tuple[str, LabelEmbeddings | None] = ("", None)
+
     def __call__(self, ecg: Any, candidate_labels=None, **kwargs) -> Any:
         """
         Args:
@@ -130,7 +211,7 @@ class ZeroShotEcgClassificationPipeline(EcgPipeline):
             top_k (`int`, *optional*): return only the labels with the highest scores.
             window_pooling (`str`, defaults to `"mean"`): `"max"` finds what is visible in one window only of a long
                 recording.
-            batch_size (`int`, defaults to 1), sampling_rate, leads, units: see [`EcgPipeline`].
+            on_error, batch_size, sampling_rate, leads, units, and others: see [`EcgPipeline`].
 
         Returns:
             `[{"label": ..., "score": ...}, ...]` by decreasing score, for each recording.
@@ -154,11 +235,14 @@ class ZeroShotEcgClassificationPipeline(EcgPipeline):
         return preprocess, forward, postprocess
 
     def _embed_labels(self, *arguments) -> LabelEmbeddings:
+        # Other threads may replace the stored embeddings at any time: they are read once, with their key.
         key = repr(arguments)
-        if getattr(self, "_last_labels", (None, None))[0] != key:
-            labels = embed_labels(self.model, self.processor.tokenizer, *arguments, self.processor.glossary)
+        stored_key, labels = self._last_labels
+        if labels is None or stored_key != key:
+            with _TOKENIZER_LOCK:
+                labels = embed_labels(self.model, self.processor.tokenizer, *arguments, self.processor.glossary)
             self._last_labels = (key, labels)
-        return self._last_labels[1]
+        return labels
 
     def _postprocess_options(self, **kwargs) -> dict[str, Any]:
         options = {name: kwargs.pop(name) for name in ("multi_label", "top_k") if name in kwargs}
@@ -190,6 +274,8 @@ class EcgClassificationPipeline(EcgPipeline):
     [{'label': 'NORM', 'score': 0.98}]
 
     ```"""
+
+    _required, _requirement = "classifier", "a fine-tuned classifier"
 
     def _postprocess_options(self, **kwargs) -> dict[str, Any]:
         options = {"top_k": kwargs.pop("top_k")} if "top_k" in kwargs else {}
@@ -233,6 +319,8 @@ class EcgReportGenerationPipeline(EcgPipeline):
 
     ```"""
 
+    _required, _requirement = "atypicality", "a model that generates reports"
+
     def __call__(self, ecg: Any, text: str | None = None, **kwargs) -> Any:
         """
         Args:
@@ -241,7 +329,7 @@ class EcgReportGenerationPipeline(EcgPipeline):
             language (`str`, defaults to `"en"`): `"en"` or `"de"`, used if `text` is `None`.
             abstain (`bool`, defaults to `True`): abstain from reporting out-of-distribution recordings.
             max_new_tokens (`int`, *optional*), generate_kwargs (`dict`, *optional*): for `generate`.
-            window_pooling, batch_size, sampling_rate, leads, units: see [`EcgPipeline`].
+            on_error, window_pooling, batch_size, sampling_rate, leads, units, and others: see [`EcgPipeline`].
 
         Returns:
             for each recording a dictionary with `report`; its `statements`, each with `text` and `support`;
@@ -280,7 +368,8 @@ class EcgReportGenerationPipeline(EcgPipeline):
     def _forward(self, model_inputs, window_pooling="mean", text=None, options=None):
         pooled = super()._forward(model_inputs, window_pooling)
         prefix, features = pooled.to(self.model.dtype).tensor_split([-len(self.model.typical_mean)], dim=-1)
-        prompt = self.processor.write([text] * len(pooled)).to(self.model.device)
+        with _TOKENIZER_LOCK:
+            prompt = self.processor.write([text] * len(pooled)).to(self.model.device)
         prefix = prefix.view(len(pooled), self.model.config.num_ecg_tokens, -1)
         generated = self.model.generate(**prompt, ecg_prefix=prefix, **(options or {}))
         reports = self.processor.read(generated[:, prompt["input_ids"].shape[1] :])
@@ -292,7 +381,8 @@ class EcgReportGenerationPipeline(EcgPipeline):
         texts = sorted({sentence for statements in reports for sentence in statements})
         if not texts:
             return [[] for _ in reports]
-        labels = embed_statements(self.model.merit, self.processor.merit_tokenizer, texts, self.processor.glossary)
+        with _TOKENIZER_LOCK:
+            labels = embed_statements(self.model.merit, self.processor.merit_tokenizer, texts, self.processor.glossary)
         support = labels.logits(ecg_embeds).sigmoid()
         return [
             [{"text": sentence, "support": support[row, texts.index(sentence)].item()} for sentence in statements]
@@ -325,9 +415,12 @@ def sentences(report: str) -> list[str]:
     return [sentence for sentence in re.split(r"(?<=[.;])\s+", report.strip()) if sentence]
 
 
+def _check_count(name: str, value: Any) -> None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}.")
+
+
 def _ranked(labels: list[str], scores: torch.Tensor, top_k: int | None) -> list[dict[str, Any]]:
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k must be at least 1, not {top_k}.")
     order = scores.argsort(descending=True)[:top_k]
     return [{"label": labels[i], "score": scores[i].item()} for i in order.tolist()]
 

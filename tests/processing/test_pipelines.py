@@ -1,12 +1,20 @@
 """The pipelines, with a tiny model of random weights: inputs, outputs, and equal results for equal recordings."""
 
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+import wfdb
 from datasets import Dataset
 from transformers import AutoModel, AutoProcessor, pipeline
 
 from merit import MeritForEcgClassification
+from merit.processing.feature_extraction_merit import SETTINGS, MeritFeatureExtractor
+from merit.processing.pipelines_merit import ZeroShotEcgClassificationPipeline
 from merit.processing.recordings_merit import EcgError, read_recording
 
 LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
@@ -144,6 +152,19 @@ class TestInputs:
         assert_same(classify(rows, candidate_labels=LABELS, batch_size=4), one_by_one)
         assert_same(classify(rows[::-1], candidate_labels=LABELS, batch_size=4), one_by_one[::-1])
 
+    def test_recordings_in_containers_of_other_libraries_are_accepted(self, classify, paths, expected):
+        ecg = read_recording(paths[0]).physical()
+        (table, fields), options = wfdb.rdsamp(paths[0]), {"sampling_rate": 100, "units": "mV"}
+        for one in (wfdb.rdrecord(paths[0]), (table, fields), Path(paths[0])):
+            assert_same(classify(one, LABELS), expected[0])
+            assert_same(classify([one], LABELS), expected[:1])
+        frame = pd.DataFrame(ecg.T, columns=LEADS)
+        assert_same(classify(frame, LABELS, **options), expected[0])
+        assert_same(classify(ecg.tolist(), LABELS, leads=LEADS, **options), expected[0])
+        assert_same(classify([ecg.tolist()] * 2, LABELS, leads=LEADS, **options), expected[:1] * 2)
+        assert_same(classify(np.array(paths), LABELS), expected)
+        assert_same(list(classify(pd.Series(paths), LABELS)), expected)
+
 
 class TestErrors:
     def test_a_missing_file_is_named(self, classify, paths):
@@ -153,8 +174,7 @@ class TestErrors:
     @pytest.mark.parametrize("batch_size", [1, 2])
     def test_the_position_of_a_bad_array_is_named(self, classify, batch_size):
         recordings = [noise(10), noise(10), noise(10), np.zeros((12, 1000))]
-        message = f"recording {3 % batch_size}: no lead.*begins with recording {3 - 3 % batch_size} of the input"
-        with pytest.raises(EcgError, match=message):
+        with pytest.raises(EcgError, match=r"^recording 3: no lead can be used"):
             classify(recordings, candidate_labels=LABELS, batch_size=batch_size, **ARRAY)
 
     def test_labels_must_be_given(self, classify, paths):
@@ -182,6 +202,171 @@ class TestErrors:
     def test_a_processor_is_required(self, classify):
         with pytest.raises(ValueError, match="needs the model's processor"):
             type(classify)(model=classify.model)
+
+    @pytest.mark.parametrize("batch_size", [1, 2, 3, 64])
+    def test_a_bad_recording_is_returned_in_its_place(self, classify, paths, expected, batch_size):
+        records = [paths[0], "missing", paths[1], noise(1), noise(1), paths[2]]
+        options = {"candidate_labels": LABELS, "batch_size": batch_size}
+        for form in (records, iter(records)):
+            answers = list(classify(form, on_error="return", **options))
+            assert_same([answers[i] for i in (0, 2, 5)], expected[:3])
+            assert [str(answers[i]).split(": ")[:2] for i in (1, 3, 4)] == [
+                ["recording 1", "missing"],
+                ["recording 3", "its sampling_rate is not known; pass sampling_rate=, for example sampling_rate=500"],
+                ["recording 4", "its sampling_rate is not known; pass sampling_rate=, for example sampling_rate=500"],
+            ]
+            assert all(isinstance(answers[i], EcgError) for i in (1, 3, 4))
+        with pytest.raises(EcgError, match=r"^recording 1: missing: "):
+            classify(records, **options)
+
+    def test_a_single_bad_recording_is_returned_on_request(self, classify):
+        assert isinstance(classify("missing", LABELS, on_error="return"), EcgError)
+        assert classify([], LABELS, on_error="return") == []
+        with pytest.raises(ValueError, match=r'on_error must be "raise" or "return", not \'ignore\''):
+            classify("missing", LABELS, on_error="ignore")
+
+    def test_warnings_are_given_once_when_another_recording_of_the_batch_is_bad(self, classify):
+        flat = noise(10)
+        flat[8] = 0
+        with pytest.warns(UserWarning, match="V3 is flat") as caught:
+            classify([flat, np.zeros((12, 1000))], LABELS, on_error="return", batch_size=2, **ARRAY)
+        assert len(caught) == 1
+
+    @pytest.mark.parametrize("batch_size", [0, -1, 1.5, "2", True])
+    def test_a_batch_size_that_is_not_a_positive_number_is_refused(self, classify, paths, batch_size):
+        with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1"):
+            classify(paths, LABELS, batch_size=batch_size)
+
+    @pytest.mark.parametrize("top_k", [0, -1, 1.5, "2"])
+    def test_a_top_k_that_is_not_a_positive_number_is_refused(self, classify, paths, top_k):
+        with pytest.raises(ValueError, match="top_k must be a whole number of at least 1"):
+            classify(paths, LABELS, top_k=top_k)
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("bad", "settings"),
+        [
+            (lambda ecg: ecg * 500, {"max_amplitude": 1e5}),
+            (lambda ecg: ecg[:, :200], {"min_duration": 1.0}),
+            (lambda ecg: np.where(np.arange(len(ecg.T)) == 40, np.nan, ecg), {"max_gap": 0.5}),
+        ],
+    )
+    def test_every_setting_that_an_error_names_can_be_passed(self, classify, bad, settings):
+        ecg = bad(noise(10))
+        if "max_gap" in settings:
+            ecg[:, 40:70] = np.nan
+        with pytest.raises(EcgError):
+            classify(ecg, LABELS, **ARRAY)
+        answer = classify(ecg, LABELS, **ARRAY, **settings)
+        assert_same(answer, classify([ecg], LABELS, **ARRAY, **settings)[0])
+
+    def test_unknown_leads_can_be_ignored_and_leads_named(self, classify):
+        ecg = noise(10)
+        options = {"sampling_rate": 100, "units": "mV"}
+        with pytest.raises(EcgError, match="set ignore_unknown_leads=True"):
+            classify(ecg, LABELS, leads=[*LEADS[:11], "RESP"], **options)
+        found = classify(ecg, LABELS, leads=[*LEADS[:11], "RESP"], ignore_unknown_leads=True, **options)
+        assert_same(found, classify(ecg[:11], LABELS, leads=LEADS[:11], **options))
+
+    def test_settings_of_the_constructor_are_defaults_of_every_call(self, classify, model_folder):
+        preset = pipeline("zero-shot-ecg-classification", model=str(model_folder), bandpass=None)
+        ecg = noise(10)
+        assert_same(preset(ecg, LABELS, **ARRAY), classify(ecg, LABELS, bandpass=None, **ARRAY))
+        assert scores(preset(ecg, LABELS, **ARRAY)) != pytest.approx(scores(classify(ecg, LABELS, **ARRAY)), abs=1e-6)
+
+    def test_every_field_but_those_of_the_model_is_a_setting(self, classify):
+        fields = {name for name in MeritFeatureExtractor().to_dict() if name != "feature_extractor_type"}
+        assert set(SETTINGS) == fields - {"sampling_rate", "lead_names"}
+        values = {name: getattr(classify.extractor, name) for name in SETTINGS}
+        for choice in ("window", "crop", "keep"):
+            answer = classify(noise(10), LABELS, **ARRAY, **{**values, "long_recordings": choice})
+            assert_same(answer, classify(noise(10), LABELS, **ARRAY))
+
+    def test_an_invalid_setting_is_refused(self, classify, paths):
+        with pytest.raises(ValueError, match="max_amplitude=-1 is not"):
+            classify(paths, LABELS, max_amplitude=-1, on_error="return")
+
+    def test_a_processor_that_does_not_fit_the_model_is_refused(self, model_folder):
+        model, processor = AutoModel.from_pretrained(model_folder), AutoProcessor.from_pretrained(model_folder)
+        for field, value in (("sampling_rate", 250), ("lead_names", LEADS[::-1])):
+            changed = copy(processor)
+            changed.feature_extractor = processor.feature_extractor.with_settings(**{field: value})
+            with pytest.raises(
+                ValueError, match=f"The processor has {field} .*, the model .*: give both the same {field}"
+            ):
+                pipeline("zero-shot-ecg-classification", model=model, processor=changed)
+
+
+def test_padding_does_not_change_the_answer(classify):
+    ecg = noise(6)
+    with pytest.warns(UserWarning, match="all leads are constant before 2.00 s and after 8.00 s"):
+        padded = classify(np.pad(ecg, ((0, 0), (200, 200))), LABELS, **ARRAY)
+    assert_same(padded, classify(ecg, LABELS, **ARRAY))
+
+
+def test_threads_that_share_a_pipeline_get_the_answers_to_their_own_labels(model_folder, paths):
+    class Interleaved(ZeroShotEcgClassificationPipeline):
+        """Lets another thread classify right after the embeddings of the first labels are stored."""
+
+        @property
+        def _last_labels(self):
+            return self.__dict__.get("stored", ("", None))
+
+        @_last_labels.setter
+        def _last_labels(self, value):
+            self.__dict__["stored"] = value
+            if "LBBB" in value[0]:
+                with ThreadPoolExecutor(1) as executor:
+                    other.append(executor.submit(self, paths[0], LABELS[:2]).result())
+
+    other = []
+    expected = pipeline("zero-shot-ecg-classification", model=str(model_folder))
+    model, processor = AutoModel.from_pretrained(model_folder), AutoProcessor.from_pretrained(model_folder)
+    shared = Interleaved(model=model, processor=processor)
+    assert_same(shared(paths[0], ["LBBB", "Osborn waves"]), expected(paths[0], ["LBBB", "Osborn waves"]))
+    assert_same(other[0], expected(paths[0], LABELS[:2]))
+
+
+def test_many_threads_share_a_pipeline(classify, paths):
+    sets = [[*LABELS[i:], f"label {j}"] for i in range(3) for j in range(4)]
+    alone = [classify(paths[0], labels) for labels in sets]
+    with ThreadPoolExecutor(4) as executor:
+        together = list(executor.map(lambda labels: classify(paths[0], labels), sets * 3))
+    assert_same(together, alone * 3)
+
+
+class TestKindsOfModels:
+    """Every task with the folder of every kind of model."""
+
+    @pytest.fixture(scope="class")
+    def folders(self, model_folder, classifier_folder, reporter_folder, tmp_path_factory):
+        encoder = tmp_path_factory.mktemp("encoder")
+        AutoModel.from_pretrained(model_folder).ecg_model.save_pretrained(encoder)
+        AutoProcessor.from_pretrained(model_folder).save_pretrained(encoder)
+        return {"dual": model_folder, "classifier": classifier_folder, "reporter": reporter_folder, "encoder": encoder}
+
+    @pytest.mark.parametrize(
+        ("task", "kind", "call"),
+        [
+            ("zero-shot-ecg-classification", "classifier", "ecg-classification"),
+            ("zero-shot-ecg-classification", "encoder", "ecg-feature-extraction"),
+            ("ecg-classification", "dual", "zero-shot-ecg-classification"),
+            ("ecg-feature-extraction", "classifier", "ecg-classification"),
+        ],
+    )
+    def test_a_folder_of_another_kind_is_refused_and_the_task_to_call_named(self, folders, task, kind, call):
+        with pytest.raises(ValueError, match=rf"needs .* but {folders[kind]} is .*; call pipeline\('{call}', model="):
+            pipeline(task, model=str(folders[kind]))
+
+    def test_a_head_that_was_trained_after_loading_is_accepted(self, model_folder, paths):
+        model = MeritForEcgClassification.from_pretrained(model_folder, num_labels=3)
+        processor = AutoProcessor.from_pretrained(model_folder)
+        assert model.untrained() == ["classifier.bias", "classifier.weight", "norm.bias", "norm.weight"]
+        with pytest.raises(ValueError, match=r"without trained values for classifier\.bias, classifier\.weight"):
+            pipeline("ecg-classification", model=model, processor=processor)
+        torch.nn.init.normal_(model.classifier.weight)
+        assert len(pipeline("ecg-classification", model=model, processor=processor)(paths[0])) == 3
 
 
 class TestScores:
