@@ -1,13 +1,16 @@
 """The `merit` command line: its options, what it prints, its exit codes."""
 
 import json
+import os
 import resource
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from forked_merit import until
 from typer.main import get_command
 
 from merit import __version__
@@ -466,6 +469,23 @@ def test_every_command_explains_a_model_that_does_not_exist(here, record, argume
         "merit: There is no folder /no/such/folder, and it is not a Hub id such as org/merit-ptbxl-small.\n",
     )
     assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == []
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_interrupt_ends_with_code_130_and_no_traceback(fresh_environment, tree, tmp_path, processes):
+    arguments = ["prepare", "ptbxl", "--source", tree, "--output", tmp_path / "out", "--processes", processes]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "merit", *map(str, arguments)],
+        env=fresh_environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    until(lambda: any(tmp_path.iterdir()))
+    os.killpg(running.pid, signal.SIGINT)  # a terminal interrupts the workers, too
+    _, err = running.communicate()
+    assert running.returncode == 130
+    assert "Traceback" not in err
 
 
 def test_pretrain_does_not_overwrite_a_run_but_resumes_it(here, tree, run_folder, settings):
