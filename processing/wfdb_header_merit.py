@@ -94,10 +94,9 @@ def locate_record(path: str) -> tuple[str, str]:
 def read_header(record: str, name: str) -> Header:
     """Parse the header of a record that `locate_record` has found."""
     with open_file(record + ".hea", name) as file:
-        content = file.read(MAX_HEADER_BYTES + 1)
-    if len(content) > MAX_HEADER_BYTES:
-        raise EcgError(f"{name}: {record}.hea has more than {MAX_HEADER_BYTES} bytes; is it a WFDB header?")
-    text = decode_text(content)
+        if os.fstat(file.fileno()).st_size > MAX_HEADER_BYTES:
+            raise EcgError(f"{name}: {record}.hea has more than {MAX_HEADER_BYTES} bytes; is it a WFDB header?")
+        text = decode_text(file.read())
     # str.splitlines would also split at characters inside comments, such as U+0085. DOS tools end files with 0x1A.
     stripped = [line.strip() for line in text.rstrip("\0\x1a\r\n\t ").replace("\r", "\n").split("\n")]
     lines = [line for line in stripped if line and not line.startswith("#")]
