@@ -42,7 +42,7 @@ def write_record(path, signal, rate=500, leads=STANDARD, gain="1000.0(0)/mV", co
         signal.T.astype("<i2").tofile(file)
 
 
-def write_mimic(root, records, samples=1000):
+def write_mimic(root, records, samples=1000, rate=500):
     """Write a tree in the layout of MIMIC-IV-ECG, three recordings of each subject; returns the ids of the records."""
     root.mkdir(parents=True)
     names = []
@@ -53,14 +53,14 @@ def write_mimic(root, records, samples=1000):
         for index in range(records):
             subject, study = f"{10000032 + 11 * (index // 3)}", f"{40689238 + index}"
             names.append(f"files/p{subject[:4]}/p{subject}/s{study}/{study}")
-            write_record(root / names[-1], noise(index, samples), 500, MIMIC_ORDER, "200.0(0)/mV")
+            write_record(root / names[-1], noise(index, samples), rate, MIMIC_ORDER, "200.0(0)/mV")
             said = STATEMENTS[index % len(STATEMENTS)]
             said = said + [""] * (18 - len(said))
             writer.writerow([subject, study, 6848296, "2180-07-23 08:44:00", *said, "0.005-150 Hz", 659])
     return names
 
 
-def write_challenge(path, seed, said=("Age: 74", "Sex: Female", "Dx: 426177001,164889003"), samples=500, **options):
+def write_challenge(path, seed, said=("Age: 74", "Sex: Female", "Dx: 426177001,164889003"), samples=1250, **options):
     """Write a record as the Challenges do: its signal in a .mat file, age, sex and diagnoses in the header."""
     write_record(path, noise(seed, samples), comments=said, suffix="mat", **options)
 

@@ -1,4 +1,4 @@
-"""Data sets by name and by folder."""
+"""Open data sets by name or by folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,23 +16,28 @@ from .tasks import published_splits
 __all__ = ["SOURCES", "load_data", "open_source"]
 
 SOURCES = ("ptbxl", *DATASETS, "mimic-iv-ecg", "folder")
-# The task whose published row lists split a data set.
-_LISTED = {"cpsc2018": "cpsc2018", "csn": "csn-merl"}
+# The task whose published row lists define the splits of a data set.
+_TASKS_WITH_ROW_LISTS = {"cpsc2018": "cpsc2018", "csn": "csn-merl"}
 
 
-def load_data(folder: str | Path) -> DatasetDict:
-    """Open a prepared data set, or the tree of PTB-XL, which is prepared in the cache of `datasets` when first used.
+def load_data(folder: str | Path, verify: bool = False) -> DatasetDict:
+    """Load a prepared data set, or PTB-XL, which is prepared in the cache of `datasets` when first used.
+
+    Args:
+        folder: as `merit prepare` wrote it, or the folder of PTB-XL.
+        verify: compare the SHA-256 of every file of a prepared data set, not only their number, rows and sizes.
 
     Raises:
         FileNotFoundError: the folder holds neither.
+        ValueError: a file of a prepared data set is missing or damaged.
     """
     folder = Path(folder)
     if (folder / MANIFEST).is_file():
-        return load_prepared(folder)
+        return load_prepared(folder, verify)
     if (folder / "ptbxl_database.csv").is_file():
         return load_ptbxl(folder)
     raise FileNotFoundError(
-        f"{folder} holds neither {MANIFEST} nor ptbxl_database.csv: name what `merit prepare` wrote, or PTB-XL's folder"
+        f"{folder} holds neither {MANIFEST} nor ptbxl_database.csv; pass the output of `merit prepare`, or PTB-XL"
     )
 
 
@@ -44,48 +49,48 @@ def open_source(
     table: str | Path | None = None,
     labels: Sequence[str] | None = None,
 ) -> Source:
-    """A data set as it was published, or a folder of one's own, by name.
+    """Open a published data set by name, or a folder of your own recordings.
 
     Args:
         name: one of `SOURCES`.
         root: its folder.
-        sampling_rate: 100 or 500, of PTB-XL, which exists at both.
+        sampling_rate: 100 or 500 Hz, for PTB-XL, which is published at both.
         splits: for "cpsc2018" and "csn", a folder with the published row lists.
-        table: for "folder", its CSV file if that is not ROOT/records.csv.
-        labels: for "folder", the labels of its task if they are not those that occur.
+        table: for "folder", its CSV file; by default ROOT/records.csv.
+        labels: for "folder", the labels of its task; by default those that occur.
 
     Raises:
-        ValueError: there is no such data set, an argument does not go with it, or its tables are wrong.
+        ValueError: there is no such data set, an argument does not apply to it, or its tables are invalid.
         FileNotFoundError: a file is missing.
     """
     if name not in SOURCES:
         raise ValueError(f"There is no data set {name!r}; there are {', '.join(SOURCES)}")
-    if splits is not None and name not in _LISTED:
-        raise ValueError(f"Row lists are published for {' and '.join(_LISTED)}, not for {name}")
+    if splits is not None and name not in _TASKS_WITH_ROW_LISTS:
+        raise ValueError(f"Row lists are published for {' and '.join(_TASKS_WITH_ROW_LISTS)}, not for {name}")
     if name != "folder" and (table is not None or labels is not None):
-        raise ValueError(f"A table and labels go with a folder of one's own, not with {name}")
+        raise ValueError(f"table and labels apply to the data set 'folder' only, not to {name}")
     if not Path(root).is_dir():
-        raise FileNotFoundError(f"{root} is no folder")
+        raise FileNotFoundError(f"{root} is not a folder")
     if name == "ptbxl":
         return PtbXl(root, sampling_rate or 100)
     if name == "mimic-iv-ecg":
         return MimicIvEcg(root)
     if name == "folder":
         return Folder(root, table, labels)
-    return Challenge(name, root, None if splits is None else published_splits(splits, _LISTED[name]))
+    return Challenge(name, root, None if splits is None else published_splits(splits, _TASKS_WITH_ROW_LISTS[name]))
 
 
 def load_ptbxl(root: str | Path, sampling_rate: int = 100, cache_dir: str | Path | None = None) -> DatasetDict:
-    """Load PTB-XL, or any tree laid out like it, as "train", "validation" and "test" (those that have records).
+    """Load PTB-XL, or any folder with its layout, as "train", "validation" and "test" (those that have records).
 
-    The first call reads every record and writes Arrow files, see `merit.training.data.schema` for their columns; later
-    calls map these into memory. They are made anew when a CSV file or the size or time of a record changes. Statements
-    count whatever their likelihood; an age of 300 stands for more than 89.
+    The first call reads every record and writes Arrow files with the columns of `merit.training.data.schema`; later
+    calls map them into memory. They are written again when a CSV file or the size or time of a record changes.
+    Statements count at any likelihood; an age of 300 means above 89.
 
     Args:
         root: the folder with ptbxl_database.csv, scp_statements.csv and records100/ or records500/.
-        sampling_rate: 100 or 500 (Hz); the two are different files, not resamplings of each other.
-        cache_dir: where the Arrow files go; by default a folder "merit" in the cache of `datasets`.
+        sampling_rate: 100 or 500 Hz; PTB-XL has separate files for each.
+        cache_dir: folder of the Arrow files; by default a folder "merit" in the cache of `datasets`.
 
     Raises:
         FileNotFoundError: a CSV file is missing.

@@ -1,4 +1,4 @@
-"""The open ECG data sets: where PhysioNet has them, and the terms on which they are given."""
+"""The open ECG data sets: their collections on PhysioNet, licences and citations."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,16 @@ PHYSIONET_CITATION = (
 
 @dataclass(frozen=True)
 class OpenDataset:
-    """A data set on PhysioNet and the terms on which it is given.
+    """A data set on PhysioNet, its licence and its citation.
 
     Attributes:
-        title: its name for people.
-        slug: the collection's name in PhysioNet's addresses.
+        title: display name.
+        slug: name of the collection in the addresses of PhysioNet.
         version: of the collection.
         licence: of the recordings.
         citation: what a publication that uses them cites, beside `PHYSIONET_CITATION`.
-        size: about how much all of it takes on the disk.
-        folder: the part of the collection that is this data set; empty for all of it.
+        gigabytes: approximate size of the whole data set on disk.
+        folder: the folder of the collection that holds this data set; empty for all of it.
     """
 
     title: str
@@ -29,13 +29,18 @@ class OpenDataset:
     version: str
     licence: str
     citation: str
-    size: str
+    gigabytes: float
     folder: str = ""
 
+    @property
+    def max_bytes(self) -> int:
+        """Upper limit of the size of one file: more than the whole data set has."""
+        return round(1.5e9 * self.gigabytes)
+
     def notice(self) -> str:
-        """Licence and citations, to be read before the first byte arrives."""
+        """Return licence and citations, for display before a download."""
         return (
-            f"{self.title}, version {self.version} of {self.slug} on PhysioNet, {self.size} in all\n"
+            f"{self.title}, version {self.version} of {self.slug} on PhysioNet, about {self.gigabytes:g} GB in all\n"
             f"Licence: {self.licence}\nPlease cite: {self.citation}\n         and: {PHYSIONET_CITATION}"
         )
 
@@ -53,7 +58,7 @@ OPEN_DATASETS = {
         licence=_CC_BY,
         citation="Wagner et al., PTB-XL, a large publicly available electrocardiography dataset (version 1.0.3), "
         "PhysioNet (2022), https://doi.org/10.13026/kfzx-aw45; Scientific Data 7, 154 (2020)",
-        size="about 3.2 GB",
+        gigabytes=3.2,
     ),
     "cpsc2018": OpenDataset(
         title="CPSC2018",
@@ -61,7 +66,7 @@ OPEN_DATASETS = {
         version="1.0.2",
         licence=_CC_BY,
         citation=_CHALLENGE + "; Liu et al., Journal of Medical Imaging and Health Informatics 8, 1368-1373 (2018)",
-        size="about 1.3 GB",
+        gigabytes=1.3,
         folder="training/cpsc_2018/",
     ),
     "georgia": OpenDataset(
@@ -70,7 +75,7 @@ OPEN_DATASETS = {
         version="1.0.2",
         licence=_CC_BY,
         citation=_CHALLENGE,
-        size="about 1.2 GB",
+        gigabytes=1.2,
         folder="training/georgia/",
     ),
     "csn": OpenDataset(
@@ -80,7 +85,7 @@ OPEN_DATASETS = {
         licence=_CC_BY,
         citation="Zheng, Guo and Chu, A large scale 12-lead electrocardiogram database for arrhythmia study "
         "(version 1.0.0), PhysioNet (2022), https://doi.org/10.13026/wgex-er52; Scientific Reports 10, 2898 (2020)",
-        size="about 5.5 GB",
+        gigabytes=5.5,
     ),
     "mimic-iv-ecg": OpenDataset(
         title="MIMIC-IV-ECG",
@@ -89,6 +94,6 @@ OPEN_DATASETS = {
         licence="Open Data Commons Open Database License 1.0, https://opendatacommons.org/licenses/odbl/1-0/",
         citation="Gow et al., MIMIC-IV-ECG: Diagnostic Electrocardiogram Matched Subset (version 1.0), "
         "PhysioNet (2023), https://doi.org/10.13026/4nqg-sb35",
-        size="about 97 GB",
+        gigabytes=97,
     ),
 }

@@ -1,29 +1,35 @@
-"""From a source of recordings to a folder of Arrow files: in parallel, in bounded memory, restartable, checked.
+"""Convert a source of recordings to a folder of Arrow files: in parallel, in bounded memory, resumable and checked.
 
-A prepared data set is a folder with train/, validation/ and test/, their shards in the order of the source, and
-prepared.json, which says where it comes from and what is in it. `load_data` maps it into memory;
-`datasets.load_dataset(folder, streaming=True)` reads it too.
+A prepared data set is a folder with train/, validation/ and test/, which hold shards in the order of the source, and
+prepared.json, the manifest: where the data comes from, what it contains, and the rows, size and SHA-256 of each shard.
+`load_data` maps it into memory; `datasets.load_dataset(folder, streaming=True)` reads it too.
 """
 
+import errno
+import hashlib
 import json
 import math
 import multiprocessing
 import os
-import re
 import shutil
+import signal
 import sys
 import threading
+import warnings
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
+from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 from datasets.arrow_writer import ArrowWriter
@@ -31,6 +37,7 @@ from datasets.table import MemoryMappedTable, concat_tables
 from datasets.utils import tqdm
 from filelock import FileLock
 
+from ...processing.feature_extraction_merit import MeritFeatureExtractor
 from ...processing.recordings_merit import Recording
 from ..results.atomic import atomic_write
 from ..results.result_files import write_json
@@ -41,14 +48,16 @@ from .tasks import Task
 
 __all__ = ["describe", "duplicates", "load_prepared", "prepare"]
 
-# Part of every fingerprint: raise it whenever a row would come out differently.
-VERSION = 4
-RECORDS_PER_SHARD = 2048  # the unit of work of a process, and of what a killed run loses
-# All that a process holds in memory of each split: 6 MB of signal at 100 Hz, 31 MB at 500 Hz, 34 MB of long recordings.
+# Part of every fingerprint; increase it whenever a change of the code changes rows.
+VERSION = 5
+RECORDS_PER_SHARD = 2048  # unit of work of a process; a killed run loses at most one shard per process
+# Upper limits of what a process buffers per split: 6 MB of signal at 100 Hz, 31 MB at 500 Hz, 34 MB of long recordings.
 RECORDS_PER_BATCH = 256
 SAMPLES_PER_BATCH = 1 << 24
 MANIFEST = "prepared.json"
 SKIPPED = "skipped.csv"
+_PLAN = "plan.json"
+_DONE = "done"
 
 
 def prepare(
@@ -58,30 +67,39 @@ def prepare(
     skip_bad: bool = False,
     ignore_unknown_leads: bool = False,
     processes: int | None = None,
+    feature_extractor: MeritFeatureExtractor | None = None,
 ) -> Path:
     """Write a source as a folder of Arrow files.
 
-    The folder appears under its name only when complete. A run that was stopped, even killed, goes on from its last
-    complete shard when it is started again; the result is the same to the byte.
+    Shards are written to OUTPUT.unfinished, which is renamed at the end. A run that was stopped, even killed, continues
+    after its last complete shard when it is started again; the result is identical to the byte.
 
     Args:
-        source: one of those in this package, or any [`Source`].
-        output: the folder; absent, or the same data set prepared before, which is then left as it is.
-        sampling_rate: resample to this rate in Hz; by default recordings keep theirs.
-        skip_bad: leave out records that cannot be read and list them in skipped.csv, rather than to stop at the first.
-        ignore_unknown_leads: leave out channels that are no standard lead, rather than to refuse their records.
-        processes: how many to use; by default one for each core.
+        source: one of those in `sources`, or any [`Source`].
+        output: the folder. It must be absent or empty, or hold the same data set, which is then left unchanged.
+        sampling_rate: resample to this rate in Hz; by default recordings keep their own.
+        skip_bad: leave out records that cannot be used and list them in skipped.csv, instead of stopping at the first.
+        ignore_unknown_leads: leave out channels that are not standard leads, instead of refusing their records.
+        processes: number of processes; by default one per core.
+        feature_extractor: of the model to train; by default one with default settings. A recording that it refuses,
+            such as a flat or a very short one, is a bad record.
 
     Returns:
         `output`.
 
     Raises:
-        ValueError: `output` holds something else, the rate is none, there are no records, or one is bad.
+        ValueError: `output` holds something else, the sampling rate is invalid, there are no records, or a record is
+            bad.
         OSError: a file cannot be read or written, or a process was killed.
     """
+    extractor = feature_extractor or MeritFeatureExtractor(ignore_unknown_leads=ignore_unknown_leads)
     if sampling_rate is not None and not 0 < sampling_rate < math.inf:
         raise ValueError(f"Recordings cannot be resampled to {sampling_rate:g} Hz")
-    output = Path(output)
+    low, high = extractor.sampling_rate_range
+    if sampling_rate is not None and not low <= sampling_rate <= high:
+        raise ValueError(
+            f"Recordings cannot be resampled to {sampling_rate:g} Hz: the model reads {low:g} to {high:g} Hz"
+        )
     facts = {
         "source": source.name,
         "sampling_rate": sampling_rate,
@@ -91,43 +109,60 @@ def prepare(
         "version": VERSION,
         "fingerprint": source.fingerprint(),
     }
-    output.parent.mkdir(parents=True, exist_ok=True)
-    lock = Path(f"{output}.lock")
-    with FileLock(lock):  # the processes of a training run all come here at once
-        if not _finished(output, facts):
-            unfinished = Path(f"{output}.unfinished")
+    if feature_extractor is not None:
+        facts["feature_extractor"] = json.loads(feature_extractor.to_json_string())
+    target = Path(output).resolve()  # a link stays a link to the finished folder
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(Path(f"{target}.lock")):  # all processes of a distributed run arrive here at once
+        if not _is_finished(target, facts):
+            unfinished = Path(f"{target}.unfinished")
             _begin(unfinished, facts)
-            shards = sys.maxsize if source.count is None else max(1, math.ceil(source.count / RECORDS_PER_SHARD))
-            _write_shards(source, unfinished, facts, min(_cores() if processes is None else processes, shards))
-            _finish(source, unfinished, facts)
-            unfinished.rename(output)
-        lock.unlink(missing_ok=True)
-    return output
+            try:
+                _write_all(source, unfinished, facts, extractor, processes)
+            except BaseException as error:
+                _remove_incomplete(unfinished)
+                if isinstance(error, Exception) and not any((unfinished / _DONE).glob("*.csv")):
+                    shutil.rmtree(unfinished, ignore_errors=True)  # nothing that another run could continue
+                raise
+            unfinished.rename(target)
+    return Path(output)
 
 
-def load_prepared(folder: str | Path) -> DatasetDict:
+def load_prepared(folder: str | Path, verify: bool = False) -> DatasetDict:
     """Map a prepared data set into memory: "train", "validation" and "test", those that have records.
 
+    The files are compared with the manifest: every shard must be there, with its rows and its size.
+
+    Args:
+        folder: as `prepare` wrote it.
+        verify: compare the SHA-256 of every shard too, which reads all of them.
+
     Raises:
-        FileNotFoundError: there is none, or its preparation was not completed.
+        FileNotFoundError: there is no prepared data set, or its preparation was not completed.
+        ValueError: the manifest or a shard is missing, incomplete or damaged.
     """
     folder = Path(folder)
-    if not (folder / MANIFEST).is_file():
-        raise FileNotFoundError(f"{folder} holds no prepared data set, for it has no {MANIFEST}")
-    return DatasetDict({split: _open(folder / split) for split in FOLDS if (folder / split).is_dir()})
+    tables = _check_shards(folder, _read_manifest(folder), verify)
+    # Concatenating one data set per shard takes half a minute for MIMIC-IV-ECG; concatenating their tables does not.
+    try:
+        return DatasetDict({split: Dataset(concat_tables(shards)) for split, shards in tables.items()})
+    except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder} holds shards of different or damaged columns ({error}); {_PREPARE_AGAIN}"
+        ) from error
 
 
 def describe(folder: str | Path) -> str:
-    """A prepared data set in a few lines: its splits, tasks and what calls for attention."""
-    manifest = json.loads((Path(folder) / MANIFEST).read_text(encoding="utf-8"))
-    table = {
+    """Summarise a prepared data set in a few lines: its splits, its tasks, and what needs attention."""
+    manifest = _read_manifest(Path(folder))
+    counts = {
         split: {
-            **{name: counts[name] for name in ("records", "patients", "with_report")},
-            **{f"labelled: {task}": labels["records"] for task, labels in counts["tasks"].items()},
+            **{name: facts[name] for name in ("records", "patients", "with_report")},
+            **{f"labelled: {task}": labels["records"] for task, labels in facts["tasks"].items()},
         }
-        for split, counts in manifest["splits"].items()
+        for split, facts in manifest["splits"].items()
     }
-    lines = [f"{manifest['preparation']['source']} in {folder}", pd.DataFrame(table).to_string()]
+    lines = [f"{manifest['preparation']['source']} in {folder}", pd.DataFrame(counts).to_string()]
     if codes := manifest["codes_without_label"]:
         lines.append("codes without a label: " + ", ".join(f"{code} ({count})" for code, count in codes.items()))
     if copies := manifest["duplicate_waveforms"]["records"]:
@@ -138,78 +173,215 @@ def describe(folder: str | Path) -> str:
     return "\n".join(lines)
 
 
-def _open(folder: Path) -> Dataset:
-    # One data set of many files: joining a data set of each takes half a minute for those of MIMIC-IV-ECG.
-    return Dataset(concat_tables([MemoryMappedTable.from_file(str(path)) for path in sorted(folder.glob("*.arrow"))]))
+# Checking a prepared data set
+
+_PREPARE_AGAIN = "delete the folder and prepare it again, or copy it again from where it is complete"
 
 
-def _finished(output: Path, facts: Mapping[str, Any]) -> bool:
-    """Whether `output` is this very data set."""
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    file = folder / MANIFEST
+    if not file.is_file():
+        raise FileNotFoundError(f"{folder} holds no prepared data set, for it has no {MANIFEST}")
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        required = ["codes_without_label", "duplicate_waveforms", "skipped"]
+        # Data sets prepared before version 5 list no shards.
+        required += ["shards"] if manifest["preparation"]["version"] >= 5 else []
+        for name in required:
+            manifest[name]
+        rows = dict.fromkeys(manifest["splits"], 0)
+        for name, shard in manifest.get("shards", {}).items():
+            rows[name.split("/")[0]] += shard["rows"]
+        for split, facts in manifest["splits"].items():
+            if split not in FOLDS or ("shards" in manifest and rows[split] != facts["records"]):
+                raise ValueError(f"split {split}")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file} is damaged or incomplete: {error!r}; {_PREPARE_AGAIN}") from None
+    return manifest
+
+
+def _check_shards(
+    folder: Path, manifest: Mapping[str, Any], verify: bool = False
+) -> dict[str, list[MemoryMappedTable]]:
+    """Compare the shards in a folder with its manifest; returns their tables by split."""
+    shards = manifest.get("shards", {})
+    for name, facts in shards.items():
+        path = folder / name
+        if not path.is_file():
+            raise ValueError(f"{path} is missing, but {folder / MANIFEST} lists it; {_PREPARE_AGAIN}")
+        if (size := path.stat().st_size) != facts["bytes"]:
+            raise ValueError(f"{path} has {size} bytes instead of {facts['bytes']}; {_PREPARE_AGAIN}")
+        if verify and _sha256(path) != facts["sha256"]:
+            raise ValueError(f"{path} does not have the SHA-256 that {folder / MANIFEST} lists; {_PREPARE_AGAIN}")
+    tables: dict[str, list[MemoryMappedTable]] = {}
+    for path in sorted(path for split in FOLDS for path in (folder / split).glob("*.arrow")):
+        name = path.relative_to(folder).as_posix()
+        if path.parent.name not in manifest["splits"] or (shards and name not in shards):
+            raise ValueError(f"{path} is not listed in {folder / MANIFEST}; move it to another folder")
+        table = _map(path)
+        if shards and len(table) != shards[name]["rows"]:
+            raise ValueError(f"{path} holds {len(table)} rows instead of {shards[name]['rows']}; {_PREPARE_AGAIN}")
+        tables.setdefault(path.parent.name, []).append(table)
+    for split, facts in manifest["splits"].items():
+        if (rows := sum(map(len, tables.get(split, [])))) != facts["records"]:
+            raise ValueError(
+                f"{folder / split} holds {rows} rows instead of the {facts['records']} that {folder / MANIFEST} lists; "
+                f"{_PREPARE_AGAIN}"
+            )
+    return {split: tables[split] for split in FOLDS if split in tables}
+
+
+def _map(path: Path) -> MemoryMappedTable:
+    try:
+        return MemoryMappedTable.from_file(str(path))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error}); {_PREPARE_AGAIN}") from error
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+# Folders of unfinished work
+
+
+@contextmanager
+def _locked(lock: Path) -> Iterator[None]:
+    """Hold a lock file and remove it afterwards. A file of this name that is not a lock is left alone."""
+    if lock.exists() and (not lock.is_file() or lock.stat().st_size > 0):
+        raise ValueError(f"{lock} is not a lock file of `merit prepare`; move it, or name another output folder")
+    with FileLock(lock):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _is_finished(output: Path, facts: Mapping[str, Any]) -> bool:
+    """Return whether `output` holds this data set; raise `ValueError` if it holds anything else."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return False
-    manifest = output / MANIFEST
-    if manifest.is_file() and json.loads(manifest.read_text(encoding="utf-8"))["preparation"] == facts:
-        return True
-    what = "another data set, or this one before its source or its options changed" if manifest.is_file() else "files"
-    raise ValueError(f"{output} holds {what}; name another folder, or delete it")
+    if not (output / MANIFEST).is_file():
+        raise ValueError(f"{output} holds files; name another folder, or delete it")
+    manifest = _read_manifest(output)
+    if manifest["preparation"] != facts:
+        raise ValueError(
+            f"{output} holds another data set, or this one before its source or its options changed; name another "
+            "folder, or delete it"
+        )
+    _check_shards(output, manifest)
+    return True
 
 
 def _begin(unfinished: Path, facts: Mapping[str, Any]) -> None:
-    """Keep the complete shards that an earlier run of the same preparation left; clear away all else.
-
-    Raises:
-        ValueError: the folder holds files that preparation does not write.
-    """
-    plan = unfinished / "plan.json"
-    if unfinished.exists():
-        known = re.compile("|".join([*map(re.escape, (plan.name, "done", MANIFEST, SKIPPED, *FOLDS)), r"\..*\.tmp"]))
-        if foreign := sorted(path.name for path in unfinished.iterdir() if not known.fullmatch(path.name)):
-            raise ValueError(
-                f"{unfinished} holds {foreign[0]}, which preparation does not write; move it, or name another output"
-            )
-    if not plan.is_file() or json.loads(plan.read_text(encoding="utf-8")) != facts:
+    """Keep the complete shards that an earlier run of the same preparation left, and remove everything else."""
+    if unfinished.exists() and (foreign := _foreign_entry(unfinished)):
+        raise ValueError(
+            f"{foreign.parent} holds {foreign.name}, which preparation does not write; move it, or name another output"
+        )
+    if _read_plan(unfinished) != facts:
         if unfinished.exists():
             shutil.rmtree(unfinished)
         unfinished.mkdir()
-        write_json(plan, dict(facts))
-    for folder in ("done", *FOLDS):
+        write_json(unfinished / _PLAN, dict(facts))
+    for folder in (_DONE, *FOLDS):
         (unfinished / folder).mkdir(exist_ok=True)
-    done = {path.stem for path in (unfinished / "done").glob("*.csv")}
-    for split in FOLDS:
-        for path in (unfinished / split).iterdir():
-            if path.suffix != ".arrow" or path.stem not in done:
-                path.unlink()
+    for path in unfinished.iterdir():
+        if path.is_file() and path.name != _PLAN:
+            path.unlink()
+    _remove_incomplete(unfinished)
 
 
-def _write_shards(source: Source, folder: Path, facts: Mapping[str, Any], processes: int) -> None:
+def _foreign_entry(unfinished: Path) -> Path | None:
+    """Return something in a folder that `prepare` has not written, if there is any."""
+    if unfinished.is_symlink() or not unfinished.is_dir():
+        return unfinished
+    suffixes = {_DONE: (".csv", ".tmp"), **dict.fromkeys(FOLDS, (".arrow", ".unfinished"))}
+    for path in unfinished.iterdir():
+        if path.name in suffixes and path.is_dir() and not path.is_symlink():
+            foreign = [file for file in path.iterdir() if not file.is_file() or file.suffix not in suffixes[path.name]]
+            if foreign:
+                return foreign[0]
+        elif path.name not in (_PLAN, MANIFEST, SKIPPED) and not (path.name[0] == "." and path.suffix == ".tmp"):
+            return path
+    return None
+
+
+def _read_plan(unfinished: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads((unfinished / _PLAN).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _remove_incomplete(unfinished: Path) -> None:
+    """Remove files that do not belong to a complete shard."""
+    done = {path.stem for path in (unfinished / _DONE).glob("*.csv")}
+    for path in [*unfinished.glob(f"{_DONE}/*"), *(path for split in FOLDS for path in unfinished.glob(f"{split}/*"))]:
+        if path.suffix == ".unfinished" or path.stem not in done:
+            path.unlink()
+
+
+# Writing
+
+
+class _Stopped(Exception):
+    """Another process failed, or the user interrupted the run."""
+
+
+def _write_all(
+    source: Source, folder: Path, facts: Mapping[str, Any], extractor: MeritFeatureExtractor, processes: int | None
+) -> None:
+    shards = sys.maxsize if source.count is None else max(1, math.ceil(source.count / RECORDS_PER_SHARD))
+    _write_shards(_Job(source, folder, facts, extractor), min(_cores() if processes is None else processes, shards))
+    _finish(source, folder, facts)
+
+
+class _Job(NamedTuple):
+    """What every process needs to write shards."""
+
+    source: Source
+    folder: Path
+    facts: Mapping[str, Any]
+    extractor: MeritFeatureExtractor
+    stop: Event | None = None
+
+
+def _write_shards(job: _Job, processes: int) -> None:
     """Write the shards that are not there yet."""
-    done = {path.stem for path in (folder / "done").glob("*.csv")}
-    with tqdm(total=source.count, desc=f"Preparing {source.name}", unit=" records") as progress:
+    done = {path.stem for path in (job.folder / _DONE).glob("*.csv")}
+    name = job.source.name
+    with tqdm(total=job.source.count, desc=f"Preparing {name}", unit=" records") as progress:
 
         def pending() -> Iterator[tuple[str, list[Record]]]:
-            records = source.records()
+            records = job.source.records()
             for number, chunk in enumerate(iter(lambda: list(islice(records, RECORDS_PER_SHARD)), [])):
-                name = f"{number:06d}"
-                if name in done:
+                shard = f"{number:06d}"
+                if shard in done:
                     progress.update(len(chunk))
                 else:
-                    yield name, chunk
+                    yield shard, chunk
 
         if processes == 1:
-            for name, chunk in pending():
-                _write_shard(source, folder, facts, name, chunk)
+            for shard, chunk in pending():
+                _write_shard(job, shard, chunk)
                 progress.update(len(chunk))
             return
-        # The arguments reach forked processes as they are: a source may hold a large table.
+        # Arguments reach forked processes without pickling: a source may hold a large table.
         context = multiprocessing.get_context("fork")
-        with ProcessPoolExecutor(processes, context, _start_process, (source, folder, facts)) as pool:
+        job = job._replace(stop=context.Event())
+        with ProcessPoolExecutor(processes, context, _start_process, (job,)) as pool:
             running: deque[tuple[Future, int]] = deque()
             shards = pending()
             try:
                 while True:
-                    # Every process has one shard to work on and one waiting: memory is bounded.
-                    for name, chunk in islice(shards, 2 * processes - len(running)):
-                        running.append((pool.submit(_write_shard_of_process, name, chunk), len(chunk)))
+                    # Each process has one shard in progress and one waiting, which bounds the memory.
+                    for shard, chunk in islice(shards, 2 * processes - len(running)):
+                        running.append((pool.submit(_write_shard_of_process, shard, chunk), len(chunk)))
                     if not running:
                         return
                     future, size = running.popleft()
@@ -217,21 +389,24 @@ def _write_shards(source: Source, folder: Path, facts: Mapping[str, Any], proces
                     progress.update(size)
             except BrokenProcessPool:
                 raise ChildProcessError(
-                    f"A process that was preparing {source.name} was killed, perhaps for want of memory; the same "
-                    "command, with fewer processes, goes on from the last complete shard"
+                    f"A process that was preparing {name} was killed, perhaps because memory ran out; run the same "
+                    "command again with fewer processes, and it continues after the last complete shard"
                 ) from None
             except BaseException:
+                job.stop.set()  # type: ignore[union-attr]
                 pool.shutdown(cancel_futures=True)
                 raise
 
 
-_of_process: tuple[Source, Path, Mapping[str, Any]]
+_job_of_process: _Job
 
 
-def _start_process(source: Source, folder: Path, facts: Mapping[str, Any]) -> None:
-    """Set up a process that ends when the one that started it is killed, so that nobody goes on writing."""
-    global _of_process
-    _of_process = source, folder, facts
+def _start_process(job: _Job) -> None:
+    """Set up a worker process, which ends when the process that started it ends."""
+    global _job_of_process
+    _job_of_process = job
+    # An interrupt reaches all processes of a terminal; the one that started the others stops them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
@@ -243,44 +418,78 @@ def _start_process(source: Source, folder: Path, facts: Mapping[str, Any]) -> No
 
 
 def _write_shard_of_process(name: str, records: Sequence[Record]) -> None:
-    _write_shard(*_of_process, name, records)
+    _write_shard(_job_of_process, name, records)
 
 
-def _write_shard(source: Source, folder: Path, facts: Mapping[str, Any], name: str, records: Sequence[Record]) -> None:
-    """Read some records and write one file for each split they fall into, each whole or not at all."""
+def _write_shard(job: _Job, name: str, records: Sequence[Record]) -> None:
+    """Read some records and write one file per split, each complete or absent."""
+    source, folder = job.source, job.folder
     columns = features(source.tasks)
     writers: dict[str, ArrowWriter] = {}
     skipped: list[tuple[str, str]] = []
-    for split, batch in _batches(_read(source, facts, records, skipped)):
-        if split not in writers:
-            writers[split] = ArrowWriter(features=columns, path=str(folder / split / f"{name}.unfinished"))
-        writers[split].write_table(table(batch, source.name, source.tasks, columns.arrow_schema))
+    for split, batch in _batches(_read(job, records, skipped)):
+        file = folder / split / f"{name}.unfinished"
+        with _explain_write_errors(file):
+            if split not in writers:
+                writers[split] = ArrowWriter(features=columns, path=str(file))
+            writers[split].write_table(table(batch, source.name, source.tasks, columns.arrow_schema))
     for split, writer in writers.items():
-        writer.finalize()
-        (folder / split / f"{name}.unfinished").rename(folder / split / f"{name}.arrow")
-    with atomic_write(folder / "done" / f"{name}.csv") as temporary:
+        file = folder / split / f"{name}.unfinished"
+        with _explain_write_errors(file):
+            writer.finalize()
+        file.rename(file.with_suffix(".arrow"))
+    marker = folder / _DONE / f"{name}.csv"
+    with _explain_write_errors(marker), atomic_write(marker) as temporary:
         pd.DataFrame(skipped, columns=["record_id", "reason"]).to_csv(temporary, index=False)
 
 
-def _read(
-    source: Source, facts: Mapping[str, Any], records: Iterable[Record], skipped: list[tuple[str, str]]
-) -> Iterator[tuple[Record, Recording]]:
+@contextmanager
+def _explain_write_errors(file: Path) -> Iterator[None]:
+    """Name the file in the error of a full disk, and say how to continue."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        advice = "free some space and run the same command again, which continues after the last complete shard"
+        raise OSError(error.errno, f"{os.strerror(error.errno)}; {advice}", str(file)) from error
+
+
+def _read(job: _Job, records: Iterable[Record], skipped: list[tuple[str, str]]) -> Iterator[tuple[Record, Recording]]:
+    """Read records; a bad one is an error that names it, or is added to `skipped`."""
     for known in records:
+        if job.stop is not None and job.stop.is_set():
+            raise _Stopped
         try:
-            record, recording = source.read(known)
-            if facts["sampling_rate"] is not None:
-                recording = resample(recording, facts["sampling_rate"])
-            recording = to_int16(recording, facts["ignore_unknown_leads"])
+            record, recording = job.source.read(known)
+            recording = _to_stored(recording, job.facts, job.extractor)
         except (ValueError, OSError) as error:
-            if not facts["skip_bad"]:
-                raise
-            skipped.append((known.record_id, str(error)))
+            reason, failure = str(error), error
+        # Files come from elsewhere: whatever their reader raises concerns this record alone.
+        except Exception as error:
+            reason = f"{known.record_id} cannot be read: {type(error).__name__}: {error}"
+            failure = ValueError(reason)
+            failure.__cause__ = error
         else:
             yield record, recording
+            continue
+        if not job.facts["skip_bad"]:
+            raise failure
+        skipped.append((known.record_id, reason))
+
+
+def _to_stored(recording: Recording, facts: Mapping[str, Any], extractor: MeritFeatureExtractor) -> Recording:
+    """Return a recording as it is stored; raise `EcgError` if the model cannot use it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # leads that are left out each time the recording is used
+        extractor(recording)
+    if facts["sampling_rate"] is not None:
+        recording = resample(recording, facts["sampling_rate"])
+    return to_int16(recording, facts["ignore_unknown_leads"])
 
 
 def _batches(records: Iterable[tuple[Record, Recording]]) -> Iterator[tuple[str, list[tuple[Record, Recording]]]]:
-    """Batches of one split each, in the order of the source within a split."""
+    """Group records into batches of one split, in the order of the source within a split."""
     waiting: dict[str, list[tuple[Record, Recording]]] = {}
     samples: Counter[str] = Counter()
     for record, recording in records:
@@ -294,11 +503,12 @@ def _batches(records: Iterable[tuple[Record, Recording]]) -> Iterator[tuple[str,
 
 
 def _finish(source: Source, folder: Path, facts: Mapping[str, Any]) -> None:
-    """Describe what was written and remove the traces of the work."""
-    done = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in sorted((folder / "done").glob("*.csv"))]
+    """Write the manifest and the list of skipped records, and remove the files of the work in progress."""
+    done = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in sorted((folder / _DONE).glob("*.csv"))]
     skipped = pd.concat([pd.DataFrame(columns=["record_id", "reason"]), *done])
     if len(skipped):
-        skipped.to_csv(folder / SKIPPED, index=False)
+        with _explain_write_errors(folder / SKIPPED):
+            skipped.map(_escape_formula).to_csv(folder / SKIPPED, index=False)
     for split in FOLDS:
         if not any((folder / split).iterdir()):
             (folder / split).rmdir()
@@ -306,21 +516,34 @@ def _finish(source: Source, folder: Path, facts: Mapping[str, Any]) -> None:
         shutil.rmtree(folder)
         why = f"all {len(skipped)} are bad; the first: {skipped['reason'].iloc[0]}" if len(skipped) else "it has none"
         raise ValueError(f"No record of {source.name} could be prepared: {why}")
-    write_json(
-        folder / MANIFEST,
-        {
-            "preparation": dict(facts),
-            "published": asdict(OPEN_DATASETS[source.name]) if source.name in OPEN_DATASETS else None,
-            "skipped": len(skipped),
-            **_count(folder, source.tasks),
+    manifest = {
+        "preparation": dict(facts),
+        "published": asdict(OPEN_DATASETS[source.name]) if source.name in OPEN_DATASETS else None,
+        "skipped": len(skipped),
+        **_count(folder, source.tasks),
+        "shards": {
+            path.relative_to(folder).as_posix(): {
+                "rows": len(_map(path)),
+                "bytes": path.stat().st_size,
+                "sha256": _sha256(path),
+            }
+            for split in FOLDS
+            for path in sorted((folder / split).glob("*.arrow"))
         },
-    )
-    (folder / "plan.json").unlink()
-    shutil.rmtree(folder / "done")
+    }
+    with _explain_write_errors(folder / MANIFEST):
+        write_json(folder / MANIFEST, manifest)
+    (folder / _PLAN).unlink()
+    shutil.rmtree(folder / _DONE)
+
+
+def _escape_formula(text: str) -> str:
+    """Return text that a spreadsheet does not take for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _count(folder: Path, tasks: Mapping[str, Task]) -> dict[str, Any]:
-    """Counts of a data set: what its card says and a reader checks. Of a record, only its hash stays in memory."""
+    """Count what a prepared data set contains, in memory bounded by one hash per record."""
     codes: Counter[str] = Counter()
     splits: dict[str, dict[str, Any]] = {}
     hashes: dict[str, np.ndarray] = {}
@@ -331,7 +554,7 @@ def _count(folder: Path, tasks: Mapping[str, Task]) -> dict[str, Any]:
         positives = {name: np.zeros(len(task.labels), np.int64) for name, task in tasks.items()}
         labelled = dict.fromkeys(tasks, 0)
         seen = []
-        for path in sorted((folder / split).glob("*.arrow")):  # one at a time, so that only one is mapped
+        for path in sorted((folder / split).glob("*.arrow")):  # one shard at a time, so that only one is mapped
             rows = Dataset.from_file(str(path)).data
             records += len(rows)
             patients.update(rows.column("patient_id").to_pylist())
@@ -366,7 +589,9 @@ def _count(folder: Path, tasks: Mapping[str, Task]) -> dict[str, Any]:
 
 
 def duplicates(*data: DatasetDict) -> list[list[tuple[str, str]]]:
-    """Recordings that occur more than once in or across data sets: for each, the splits and ids of its copies.
+    """Find recordings that occur more than once within or across data sets.
+
+    Returns the splits and record ids of the copies of each such recording.
 
     Example:
         >>> duplicates(load_data("ptbxl"), load_data("challenge"))  # doctest: +SKIP
@@ -384,5 +609,5 @@ def duplicates(*data: DatasetDict) -> list[list[tuple[str, str]]]:
 
 
 def _cores() -> int:
-    # Forking is safe and free on Linux only; elsewhere one process does it.
+    # Processes are forked, which is safe on Linux only.
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1

@@ -1,4 +1,4 @@
-"""Data sets by name and by folder."""
+"""Opening data sets by name or by folder."""
 
 import doctest
 
@@ -47,22 +47,22 @@ def test_every_data_set_opens_by_its_name(simulated, tmp_path):
     [
         ("ptb", {}, "There is no data set 'ptb'; there are ptbxl, cpsc2018, csn, georgia, mimic-iv-ecg, folder"),
         ("georgia", {"splits": "lists"}, "Row lists are published for cpsc2018 and csn, not for georgia"),
-        ("csn", {"table": "records.csv"}, "A table and labels go with a folder of one's own, not with csn"),
-        ("ptbxl", {"labels": ["MI"]}, "A table and labels go with a folder of one's own, not with ptbxl"),
+        ("csn", {"table": "records.csv"}, "table and labels apply to the data set 'folder' only, not to csn"),
+        ("ptbxl", {"labels": ["MI"]}, "table and labels apply to the data set 'folder' only, not to ptbxl"),
         ("ptbxl", {"sampling_rate": 250}, "100 and 500 Hz, not at 250 Hz"),
     ],
 )
-def test_what_does_not_go_together_is_refused(tmp_path, name, options, message):
+def test_arguments_that_do_not_apply_are_refused(tmp_path, name, options, message):
     with pytest.raises(ValueError, match=message):
         open_source(name, tmp_path, **options)
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere is no folder"):
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere is not a folder"):
         open_source("csn", tmp_path / "nowhere")
 
 
-def test_a_prepared_folder_and_the_tree_of_ptbxl_open_as_the_same_rows(simulated, tmp_path, monkeypatch):
+def test_a_prepared_folder_and_the_folder_of_ptbxl_give_the_same_rows(simulated, tmp_path, monkeypatch):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     prepared = load_data(prepare(open_source("ptbxl", simulated), tmp_path / "out", processes=1))
     tree = load_data(simulated)
@@ -72,10 +72,8 @@ def test_a_prepared_folder_and_the_tree_of_ptbxl_open_as_the_same_rows(simulated
         assert prepared[split][:] == rows[:]
 
 
-def test_a_folder_that_holds_neither_is_named(tmp_path):
-    message = (
-        r"holds neither prepared\.json nor ptbxl_database\.csv: name what `merit prepare` wrote, or PTB-XL's folder"
-    )
+def test_a_folder_without_data_is_named(tmp_path):
+    message = r"holds neither prepared\.json nor ptbxl_database\.csv; pass the output of `merit prepare`, or PTB-XL"
     with pytest.raises(FileNotFoundError, match=message):
         load_data(tmp_path)
 

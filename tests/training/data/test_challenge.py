@@ -27,7 +27,7 @@ def root(tmp_path):
     root = tmp_path / "csn"
     write_challenge(root / "01/010/JS00001", 1)
     write_challenge(root / "01/010/JS00002", 2, ("#Age: NaN", "#Sex: Unknown", "#Dx: 426783006", "#Rx: Unknown"))
-    write_challenge(root / "01/011/JS00003", 3, ("Age: 9", "Sex: M", "Dx: 59118001, 164889003 ,"), samples=700)
+    write_challenge(root / "01/011/JS00003", 3, ("Age: 9", "Sex: M", "Dx: 59118001, 164889003 ,"), samples=1500)
     write_challenge(root / "02/020/JS00004", 4, ("Age: 130", "Sex: F", "Dx: Unknown"))
     return root
 
@@ -60,7 +60,7 @@ def test_headers_say_age_sex_and_diagnoses(root, tmp_path):
 
 def test_signals_are_read_past_the_head_of_the_mat_file(root, tmp_path):
     rows = rows_by_id(prepared(Challenge("csn", root), tmp_path))
-    for seed, name, samples in ((1, "01/010/JS00001", 500), (3, "01/011/JS00003", 700)):
+    for seed, name, samples in ((1, "01/010/JS00001", 1250), (3, "01/011/JS00003", 1500)):
         np.testing.assert_array_equal(np.reshape(rows[name]["signal"], (12, samples)), noise(seed, samples))
         physical = wfdb.rdrecord(str(root / name)).p_signal.T
         np.testing.assert_array_equal(recording_of_row(rows[name]).physical(), physical)
@@ -179,7 +179,7 @@ def test_row_lists_of_another_data_set_are_noticed(root):
 def test_unusual_leads_are_refused_or_left_out(root, tmp_path):
     write_record(
         root / "JS00009",
-        noise(9, 500, 3),
+        noise(9, 1250, 3),
         leads=("II", "RESP", "V5"),
         comments=("Dx: 426177001",),
         suffix="mat",

@@ -1,4 +1,4 @@
-"""Downloading: against a real server on loopback that fails in every way a server can."""
+"""Downloads from a local server that fails in the ways real servers do."""
 
 import contextlib
 import hashlib
@@ -29,9 +29,10 @@ LIST = "SHA256SUMS.txt"
 class Mirror:
     """A server of one collection.
 
-    `faults` holds, for a path, what goes wrong with each request in turn: "drop" and "stall" after half of the bytes,
-    "corrupt", "truncate", "others" (bytes that were not asked for), or a status. `log` holds every request as
-    (path, first byte, bytes sent).
+    `faults` holds, for a path, the fault of each request in turn: "drop" and "stall" after half of the bytes,
+    "corrupt", "truncate", "others" (bytes that were not requested), "endless" (no announced size), "longer" (than the
+    announced range), a status, or an address to redirect to. `log` holds every request as (path, first byte, bytes
+    sent).
     """
 
     def __init__(self, files, root=PTBXL):
@@ -75,6 +76,16 @@ class _Handler(BaseHTTPRequestHandler):
         match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")) if mirror.ranges else None
         first = int(match[1]) if match else 0
         mirror.times.append(time.monotonic())
+        if isinstance(fault, str) and ":" in fault:
+            mirror.log.append((path, first, 0))
+            self.send_response(302)
+            self.send_header("Location", fault)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if fault in ("endless", "longer"):
+            self._send_too_much(path, content, fault)
+            return
         if content is None or isinstance(fault, int) or first >= len(content) > 0:
             status = fault or (404 if content is None else 416)
             mirror.log.append((path, first, 0))
@@ -106,6 +117,22 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in ("drop", "stall"):
             self.close_connection = True
 
+    def _send_too_much(self, path, content, fault):
+        """Send chunks without an announced size, or more than the size of an announced range."""
+        self.send_response(200 if fault == "endless" else 206)
+        if fault == "longer":
+            held = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+            self.send_header("Content-Range", f"bytes {held}-{len(content) - 1}/{len(content)}")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        sent = 0
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while sent < 1 << 24:
+                self.wfile.write(b"10000\r\n" + bytes(1 << 16) + b"\r\n")
+                sent += 1 << 16
+        self.mirror.log.append((path, 0, sent))
+        self.close_connection = True
+
     def log_message(self, *_):
         pass
 
@@ -123,14 +150,14 @@ def _tree(directory):
 
 
 def _served(mirror, *paths):
-    """What a directory holds when these paths, or all, have arrived; the two files beside them are the download's."""
+    """Return the expected content of a directory: these paths, or all, and the two files of the download itself."""
     paths = paths or [path for path in mirror.files if path != LIST]
     own = {"ptb-xl-1.0.3.sha256": mirror.files[LIST], ".download.lock": b""}
     return {path: mirror.files[path] for path in paths} | own
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch):
+def short_delays(monkeypatch):
     monkeypatch.setattr(downloading, "_FIRST_DELAY", 0.001)
 
 
@@ -169,7 +196,7 @@ def fetch(mirror, tmp_path):
     return run
 
 
-def test_everything_arrives_under_its_name_and_nothing_is_left_over(mirror, fetch):
+def test_a_download_holds_all_files_and_no_others(mirror, fetch):
     assert _tree(fetch()) == _served(mirror)
 
 
@@ -178,7 +205,7 @@ def test_the_number_of_connections_does_not_matter(mirror, fetch, connections):
     assert _tree(fetch(connections=connections)) == _served(mirror)
 
 
-def test_a_part_of_ptbxl_comes_with_its_tables_and_can_be_used(serve, simulated, tmp_path):
+def test_a_part_of_ptbxl_includes_the_tables_and_loads(serve, simulated, tmp_path):
     from merit.training.data.catalogue import load_ptbxl
 
     mirror = serve(_tree(simulated) | {"records500/00000/00001_hr.dat": b"not wanted"})
@@ -188,7 +215,7 @@ def test_a_part_of_ptbxl_comes_with_its_tables_and_can_be_used(serve, simulated,
     assert sum(map(len, splits.values())) == 120
 
 
-def test_the_second_run_verifies_and_fetches_nothing(mirror, fetch):
+def test_a_second_run_verifies_and_fetches_nothing(mirror, fetch):
     fetch()
     mirror.log.clear()
     assert _tree(fetch()) == _served(mirror)
@@ -205,7 +232,7 @@ def test_a_damaged_and_a_missing_file_are_fetched_again_and_no_other(mirror, fet
     assert {path for path, *_ in mirror.log} == {"LICENSE.txt", "records100/00000/00001_lr.dat"}
 
 
-def test_a_dropped_connection_goes_on_where_it_broke(mirror, fetch):
+def test_a_dropped_connection_continues_where_it_stopped(mirror, fetch):
     path = "records500/00000/00001_hr.dat"
     mirror.faults[path] = iter(["drop", "drop", "drop"])
     assert _tree(fetch()) == _served(mirror)
@@ -213,30 +240,29 @@ def test_a_dropped_connection_goes_on_where_it_broke(mirror, fetch):
     assert len(starts) == 4
     assert starts == sorted(starts)
     assert starts[1] > 0
-    # What was sent and lost on the way is at most what the client had not stored when the connection broke.
     assert starts[1] <= 300_000
 
 
-def test_connections_may_drop_often_as_long_as_each_brings_something(mirror, fetch):
+def test_connections_may_drop_often_if_each_brings_new_bytes(mirror, fetch):
     path = "records500/00000/00001_hr.dat"
     mirror.faults[path] = iter(["drop"] * (downloading._FRUITLESS_ATTEMPTS + 3))
     assert _tree(fetch()) == _served(mirror)
     assert len(mirror.requests(path)) == downloading._FRUITLESS_ATTEMPTS + 4
 
 
-def test_the_list_of_hashes_may_break_off_too(mirror, fetch):
+def test_the_list_of_hashes_is_retried_too(mirror, fetch):
     mirror.faults[LIST] = iter(["drop", 503])
     assert _tree(fetch()) == _served(mirror)
 
 
-def test_a_server_without_ranges_does_no_harm(mirror, fetch):
+def test_a_server_without_ranges_sends_whole_files(mirror, fetch):
     mirror.ranges = False
     mirror.faults["records500/00000/00001_hr.dat"] = iter(["drop", "drop"])
     assert _tree(fetch()) == _served(mirror)
     assert mirror.requests("records500/00000/00001_hr.dat") == [0, 0, 0]
 
 
-def test_bytes_that_were_not_asked_for_are_not_stored(mirror, fetch):
+def test_bytes_that_were_not_requested_are_not_stored(mirror, fetch):
     path = "records500/00000/00001_hr.dat"
     mirror.faults[path] = iter(["others", "drop", "others"])
     assert _tree(fetch()) == _served(mirror)
@@ -244,20 +270,20 @@ def test_bytes_that_were_not_asked_for_are_not_stored(mirror, fetch):
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_server_is_asked_again(mirror, fetch, status):
+def test_a_busy_server_is_retried(mirror, fetch, status):
     mirror.faults["LICENSE.txt"] = iter([status, status])
     assert _tree(fetch()) == _served(mirror)
     assert len(mirror.requests("LICENSE.txt")) == 3
 
 
-def test_the_wait_that_a_server_asks_for_is_kept(mirror, fetch):
+def test_retry_after_is_respected(mirror, fetch):
     mirror.faults[LIST] = iter([503])
     mirror.retry_after = "1"
     fetch()
     assert mirror.times[1] - mirror.times[0] >= 1
 
 
-def test_a_server_that_stays_down_ends_the_download_with_a_message(mirror, fetch, tmp_path):
+def test_a_server_that_stays_down_is_an_error(mirror, fetch, tmp_path):
     mirror.faults["ptbxl_database.csv"] = itertools.repeat(503)
     with pytest.raises(DownloadError, match=r"ptbxl_database\.csv: 6 attempts .* 503 .* run the same command again"):
         fetch(connections=1)
@@ -265,19 +291,19 @@ def test_a_server_that_stays_down_ends_the_download_with_a_message(mirror, fetch
     assert (tmp_path / "tree/LICENSE.txt").read_bytes() == mirror.files["LICENSE.txt"]
 
 
-def test_a_server_that_is_not_there_is_named(mirror, fetch):
+def test_an_unreachable_server_is_named(mirror, fetch):
     mirror.close()
     with pytest.raises(DownloadError, match=rf"{mirror.url}{PTBXL}SHA256SUMS\.txt: 6 attempts"):
         fetch()
 
 
 @pytest.mark.parametrize("fault", ["corrupt", "truncate"])
-def test_a_file_that_is_wrong_once_is_fetched_again(mirror, fetch, fault):
+def test_a_file_that_is_damaged_once_is_fetched_again(mirror, fetch, fault):
     mirror.faults["ptbxl_database.csv"] = iter([fault])
     assert _tree(fetch()) == _served(mirror)
 
 
-def test_a_file_that_is_wrong_twice_is_an_error_and_is_not_kept(mirror, fetch, tmp_path):
+def test_a_file_that_is_damaged_twice_is_an_error_and_is_not_kept(mirror, fetch, tmp_path):
     path = "records100/00000/00001_lr.dat"
     mirror.faults[path] = itertools.repeat("corrupt")
     with pytest.raises(DownloadError, match=r"00001_lr\.dat came twice with a SHA-256 that is not [0-9a-f]{64}"):
@@ -287,7 +313,7 @@ def test_a_file_that_is_wrong_twice_is_an_error_and_is_not_kept(mirror, fetch, t
     assert _tree(tmp_path / "tree") == _served(mirror, *first_three)
 
 
-def test_damaged_bytes_of_an_earlier_run_are_not_built_upon(mirror, fetch, tmp_path):
+def test_damaged_bytes_of_an_earlier_run_are_discarded(mirror, fetch, tmp_path):
     for path, content in {"LICENSE.txt": b"?" * 30, "ptbxl_database.csv": b"?" * 1000}.items():
         (tmp_path / "tree").mkdir(exist_ok=True)
         (tmp_path / "tree" / f"{path}.part").write_bytes(content)
@@ -296,7 +322,7 @@ def test_damaged_bytes_of_an_earlier_run_are_not_built_upon(mirror, fetch, tmp_p
     assert mirror.requests("ptbxl_database.csv") == [1000, 0]
 
 
-def test_a_file_that_arrived_whole_but_has_not_got_its_name_is_not_sent_again(mirror, fetch, tmp_path):
+def test_a_complete_part_file_is_not_sent_again(mirror, fetch, tmp_path):
     part = tmp_path / "tree/ptbxl_database.csv.part"
     part.parent.mkdir()
     part.write_bytes(mirror.files["ptbxl_database.csv"])
@@ -304,7 +330,7 @@ def test_a_file_that_arrived_whole_but_has_not_got_its_name_is_not_sent_again(mi
     assert [sent for path, _, sent in mirror.log if path == "ptbxl_database.csv"] == [0]
 
 
-def test_a_missing_file_is_named_and_the_rest_stays(mirror, fetch, tmp_path):
+def test_a_missing_file_is_named_and_the_others_are_kept(mirror, fetch, tmp_path):
     del mirror.files["records100/00000/00001_lr.dat"]
     with pytest.raises(DownloadError, match=r"00001_lr\.dat: the server answers 404 Not Found"):
         fetch(connections=1)
@@ -313,7 +339,7 @@ def test_a_missing_file_is_named_and_the_rest_stays(mirror, fetch, tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a disk that is always full")
-def test_a_full_disk_is_named_and_the_download_goes_on_when_there_is_space(mirror, fetch, tmp_path):
+def test_a_full_disk_is_an_error_and_the_download_continues_later(mirror, fetch, tmp_path):
     part = tmp_path / "tree/ptbxl_database.csv.part"
     part.parent.mkdir()
     part.symlink_to("/dev/full")
@@ -329,11 +355,81 @@ def test_a_folder_where_a_file_should_be_is_named(fetch, tmp_path):
         fetch()
 
 
+@pytest.mark.parametrize("path", [LIST, "records100/00000/00001_lr.dat"])
+def test_an_endless_file_is_stopped_at_its_limit(mirror, fetch, tmp_path, monkeypatch, path):
+    monkeypatch.setattr(downloading, "_MAX_CHECKSUMS", 100_000)
+    monkeypatch.setattr(type(OPEN_DATASETS["ptbxl"]), "max_bytes", 1_000_000)
+    mirror.faults[path] = iter(["endless"])
+    with pytest.raises(
+        DownloadError, match=r"sends more than the \d+ bytes that it announces or may have; do not trust"
+    ):
+        fetch(connections=1)
+    assert not list((tmp_path / "tree").rglob("*.part"))
+    assert _tree(fetch()) == _served(mirror)
+
+
+def test_a_file_is_stopped_at_its_announced_size(mirror, fetch, tmp_path):
+    part = tmp_path / "tree/ptbxl_database.csv.part"
+    part.parent.mkdir()
+    part.write_bytes(mirror.files["ptbxl_database.csv"][:1000])
+    mirror.faults["ptbxl_database.csv"] = iter(["longer"])
+    with pytest.raises(DownloadError, match=r"ptbxl_database\.csv sends more than the 400000 bytes"):
+        fetch(connections=1)
+    assert not part.exists()
+
+
+def test_an_announced_size_beyond_the_data_set_is_refused_before_it_is_stored(mirror, fetch, tmp_path, monkeypatch):
+    monkeypatch.setattr(type(OPEN_DATASETS["ptbxl"]), "max_bytes", 300_000)
+    with pytest.raises(DownloadError, match=r"ptbxl_database\.csv announces 400000 bytes, more than the 300000"):
+        fetch(connections=1)
+    assert not (tmp_path / "tree/ptbxl_database.csv.part").exists()
+
+
+def test_a_redirect_on_the_same_host_is_followed(mirror, fetch):
+    path = "records500/00000/00001_hr.dat"
+    mirror.faults[path] = iter([f"{mirror.url}{PTBXL}{path}", "drop"])
+    assert _tree(fetch()) == _served(mirror)
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/a", "http://localhost:9/a", "http://[bad/a"])
+def test_a_redirect_to_another_host_or_scheme_is_refused_at_once(mirror, fetch, target):
+    mirror.faults[LIST] = itertools.repeat(target)
+    with pytest.raises(DownloadError, match=r"redirects to .*, which is another host or not secure"):
+        fetch()
+    assert len(mirror.log) == 1
+
+
+def test_a_redirect_loop_ends(mirror, fetch):
+    mirror.faults[LIST] = itertools.repeat(f"{mirror.url}{PTBXL}{LIST}")
+    with pytest.raises(DownloadError, match="redirects more than 5 times"):
+        fetch()
+
+
+@pytest.mark.parametrize(
+    ("url", "target", "allowed"),
+    [
+        ("https://physionet.org/files/a", "https://physionet.org/other/a", True),
+        ("https://physionet.org/files/a", "https://files.physionet.org/a", True),
+        ("https://physionet.org/files/a", "http://physionet.org/files/a", False),
+        ("https://physionet.org/files/a", "https://physionet.org.evil.com/a", False),
+        ("https://physionet.org/files/a", "https://evilphysionet.org/a", False),
+        ("https://files.physionet.org/a", "https://physionet.org/a", False),
+        ("http://mirror.local/a", "http://mirror.local/b", True),
+        ("http://mirror.local/a", "https://mirror.local/b", True),
+        ("http://mirror.local/a", "http://169.254.169.254/b", False),
+        ("https://physionet.org/a", "file://physionet.org/etc/passwd", False),
+        ("https://physionet.org/a", "data:text/plain,x", False),
+    ],
+)
+def test_redirects_stay_on_the_host_and_on_https(url, target, allowed):
+    assert downloading._is_allowed_redirect(url, target) is allowed
+
+
 @pytest.mark.parametrize(
     "path",
     ["../evil", "/evil", "a/../../evil", "a//evil", "./evil", "..", "a\\..\\evil", "C:evil", "a\x1bevil", "a\revil"],
 )
-def test_a_path_that_leaves_the_tree_stops_everything_before_it_begins(mirror, fetch, tmp_path, path):
+def test_a_path_that_leaves_the_folder_stops_the_download_before_it_starts(mirror, fetch, tmp_path, path):
     mirror.files[LIST] += f"{'0' * 64}  {path}\n".encode()
     with pytest.raises(DownloadError, match=r"line 7: the path .* does not stay inside"):
         fetch()
@@ -344,7 +440,7 @@ def test_a_path_that_leaves_the_tree_stops_everything_before_it_begins(mirror, f
 @pytest.mark.parametrize(
     "content", [b"<html>Please log in</html>\n", b"0" * 64 + b" a", b"0" * 63 + b" a\n", b"\xff\xfe\n", b"\n"]
 )
-def test_what_is_no_list_of_hashes_is_not_taken_for_one(mirror, fetch, content):
+def test_an_invalid_list_of_hashes_is_refused(mirror, fetch, content):
     good, mirror.files[LIST] = mirror.files[LIST], content
     with pytest.raises(DownloadError, match=r"line 1: .* is not a SHA-256 and a path"):
         fetch()
@@ -353,7 +449,7 @@ def test_what_is_no_list_of_hashes_is_not_taken_for_one(mirror, fetch, content):
 
 
 @pytest.mark.parametrize("marks", ["  ", " "])
-def test_both_ways_to_write_a_list_are_read(mirror, fetch, marks):
+def test_both_formats_of_a_list_are_read(mirror, fetch, marks):
     mirror.files[LIST] = mirror.files[LIST].replace(b" ", marks.encode(), 1)
     assert _tree(fetch()) == _served(mirror)
 
@@ -364,12 +460,12 @@ def test_an_empty_list_is_an_error(mirror, fetch):
         fetch()
 
 
-def test_a_prefix_of_nothing_is_an_error_that_names_the_folders(fetch):
+def test_a_prefix_without_files_is_an_error_that_names_the_folders(fetch):
     with pytest.raises(DownloadError, match="begins with 'records250'; there are records100, records500"):
         fetch(only=["records100", "records250"])
 
 
-def test_cpsc2018_and_georgia_come_from_one_collection_each_alone(serve, tmp_path):
+def test_cpsc2018_and_georgia_are_separate_parts_of_one_collection(serve, tmp_path):
     files = {
         f"training/{folder}/g1/A0001.hea": folder.encode() for folder in ("cpsc_2018", "cpsc_2018_extra", "georgia")
     }
@@ -392,7 +488,7 @@ def test_cpsc2018_and_georgia_come_from_one_collection_each_alone(serve, tmp_pat
         (("ptbxl", ".", (), 1, "file:///etc"), "not 'file:///etc'"),
     ],
 )
-def test_arguments_that_cannot_be_are_refused(arguments, message, tmp_path, monkeypatch):
+def test_invalid_arguments_are_refused(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=message):
         download(*arguments)
@@ -400,7 +496,7 @@ def test_arguments_that_cannot_be_are_refused(arguments, message, tmp_path, monk
 
 
 @pytest.mark.parametrize("name", OPEN_DATASETS)
-def test_every_data_set_states_its_terms(name):
+def test_every_data_set_states_its_licence_and_citation(name):
     dataset = OPEN_DATASETS[name]
     assert re.search(r"\bLicence: .*(creativecommons|opendatacommons)\.org/licenses/", dataset.notice())
     assert re.search(r"https://doi\.org/10\.13026/\w{4}-\w{4}", dataset.citation)
@@ -431,7 +527,7 @@ def command(mirror, fresh_environment, tmp_path):
     process.communicate()
 
 
-def test_a_killed_download_goes_on_and_ends_as_if_nothing_had_happened(mirror, command, fetch, tmp_path):
+def test_a_killed_download_continues_with_the_same_result(mirror, command, fetch, tmp_path):
     with pytest.raises(DownloadError, match=r"another download into .*tree is running"):
         fetch()
     command.send_signal(signal.SIGKILL)
@@ -444,7 +540,7 @@ def test_a_killed_download_goes_on_and_ends_as_if_nothing_had_happened(mirror, c
     assert mirror.log == [("ptbxl_database.csv", held, 400_000 - held)]
 
 
-def test_an_interrupted_download_ends_at_once_and_keeps_what_has_arrived(mirror, command, fetch):
+def test_an_interrupted_download_ends_at_once_and_keeps_its_files(mirror, command, fetch):
     command.send_signal(signal.SIGINT)
     out, err = command.communicate(timeout=20)
     assert command.returncode == 130
@@ -473,7 +569,7 @@ def test_the_command_shows_licence_and_citation_first(mirror, tmp_path, monkeypa
     assert "records9" in streams.err
 
 
-def test_nothing_else_in_the_package_can_start_a_download():
+def test_only_the_download_command_can_start_a_download():
     package = Path(downloading.__file__).parents[2]
     folders = ("merit", "modeling_merit", "processing", "training", "hub_cards")
     importers = {

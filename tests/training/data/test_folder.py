@@ -1,4 +1,4 @@
-"""Recordings of one's own, described by a CSV file."""
+"""A folder of recordings described by a CSV file."""
 
 import csv
 import re
@@ -33,8 +33,8 @@ def write_table(file, rows):
 def root(tmp_path):
     root = tmp_path / "own"
     for seed, path in enumerate(("a/one", "a/two", "four")):
-        write_record(root / path, noise(seed, 200))
-    values = noise(9, 100, 2).T
+        write_record(root / path, noise(seed, 1250))
+    values = noise(9, 625, 2).T
     (root / "three.csv").write_text("\n".join(["II,V1", *(f"{a},{b}" for a, b in values)]) + "\n")
     write_table(root / "records.csv", ROWS)
     return root
@@ -45,7 +45,7 @@ def rows_by_id(source, tmp_path, **options):
     return {row["record_id"]: row for rows in data.values() for row in rows}
 
 
-def test_reports_labels_and_what_else_is_known(root, tmp_path):
+def test_rows_hold_reports_labels_and_patient_data(root, tmp_path):
     data = load_data(prepare(Folder(root), tmp_path / "out", processes=1))
     rows = {row["record_id"]: row for split in data.values() for row in split}
     assert {name: row["report"] for name, row in rows.items()} == {
@@ -78,13 +78,13 @@ def test_reports_labels_and_what_else_is_known(root, tmp_path):
 def test_wfdb_and_csv_recordings_become_the_same_columns(root, tmp_path):
     rows = rows_by_id(Folder(root), tmp_path)
     assert rows["a/one"]["lead_names"] == list(STANDARD)
-    np.testing.assert_array_equal(np.reshape(rows["a/one"]["signal"], (12, -1)), noise(0, 200))
+    np.testing.assert_array_equal(np.reshape(rows["a/one"]["signal"], (12, -1)), noise(0, 1250))
     recording = recording_of_row(rows["three.csv"])
     assert (recording.lead_names, recording.sampling_rate) == (("II", "V1"), 250)
-    np.testing.assert_allclose(recording.physical(), noise(9, 100, 2) / 1000, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(recording.physical(), noise(9, 625, 2) / 1000, rtol=0, atol=1e-12)
 
 
-def test_reports_alone_make_no_task_and_labels_alone_no_text(root, tmp_path):
+def test_reports_without_labels_and_labels_without_reports_are_accepted(root, tmp_path):
     write_table(root / "records.csv", [{"path": "four", "report": "normal ecg"}])
     assert not [name for name in rows_by_id(Folder(root), tmp_path)["four"] if name.startswith("labels")]
     write_table(root / "records.csv", [{"path": "four", "labels": "B; A"}])
@@ -92,14 +92,14 @@ def test_reports_alone_make_no_task_and_labels_alone_no_text(root, tmp_path):
     assert (row["report"], row["labels_own"], row["codes"]) == ("", [1, 1], ["B", "A"])
 
 
-def test_labels_may_be_said_beforehand_and_another_one_is_named_by_its_line(root, tmp_path):
+def test_labels_may_be_given_and_others_are_named_with_their_row(root, tmp_path):
     source = Folder(root, labels=["RBBB", "LBBB", "AFIB"])
     assert rows_by_id(source, tmp_path)["a/two.hea"]["labels_own"] == [0, 1, 0]
     with pytest.raises(ValueError, match=r"records\.csv: the label 'AFIB' in row 2 is not one of LBBB, RBBB"):
         Folder(root, labels=["LBBB", "RBBB"])
 
 
-def test_the_table_may_lie_elsewhere_and_the_data_set_may_have_a_name(root, tmp_path):
+def test_the_table_may_be_elsewhere_and_the_data_set_may_be_named(root, tmp_path):
     (root / "records.csv").rename(tmp_path / "other.csv")
     rows = rows_by_id(Folder(root, tmp_path / "other.csv", name="clinic"), tmp_path)
     assert {row["source"] for row in rows.values()} == {"clinic"}
@@ -111,16 +111,25 @@ def test_the_table_may_lie_elsewhere_and_the_data_set_may_have_a_name(root, tmp_
     [
         ({"path": ""}, r"records\.csv: path is empty in row 6"),
         ({"path": "four"}, r"records\.csv names four twice"),
+        ({"path": "./four"}, "names one record twice, as four in row 5 and as ./four in row 6; remove one"),
+        ({"path": "four.hea"}, "names one record twice, as four in row 5 and as four.hea in row 6"),
+        ({"path": "four.dat"}, "names one record twice"),
+        ({"path": "a//two"}, "names one record twice, as a/two.hea in row 3 and as a//two in row 6"),
         ({"path": "../secret"}, r"records\.csv: path in row 6 is \.\./secret, which leads out of .*own; correct it"),
         ({"path": "/etc/passwd"}, "path in row 6 is /etc/passwd, which leads out of"),
         ({"path": "C:\\secret"}, r"path in row 6 is C:\\secret, which leads out of"),
         ({"path": "x", "fold": "11"}, r"records\.csv: fold in row 6 is '11', not 1 to 10"),
         ({"path": "x", "fold": "1.5"}, r"records\.csv: fold in row 6 is '1\.5', not 1 to 10"),
         ({"path": "x", "fold": "train"}, "fold in row 6 is 'train', not 1 to 10"),
+        (
+            {"path": "x", "labels": "AFIB, LBBB"},
+            r"labels in row 6 has a comma in 'AFIB, LBBB'; separate labels by semico",
+        ),
+        ({"path": "x", "labels": "A; B,C"}, r"labels in row 6 has a comma in 'B,C'"),
         ({"path": "x", "patient_id": "p1", "fold": "9"}, "patient p1 is in train with a/one and in validation with x"),
     ],
 )
-def test_a_bad_entry_is_named_by_its_line(root, row, message):
+def test_an_invalid_entry_is_named_with_its_row(root, row, message):
     write_table(root / "records.csv", [*ROWS, row])
     with pytest.raises(ValueError, match=message):
         Folder(root)
@@ -131,6 +140,8 @@ def test_a_bad_entry_is_named_by_its_line(root, row, message):
     [
         ({"path": "gone"}, "gone: there is no record .*gone"),
         ({"path": "x", "age": "old"}, r"records\.csv: the age of x is 'old'; leave it empty"),
+        ({"path": "x", "age": "131"}, r"records\.csv: the age of x is '131', above 130; correct it or leave it empty"),
+        ({"path": "x", "age": "1e3"}, "the age of x is '1e3'; leave it empty"),
         ({"path": "x", "sex": "?"}, r"records\.csv: the sex of x is '\?'; leave it empty"),
         ({"path": "x.csv", "sampling_rate": "fast"}, r"the sampling_rate of x\.csv is 'fast', not a number of Hz"),
         ({"path": "x.csv", "sampling_rate": "500"}, "x: a CSV file does not say its units"),
@@ -140,12 +151,12 @@ def test_a_bad_entry_is_named_by_its_line(root, row, message):
         ({"path": "miscounted"}, "miscounted: its header announces 3 signals but describes 12"),
     ],
 )
-def test_a_bad_record_is_named_and_can_be_left_out(root, tmp_path, row, message):
-    write_record(root / "x", noise(7, 50))
+def test_a_bad_record_is_named_and_can_be_skipped(root, tmp_path, row, message):
+    write_record(root / "x", noise(7, 1250))
     (root / "x.csv").write_text("I,II\n1,2\n3,4\n")
-    write_record(root / "truncated", noise(7, 50))
+    write_record(root / "truncated", noise(7, 1250))
     (root / "truncated.dat").write_bytes(bytes(100))
-    write_record(root / "miscounted", noise(7, 50))
+    write_record(root / "miscounted", noise(7, 1250))
     header = (root / "miscounted.hea").read_text()
     (root / "miscounted.hea").write_text(header.replace("miscounted 12", "miscounted 3"))
     write_table(root / "records.csv", [*ROWS, row])
@@ -162,16 +173,16 @@ def test_a_bad_record_is_named_and_can_be_left_out(root, tmp_path, row, message)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no CSV file"),
+        ("", "is not a CSV file"),
         ("path,report\n", "has no rows"),
         ("file,report\na/one,x\n", "lacks the column path"),
-        ("path\na/one\n", "says nothing in columns report or labels"),
-        ("path,report,labels\na/one,,\n", "says nothing in columns report or labels"),
-        ('path,report\na/one,"x\n', "is no CSV file"),
-        (b"path,report\na/one,\xff\xfe\n", "is no CSV file"),
+        ("path\na/one\n", "has neither reports nor labels"),
+        ("path,report,labels\na/one,,\n", "has neither reports nor labels"),
+        ('path,report\na/one,"x\n', "is not a CSV file"),
+        (b"path,report\na/one,\xff\xfe\n", "is not a CSV file"),
     ],
 )
-def test_a_table_that_is_none_is_named(root, text, message):
+def test_an_invalid_table_is_named(root, text, message):
     (root / "records.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ValueError, match=rf"records\.csv {message}"):
         Folder(root)
@@ -183,7 +194,7 @@ def test_a_missing_table_is_named(tmp_path):
 
 
 def test_an_output_inside_the_folder_does_not_make_it_another_data_set(root):
-    write_record(root / "b", noise(8, 50))
+    write_record(root / "b", noise(8, 1250))
     first = prepare(Folder(root), root / "prepared", processes=1)
     stamp = (first / "prepared.json").stat().st_mtime_ns
     assert prepare(Folder(root), root / "prepared", processes=1) == first
@@ -204,6 +215,43 @@ def test_a_killed_run_with_its_output_inside_the_folder_goes_on(root, monkeypatc
 
 def test_changed_records_and_labels_are_noticed(root):
     fingerprints = [Folder(root).fingerprint(), Folder(root, labels=["LBBB", "AFIB"]).fingerprint()]
-    write_record(root / "a/two", noise(77, 201))
+    write_record(root / "a/two", noise(77, 1251))
     fingerprints.append(Folder(root).fingerprint())
     assert len(set(fingerprints)) == 3
+
+
+def test_a_label_with_a_comma_is_accepted_if_it_is_given(root, tmp_path):
+    write_table(root / "records.csv", [{"path": "four", "labels": "infarct, old"}])
+    row = rows_by_id(Folder(root, labels=["infarct, old"]), tmp_path)["four"]
+    assert row["labels_own"] == [1]
+
+
+@pytest.mark.parametrize("name", ["folder", "header", "signal", "other"])
+def test_a_link_that_leaves_the_folder_is_refused(root, tmp_path, name):
+    elsewhere = tmp_path / "elsewhere"
+    write_record(elsewhere / "four", noise(5, 1250))
+    path = "four"
+    if name == "folder":
+        (root / "link").symlink_to(elsewhere)
+        path = "link/four"
+    elif name == "header":
+        (root / "four.hea").unlink()
+        (root / "four.hea").symlink_to(elsewhere / "four.hea")
+    elif name == "signal":
+        (root / "four.dat").unlink()
+        (root / "four.dat").symlink_to(elsewhere / "four.dat")
+    else:
+        header = (root / "four.hea").read_text().replace("four.dat", "signal.bin")
+        (root / "four.hea").write_text(header)
+        (root / "signal.bin").symlink_to(elsewhere / "four.dat")
+    write_table(root / "records.csv", [{"path": path, "report": "normal ecg"}])
+    with pytest.raises(ValueError, match=r"leads out of .* through a link; copy the file into it"):
+        prepare(Folder(root), tmp_path / "out", processes=1)
+
+
+def test_the_folder_itself_may_be_a_link_and_links_may_stay_inside(root, tmp_path):
+    (root / "again.hea").symlink_to(root / "four.hea")
+    (root / "again.dat").symlink_to(root / "four.dat")
+    (tmp_path / "link").symlink_to(root)
+    write_table(root / "records.csv", [{"path": "again", "report": "normal ecg"}])
+    assert list(rows_by_id(Folder(tmp_path / "link"), tmp_path)) == ["again"]

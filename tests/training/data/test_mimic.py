@@ -16,7 +16,7 @@ from merit.training.data.sources.mimic import MimicIvEcg
 
 @pytest.fixture
 def root(tmp_path):
-    write_mimic(tmp_path / "mimic", 12, samples=80)
+    write_mimic(tmp_path / "mimic", 12, samples=1250)
     return tmp_path / "mimic"
 
 
@@ -42,7 +42,7 @@ def test_a_row_holds_statements_subject_and_the_leads_in_their_own_order(root, t
     assert (row["language"], row["age"], row["sex"], row["codes"]) == ("en", None, None, [])
     assert row["lead_names"] == list(MIMIC_ORDER)
     assert row["gain"] == [200.0] * 12
-    np.testing.assert_array_equal(np.reshape(row["signal"], (12, 80)), noise(1, 80))
+    np.testing.assert_array_equal(np.reshape(row["signal"], (12, 1250)), noise(1, 1250))
     physical = wfdb.rdrecord(str(root / row["record_id"])).p_signal.T
     np.testing.assert_array_equal(recording_of_row(row).physical(), physical)
 
@@ -72,7 +72,7 @@ def test_a_missing_table_and_columns_are_named(root):
     with pytest.raises(ValueError, match=r"machine_measurements\.csv lacks the column study_id, report_17"):
         MimicIvEcg(root)
     (root / "machine_measurements.csv").write_text("")
-    with pytest.raises(ValueError, match=r"machine_measurements\.csv is no CSV file"):
+    with pytest.raises(ValueError, match=r"machine_measurements\.csv is not a CSV file"):
         MimicIvEcg(root)
     (root / "machine_measurements.csv").unlink()
     with pytest.raises(FileNotFoundError, match=r"machine_measurements\.csv is missing; name the folder that holds it"):
@@ -93,7 +93,7 @@ def test_a_table_that_breaks_off_is_an_error_that_names_the_file(root, tmp_path,
     with open(root / "machine_measurements.csv", "a") as file:
         file.write('10000999,40699999,1,2180-07-23 08:44:00,"Sinus rhy')
     for skip_bad in (False, True):
-        with pytest.raises(ValueError, match=r"machine_measurements\.csv is no CSV file: .*EOF"):
+        with pytest.raises(ValueError, match=r"machine_measurements\.csv is not a CSV file: .*EOF"):
             prepare(MimicIvEcg(root), tmp_path / "out", processes=1, skip_bad=skip_bad)
 
 

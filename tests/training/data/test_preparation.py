@@ -1,21 +1,26 @@
-"""Preparing survives being killed, a full disk and bad records, and the memory it takes does not grow."""
+"""Preparation survives kills, a full disk and bad records, uses bounded memory, and is checked on loading."""
 
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 import datasets
 import numpy as np
+import pandas as pd
 import pytest
 from forked_merit import ForkedMerit, alive, until
 from simulated_trees import content, noise, write_mimic
 
+from merit.processing.feature_extraction_merit import MeritFeatureExtractor
 from merit.processing.leads_merit import STANDARD_LEADS
 from merit.processing.recordings_merit import EcgError, Recording
 from merit.training.data import preparation
@@ -25,7 +30,7 @@ from merit.training.data.schema import Record
 from merit.training.data.tasks import Task
 
 RECORDS, SAMPLES = 2400, 500
-# Shards, batches and the rows of the table that are read at a time are as small in comparison as the tree.
+# Shards, batches and table chunks that are as small relative to this data set as the defaults are to a real one.
 SMALL_SHARDS = """
 preparation.RECORDS_PER_SHARD, preparation.RECORDS_PER_BATCH, mimic.ROWS_PER_READ = 64, 32, 128
 """
@@ -37,14 +42,14 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="several process
 def mimic(tmp_path_factory):
     """A tree of thousands of records in MIMIC-IV-ECG's layout."""
     root = tmp_path_factory.mktemp("simulated") / "mimic"
-    write_mimic(root, RECORDS, SAMPLES)
+    write_mimic(root, RECORDS, SAMPLES, rate=200)
     return root
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     root = tmp_path_factory.mktemp("small") / "mimic"
-    write_mimic(root, 300, samples=100)
+    write_mimic(root, 300, samples=250, rate=100)
     return root
 
 
@@ -68,7 +73,7 @@ def order(root, output):
     return "prepare", "mimic-iv-ecg", "--source", root, "--output", output
 
 
-def test_thousands_of_records_are_prepared_by_patient(in_one_go):
+def test_thousands_of_records_are_split_by_patient(in_one_go):
     data = load_data(in_one_go)
     assert {split: len(rows) for split, rows in data.items()} == {"train": 1869, "validation": 246, "test": 285}
     patients = [set(rows["patient_id"]) for rows in data.values()]
@@ -77,7 +82,7 @@ def test_thousands_of_records_are_prepared_by_patient(in_one_go):
 
 
 @linux_only
-def test_any_number_of_processes_writes_the_same_bytes(mimic, merit, in_one_go, tmp_path):
+def test_several_processes_write_the_same_bytes_as_one(mimic, merit, in_one_go, tmp_path):
     output = tmp_path / "mimic"
     assert merit(*order(mimic, output), "--processes", 3, before=SMALL_SHARDS).status == 0
     assert content(output) == content(in_one_go)
@@ -95,7 +100,7 @@ def ended(group):
 
 @linux_only
 @pytest.mark.parametrize("processes", [1, 2])
-def test_killed_again_and_again_it_ends_as_if_made_in_one_go(mimic, merit, in_one_go, tmp_path, processes):
+def test_a_run_killed_repeatedly_gives_the_same_result(mimic, merit, in_one_go, tmp_path, processes):
     output, unfinished = tmp_path / "mimic", tmp_path / "mimic.unfinished"
     moment = random.Random(processes)
     arguments = (*order(mimic, output), "--processes", processes)
@@ -125,7 +130,7 @@ def test_killed_again_and_again_it_ends_as_if_made_in_one_go(mimic, merit, in_on
 
 
 @linux_only
-def test_a_process_that_is_killed_by_itself_is_an_error_that_says_how_to_go_on(small, merit, tmp_path):
+def test_a_killed_worker_process_is_an_error_that_says_how_to_continue(small, merit, tmp_path):
     killed = """
 def read(self, record):
     if record.record_id.endswith("40689438"):
@@ -163,21 +168,24 @@ def test_peak_memory_does_not_grow_with_the_number_of_records(mimic, merit, tmp_
 
 
 @linux_only
-def test_a_full_disk_is_an_error_and_no_bad_record(small, merit, tmp_path):
+def test_a_full_disk_is_an_error_and_not_a_bad_record(small, merit, tmp_path):
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))"
     for processes in (1, 2):
         arguments = (*order(small, tmp_path / "out"), "--skip-bad", "--processes", processes)
         done = merit(*arguments, before=f"{SMALL_SHARDS}\n{full}")
         assert done.status == 1
         assert "merit: [Errno 27]" in done.err
-        assert "too large" in done.err
+        assert "too large; free some space and run the same command again" in done.err
+        assert str(tmp_path / "out.unfinished") in done.err
+        assert "Traceback" not in done.err
+        assert not list(tmp_path.rglob("*/*.unfinished"))
         assert not (tmp_path / "out").exists()
     assert merit(*arguments, before=SMALL_SHARDS).status == 0
     assert not (tmp_path / "out" / "skipped.csv").exists()
     assert sum(map(len, load_data(tmp_path / "out").values())) == 300
 
 
-def test_a_missing_file_among_thousands_is_named_and_can_be_left_out(mimic, merit, tmp_path):
+def test_a_missing_file_is_named_and_can_be_skipped(mimic, merit, tmp_path):
     root = tmp_path / "mimic"
     shutil.copytree(mimic, root, copy_function=os.link)
     missing = next(root.glob("files/*/*/*/40691345.dat"))
@@ -220,7 +228,7 @@ def test_streaming_reads_the_same_rows_with_the_same_features(in_one_go, tmp_pat
         assert ids == rows["record_id"][:]
 
 
-# From here on a source without files.
+# The following tests use a source without files.
 
 
 @dataclass
@@ -228,7 +236,7 @@ class Invented:
     """A source of made-up recordings; `bad` lists records that cannot be read and why."""
 
     count: int | None = 23
-    samples: int = 50
+    samples: int = 125
     bad: dict[str, Exception] = field(default_factory=dict)
     folds: tuple[int, ...] = (1, 2, 9, 10)
     name: str = "invented"
@@ -249,7 +257,7 @@ class Invented:
         seed = int(record.record_id[1:])
         gain, baseline = np.full(12, 200.0), np.zeros(12, int)
         leads, units = STANDARD_LEADS, ("mV",) * 12
-        return record, Recording(record.record_id, noise(seed, self.samples), 500.0, leads, units, gain, baseline)
+        return record, Recording(record.record_id, noise(seed, self.samples), 50.0, leads, units, gain, baseline)
 
 
 INTERRUPTED_BY = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree"}
@@ -269,7 +277,7 @@ def interrupt(event, arguments):
 sys.addaudithook(interrupt)
 
 
-def test_stopped_at_any_file_operation_it_goes_on_to_the_same_result(tmp_path, monkeypatch):
+def test_a_run_stopped_at_any_file_operation_continues_to_the_same_result(tmp_path, monkeypatch):
     monkeypatch.setattr(preparation, "RECORDS_PER_SHARD", 9)
     source = Invented(folds=(1, 9))
     expected = content(prepare(source, tmp_path / "whole", processes=1))
@@ -294,7 +302,7 @@ def test_stopped_at_any_file_operation_it_goes_on_to_the_same_result(tmp_path, m
     assert stopped > 25
 
 
-def test_what_a_stopped_run_left_half_written_does_not_get_in(tmp_path, monkeypatch):
+def test_incomplete_shards_of_a_stopped_run_are_discarded(tmp_path, monkeypatch):
     monkeypatch.setattr(preparation, "RECORDS_PER_SHARD", 8)
     expected = content(prepare(Invented(), tmp_path / "whole", processes=1))
     source = Invented(bad={"r20": KeyboardInterrupt()})
@@ -317,7 +325,7 @@ def test_a_neighbouring_folder_that_preparation_did_not_write_is_refused_and_kep
     assert (neighbour / "notes.txt").read_text() == "mine"
 
 
-def test_a_run_with_other_options_does_not_go_on_from_shards_of_the_first(tmp_path):
+def test_a_run_with_other_options_does_not_reuse_shards(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         prepare(Invented(bad={"r20": KeyboardInterrupt()}), tmp_path / "out", processes=1)
     prepare(Invented(), tmp_path / "out", sampling_rate=100, processes=1)
@@ -325,7 +333,7 @@ def test_a_run_with_other_options_does_not_go_on_from_shards_of_the_first(tmp_pa
     assert rates == {100.0}
 
 
-def test_a_finished_data_set_is_left_as_it_is(tmp_path, monkeypatch):
+def test_a_finished_data_set_is_left_unchanged(tmp_path, monkeypatch):
     output = prepare(Invented(), tmp_path / "out", processes=1)
     before = {path: path.stat().st_mtime_ns for path in output.rglob("*")}
     monkeypatch.setattr(Invented, "records", None)
@@ -353,7 +361,7 @@ def test_an_empty_folder_may_be_the_output(tmp_path):
 
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=linux_only)])
-def test_the_first_bad_record_stops_it_and_nothing_has_the_name_of_the_output(tmp_path, monkeypatch, processes):
+def test_the_first_bad_record_stops_the_run_without_output(tmp_path, monkeypatch, processes):
     monkeypatch.setattr(preparation, "RECORDS_PER_SHARD", 4)
     source = Invented(bad={"r6": EcgError("r6: first"), "r9": OSError("r9: second")})
     with pytest.raises(EcgError, match="r6: first"):
@@ -363,7 +371,7 @@ def test_the_first_bad_record_stops_it_and_nothing_has_the_name_of_the_output(tm
         load_prepared(tmp_path / "out")
 
 
-def test_bad_records_are_left_out_and_listed_with_their_reasons(tmp_path):
+def test_bad_records_are_skipped_and_listed_with_their_reasons(tmp_path):
     source = Invented(bad={"r6": EcgError('r6: it, says "no"'), "r9": OSError("r9: lost")})
     output = prepare(source, tmp_path / "out", skip_bad=True)
     assert (output / "skipped.csv").read_text() == 'record_id,reason\nr6,"r6: it, says ""no"""\nr9,r9: lost\n'
@@ -372,12 +380,232 @@ def test_bad_records_are_left_out_and_listed_with_their_reasons(tmp_path):
     assert f"bad records left out: 2, listed in {output / 'skipped.csv'}" in describe(output)
 
 
-def test_an_error_of_the_program_is_no_bad_record(tmp_path):
-    with pytest.raises(TypeError, match="a mistake"):
-        prepare(Invented(bad={"r6": TypeError("a mistake")}), tmp_path / "out", skip_bad=True, processes=1)
+@pytest.mark.parametrize(
+    "error", [TypeError("a mistake"), IndexError(3), ZeroDivisionError("zero"), RecursionError("deep"), MemoryError()]
+)
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=linux_only)])
+def test_any_failure_to_read_a_record_concerns_that_record_alone(tmp_path, error, processes):
+    source = Invented(bad={"r6": error})
+    message = f"r6 cannot be read: {type(error).__name__}"
+    with pytest.raises(ValueError, match=message):
+        prepare(source, tmp_path / "stopped", processes=processes)
+    output = prepare(source, tmp_path / "out", skip_bad=True, processes=processes)
+    assert message in (output / "skipped.csv").read_text()
+    assert sum(map(len, load_prepared(output).values())) == 22
 
 
-def test_no_record_is_an_error_that_says_why(tmp_path):
+def flat(recording):
+    return replace(recording, signal=np.full_like(recording.signal, 7))
+
+
+UNUSABLE = {
+    "no lead can be used: lead I is flat": flat,
+    r"0\.20 s .* is too short": lambda recording: replace(recording, signal=recording.signal[:, :10]),
+    "no lead can be used: .* is flat": lambda recording: replace(recording, gain=np.full(12, 1e308)),
+    "reaches .* mV": lambda recording: replace(recording, gain=np.full(12, 1e-300)),
+    r"sampling rate of 1e\+12 Hz": lambda recording: replace(recording, sampling_rate=1e12),
+    r"sampling rate of 0\.01 Hz": lambda recording: replace(recording, sampling_rate=0.01),
+}
+
+
+@dataclass
+class Changed(Invented):
+    """A source whose record r6 is changed."""
+
+    change: Callable[[Recording], Recording] = flat
+
+    def read(self, record):
+        record, recording = super().read(record)
+        return record, self.change(recording) if record.record_id == "r6" else recording
+
+
+@pytest.mark.parametrize("message", UNUSABLE)
+@pytest.mark.parametrize("rate", [None, 100])
+def test_a_recording_that_the_model_refuses_is_a_bad_record(tmp_path, message, rate):
+    source = Changed(change=UNUSABLE[message])
+    with pytest.raises(EcgError, match=f"r6: .*{message}"):
+        prepare(source, tmp_path / "stopped", sampling_rate=rate, processes=1)
+    assert not list(tmp_path.iterdir())
+    output = prepare(source, tmp_path / "out", sampling_rate=rate, skip_bad=True, processes=1)
+    (line,) = (output / "skipped.csv").read_text().splitlines()[1:]
+    assert line.startswith("r6,")
+    extractor = MeritFeatureExtractor()
+    for rows in load_prepared(output).values():
+        extractor(list(rows))
+
+
+def test_the_feature_extractor_of_a_model_decides_what_it_accepts(tmp_path):
+    source = Changed(change=lambda recording: replace(recording, signal=recording.signal[:, :60]))
+    tolerant = MeritFeatureExtractor(min_duration=1.0)
+    output = prepare(source, tmp_path / "out", processes=1, feature_extractor=tolerant)
+    assert sum(map(len, load_prepared(output).values())) == 23
+    with pytest.raises(ValueError, match="the model reads 50 to 2000 Hz"):
+        prepare(source, tmp_path / "other", sampling_rate=20)
+
+
+def test_the_list_of_skipped_records_starts_no_formula(tmp_path):
+    source = Invented(bad={"r6": EcgError("=cmd|' /C calc'!A0"), "r9": EcgError("@SUM(A1)"), "r11": EcgError("-1")})
+    output = prepare(source, tmp_path / "out", skip_bad=True, processes=1)
+    reasons = pd.read_csv(output / "skipped.csv")["reason"]
+    assert reasons.tolist() == ["'=cmd|' /C calc'!A0", "'@SUM(A1)", "'-1"]
+
+
+# Damage after preparation
+
+
+def delete_shard(folder):
+    path = folder / "train" / "000001.arrow"
+    path.unlink()
+    return path
+
+
+def delete_split(folder):
+    shutil.rmtree(folder / "test")
+    return folder / "test"
+
+
+def truncate_shard(folder):
+    path = folder / "train" / "000000.arrow"
+    path.write_bytes(path.read_bytes()[:-8])
+    return path
+
+
+def swap_shards(folder):
+    (folder / "train" / "000000.arrow").rename(folder / "train" / "x")
+    (folder / "train" / "000001.arrow").rename(folder / "train" / "000000.arrow")
+    (folder / "train" / "x").rename(folder / "train" / "000001.arrow")
+    return folder / "train" / "000000.arrow"
+
+
+def flip_the_schema(folder):
+    path = folder / "validation" / "000000.arrow"
+    content = bytearray(path.read_bytes())
+    content[8:64] = bytes(byte ^ 255 for byte in content[8:64])
+    path.write_bytes(content)
+    return path
+
+
+def add_shard(folder):
+    return shutil.copy(folder / "train" / "000000.arrow", folder / "train" / "000009.arrow")
+
+
+def halve_the_manifest(folder):
+    path = folder / "prepared.json"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
+
+
+def remove_from_the_manifest(*names):
+    def damage(folder):
+        path = folder / "prepared.json"
+        manifest = inner = json.loads(path.read_text())
+        for name in names[:-1]:
+            inner = inner[name]
+        del inner[names[-1]]
+        path.write_text(json.dumps(manifest))
+        return path
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        delete_shard,
+        delete_split,
+        truncate_shard,
+        swap_shards,
+        flip_the_schema,
+        add_shard,
+        halve_the_manifest,
+        *(
+            remove_from_the_manifest(*names)
+            for names in [("shards",), ("splits",), ("splits", "test"), ("preparation",)]
+        ),
+        remove_from_the_manifest("shards", "train/000000.arrow"),
+    ],
+)
+def test_a_damaged_folder_is_an_error_that_names_the_file(tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(preparation, "RECORDS_PER_SHARD", 14)
+    output = prepare(Invented(), tmp_path / "out", processes=1)
+    assert sum(map(len, load_data(output, verify=True).values())) == 23
+    path = damage(output)
+    with pytest.raises(ValueError, match=re.escape(str(path))) as raised:
+        load_data(output)
+    assert re.search("prepare it again|move it", str(raised.value))
+    with pytest.raises(ValueError, match=re.escape(str(path))):
+        prepare(Invented(), output, processes=1)
+
+
+def test_flipped_bytes_of_a_signal_are_found_when_hashes_are_compared(tmp_path):
+    output = prepare(Invented(), tmp_path / "out", processes=1)
+    path = output / "train" / "000000.arrow"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert len(load_data(output)["train"]) == 12
+    with pytest.raises(ValueError, match=r"000000\.arrow does not have the SHA-256 .*prepare it again"):
+        load_data(output, verify=True)
+
+
+def test_a_folder_prepared_by_an_earlier_version_loads(tmp_path):
+    output = prepare(Invented(), tmp_path / "out", processes=1)
+    manifest = json.loads((output / "prepared.json").read_text())
+    del manifest["shards"]
+    manifest["preparation"]["version"] = 4
+    (output / "prepared.json").write_text(json.dumps(manifest))
+    assert sum(map(len, load_data(output).values())) == 23
+    (output / "train" / "000000.arrow").unlink()
+    with pytest.raises(ValueError, match="train holds 0 rows instead of the 12"):
+        load_data(output)
+
+
+# Files of others
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "train/thesis.tex", "done/list.txt", "train/folder"])
+def test_a_folder_of_this_name_that_is_not_ours_is_left_alone(tmp_path, name):
+    file = tmp_path / "out.unfinished" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("mine")
+    with pytest.raises(
+        ValueError, match=rf"holds {Path(name).name}, which preparation does not write; move it, or name another"
+    ):
+        prepare(Invented(), tmp_path / "out", processes=1)
+    assert file.read_text() == "mine"
+
+
+def test_a_file_named_like_the_lock_is_left_alone(tmp_path):
+    (tmp_path / "out.lock").write_text("mine")
+    with pytest.raises(ValueError, match=r"out\.lock is not a lock file of `merit prepare`"):
+        prepare(Invented(), tmp_path / "out", processes=1)
+    assert (tmp_path / "out.lock").read_text() == "mine"
+
+
+def test_a_link_may_be_the_output(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    output = prepare(Invented(), tmp_path / "out", processes=1)
+    assert output.is_symlink()
+    assert sum(map(len, load_prepared(output).values())) == 23
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "out"]
+
+
+@linux_only
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_interrupt_ends_with_130_and_without_a_traceback(mimic, merit, tmp_path, processes):
+    pid, log = merit.start(*order(mimic, tmp_path / "mimic"), "--processes", processes, before=SMALL_SHARDS)
+    until(partial(begun, tmp_path / "mimic.unfinished", 3))
+    os.killpg(pid, signal.SIGINT)
+    done = merit.finish(pid, log)
+    assert done.status == 130
+    assert "Traceback" not in done.err
+    assert not alive(pid)
+    assert not list(tmp_path.rglob("*.lock"))
+    assert not list(tmp_path.glob("*/*/*.unfinished"))
+
+
+def test_no_usable_record_is_an_error_that_gives_the_reason(tmp_path):
     bad = {f"r{index}": EcgError(f"r{index}: lost") for index in range(23)}
     with pytest.raises(
         ValueError, match="No record of invented could be prepared: all 23 are bad; the first: r0: lost"
@@ -396,12 +624,12 @@ def test_an_impossible_rate_is_refused(tmp_path, rate):
 
 
 def test_long_recordings_make_short_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr(preparation, "SAMPLES_PER_BATCH", 12 * 50 * 3)
+    monkeypatch.setattr(preparation, "SAMPLES_PER_BATCH", 12 * 125 * 3)
     data = load_prepared(prepare(Invented(folds=(1,)), tmp_path / "out", processes=1))
     assert [len(chunk) for chunk in data["train"].data.column("record_id").chunks] == [3] * 7 + [2]
 
 
-def test_the_counts_say_what_is_in_the_data_set(tmp_path):
+def test_the_manifest_counts_what_the_data_set_contains(tmp_path):
     output = prepare(Invented(), tmp_path / "out", processes=1)
     manifest = json.loads((output / "prepared.json").read_text())
     train = manifest["splits"]["train"]

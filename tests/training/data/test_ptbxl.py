@@ -16,7 +16,7 @@ from merit.training.data.schema import label_names
 from merit.training.data.sources import ptbxl
 
 LEADS = ["I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6"]
-SAMPLES = 200
+SAMPLES = 250
 STATEMENTS = """,description,diagnostic,form,rhythm,diagnostic_class,diagnostic_subclass
 NORM,normal ECG,1.0,,,NORM,NORM
 IMI,inferior myocardial infarction,1.0,,,MI,IMI
@@ -273,11 +273,11 @@ def test_the_rate_that_was_not_downloaded_is_missed(root, cache):
 
 def test_the_rate_of_500_hz_reads_the_other_files(root, cache):
     for index in range(12):
-        write_record(root, f"records500/00000/{index + 1:05d}_hr", seed=index, rate=500, samples=1000)
+        write_record(root, f"records500/00000/{index + 1:05d}_hr", seed=index, rate=500, samples=1250)
     row = load_ptbxl(root, sampling_rate=500, cache_dir=cache)["train"][0]
     assert row["record_id"] == "records500/00000/00002_hr"
     assert row["sampling_rate"] == 500
-    assert recording_of_row(row).physical().shape == (12, 1000)
+    assert recording_of_row(row).physical().shape == (12, 1250)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_a_record_that_cannot_be_one_of_ptbxl_is_named(root, cache, record, mess
 
 @pytest.mark.parametrize(
     "record",
-    [{"samples": 150}, {"leads": LEADS[::-1]}, {"units": "uV"}, {"fmt": "212"}, {"fmt": "24"}],
+    [{"samples": 300}, {"leads": LEADS[::-1]}, {"units": "uV"}, {"fmt": "212"}, {"fmt": "24"}],
     ids=lambda record: next(iter(record)),
 )
 def test_a_record_may_have_its_own_length_order_unit_and_format(root, cache, record):

@@ -1,1 +1,1 @@
-"""One source for each data set: from its published files to records."""
+"""The sources of recordings, one module per kind of data set."""

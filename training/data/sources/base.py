@@ -1,4 +1,4 @@
-"""What the sources of recordings have in common: their interface, and the care with files that come from elsewhere."""
+"""The interface of a source of recordings, and helpers that read its tables and check its paths."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ __all__ = [
 
 
 class Source(Protocol):
-    """Where recordings are and what is known of them."""
+    """A data set as it was published, or a folder of recordings, that `prepare` converts."""
 
     @property
     def name(self) -> str:
@@ -42,45 +42,49 @@ class Source(Protocol):
 
     @property
     def count(self) -> int | None:
-        """How many records there are, None if that is known only at the end."""
+        """The number of records; None if it is known only after reading them."""
         ...
 
     def fingerprint(self) -> str:
-        """A hash of all that the rows depend on."""
+        """Return a hash of everything that the rows depend on."""
         ...
 
     def records(self) -> Iterator[Record]:
-        """What there is, always in the same order, with what is known before a file is opened."""
+        """Yield all records in a fixed order, with what is known before their files are opened."""
         ...
 
     def read(self, record: Record) -> tuple[Record, Recording]:
-        """The record, completed, and its recording. Raises ValueError or OSError, naming the record, if it is bad."""
+        """Return the completed record and its recording.
+
+        Raises:
+            ValueError or OSError: the record is bad; the message names it.
+        """
         ...
 
 
 @contextmanager
 def name_file_in_errors(file: Path) -> Iterator[None]:
-    """Have pandas name the file that it cannot read."""
+    """Name the file in errors of pandas."""
     try:
         yield
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is no CSV file: {error}") from None
+        raise ValueError(f"{file} is not a CSV file: {error}") from None
 
 
 def read_table(
     file: Path, filled: Sequence[str], others: Sequence[str] = (), optional: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Read columns of a CSV file as text, "" where there is nothing.
+    """Read columns of a CSV file as text, with "" for empty cells.
 
     Args:
         file: the CSV file.
-        filled: columns that must be there and have a value in every row.
-        others: columns that must be there.
-        optional: columns that are empty where they are not there.
+        filled: columns that must exist and have a value in every row.
+        others: columns that must exist.
+        optional: columns that may be missing, and are then empty.
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: it is no CSV file, has no rows, or lacks a column or a value.
+        ValueError: the file is not a CSV file, has no rows, or lacks a column or a value.
     """
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing; name the folder that holds it")
@@ -98,7 +102,7 @@ def read_table(
 
 
 def to_fold(text: str, where: str) -> int:
-    """A fold as a CSV file writes it, "3" or "3.0"."""
+    """Parse a fold written as "3" or "3.0"."""
     text = text.removesuffix(".0")
     if text not in map(str, range(1, 11)):
         raise ValueError(f"{where} is {text!r}, not 1 to 10")
@@ -106,24 +110,28 @@ def to_fold(text: str, where: str) -> int:
 
 
 def to_age(text: str) -> float | None:
-    """Years as a file writes them; None for anything that is no number."""
+    """Parse an age in years; None for anything that is not a number."""
     return float(text) if re.fullmatch(r"\d+(\.\d*)?", text) else None
 
 
 def to_sex(text: str) -> str | None:
-    """ "male" or "female", also from their initials; None for anything else."""
+    """Parse "male", "female" or their initials; None for anything else."""
     return {"m": "male", "male": "male", "f": "female", "female": "female"}.get(text.lower())
 
 
 def safe_path(root: Path, path: str, where: str) -> Path:
-    """ROOT/PATH, where PATH comes from a data file, WHERE says from which entry: it must not lead out of ROOT."""
+    """Return ROOT/PATH, for a PATH that a data file names in the entry WHERE.
+
+    Raises:
+        ValueError: the path is absolute or leads out of ROOT.
+    """
     if path.startswith(("/", "\\")) or ":" in path or ".." in path.replace("\\", "/").split("/"):
         raise ValueError(f"{where} is {path}, which leads out of {root}; correct it")
     return root / path
 
 
 def check_records(table: pd.DataFrame, file: Path) -> None:
-    """Refuse a table with columns record_id, patient_id and fold that has a record twice or a patient in two splits."""
+    """Raise `ValueError` if a table of record_id, patient_id and fold has a record twice or a patient in two splits."""
     if (twice := table["record_id"].duplicated()).any():
         raise ValueError(f"{file} names {table['record_id'][twice].iloc[0]} twice")
     first: dict[Any, tuple[str, str]] = {}
@@ -138,7 +146,7 @@ def check_records(table: pd.DataFrame, file: Path) -> None:
 
 
 def fingerprint(files: Iterable[Path], folders: Iterable[Path], *options: Any) -> str:
-    """Hash the content of some files, the size and time of all files directly in some folders, and options."""
+    """Hash the content of files, the size and time of all files directly in folders, and options."""
     digest = hashlib.sha256(repr(options).encode())
     for file in files:
         with open(file, "rb") as opened:
@@ -148,7 +156,7 @@ def fingerprint(files: Iterable[Path], folders: Iterable[Path], *options: Any) -
         if folder.is_dir():
             with os.scandir(folder) as entries:
                 for entry in sorted(entries, key=lambda entry: entry.name):
-                    # A folder or a lock may be that of the output.
+                    # Folders and locks may belong to the output.
                     if entry.is_file() and not entry.name.endswith(".lock"):
                         status = entry.stat()
                         digest.update(f"{folder.name}/{entry.name} {status.st_size} {status.st_mtime_ns}\n".encode())

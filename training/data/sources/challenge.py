@@ -1,7 +1,7 @@
-"""CPSC2018, Chapman-Shaoxing-Ningbo and Georgia: WFDB records whose headers say age, sex and diagnoses.
+"""CPSC2018, Chapman-Shaoxing-Ningbo and Georgia: WFDB records whose headers state age, sex and diagnoses.
 
-This is the form of the PhysioNet/CinC Challenges: `#Age: 74`, `#Sex: Female`, `#Dx: 426177001,251146004` in the header,
-the signal in a .mat file. There are no reports. Folders may be nested; every header below the root is a record.
+This is the format of the PhysioNet/CinC Challenges: `#Age: 74`, `#Sex: Female` and `#Dx: 426177001,251146004` in the
+header, the signal in a .mat file, no reports. Folders may be nested; every header below the root is a record.
 """
 
 import re
@@ -26,19 +26,19 @@ _COMMENT = re.compile(r"#\s*(Age|Sex|Dx)\s*:\s*(.*?)\s*")
 
 
 class Challenge:
-    """A data set in the form of the Challenges as a [`Source`].
+    """A data set in the format of the Challenges as a [`Source`].
 
-    No patients are published: every record counts as a patient of its own.
+    Patients are not published, so every record is treated as a separate patient.
 
     Args:
         name: one of `DATASETS`.
         root: the folder that holds the records, at any depth.
         splits: the split, "train", "validation" or "test", of each record by the name of its file, as
-            `published_splits` returns it; records that it does not name are left out. By default the fold of a record
-            follows from its name, see `fold_of`.
+            `published_splits` returns it; other records are left out. By default the fold of a record follows from its
+            name, see `fold_of`.
 
     Raises:
-        FileNotFoundError: there is no header below `root`, or none of those that `splits` names.
+        FileNotFoundError: there is no header below `root`, or none that `splits` names.
     """
 
     def __init__(self, name: str, root: str | Path, splits: Mapping[str, str] | None = None):
@@ -70,15 +70,15 @@ class Challenge:
 
     def read(self, record: Record) -> tuple[Record, Recording]:
         recording = read_wfdb(self.root / record.record_id)
-        said = read_comments(self.root / f"{record.record_id}.hea")
-        if "Dx" not in said:
+        comments = read_comments(self.root / f"{record.record_id}.hea")
+        if "Dx" not in comments:
             raise ValueError(f"{record.record_id}: its header has no line '#Dx:', which lists the diagnoses")
-        codes = [code.strip() for code in said["Dx"].split(",")]
+        codes = [code.strip() for code in comments["Dx"].split(",")]
         return (
             replace(
                 record,
-                age=to_age(said.get("Age", "")),
-                sex=to_sex(said.get("Sex", "")),
+                age=to_age(comments.get("Age", "")),
+                sex=to_sex(comments.get("Sex", "")),
                 codes=[code for code in codes if code not in ("", "Unknown", "NaN")],
             ),
             recording,
@@ -86,6 +86,6 @@ class Challenge:
 
 
 def read_comments(header: Path) -> dict[str, str]:
-    """The age, sex and diagnoses that a header states, by "Age", "Sex" and "Dx", as text."""
+    """Return the text of "Age", "Sex" and "Dx" in a header, those that it states."""
     lines = header.read_text(encoding="utf-8", errors="replace").splitlines()
     return {match[1]: match[2] for line in lines if (match := _COMMENT.fullmatch(line))}

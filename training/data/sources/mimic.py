@@ -1,8 +1,8 @@
 """MIMIC-IV-ECG: 800,000 ten-second ECGs with the statements of the electrocardiograph.
 
-Its tree: machine_measurements.csv with subject_id, study_id and report_0 to report_17, a row for each ECG, and the
-WFDB records files/p1000/p10000032/s40689238/40689238.hea and .dat at 500 Hz, their leads in an order of their own.
-The rows are read a few thousand at a time, so memory does not grow with their number.
+The folder holds machine_measurements.csv, with one row per ECG and the columns subject_id, study_id and report_0 to
+report_17, and WFDB records such as files/p1000/p10000032/s40689238/40689238.hea and .dat at 500 Hz, with leads in a
+non-standard order. Rows are read a few thousand at a time, so memory does not grow with their number.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ STATEMENTS = [f"report_{i}" for i in range(18)]
 class MimicIvEcg:
     """MIMIC-IV-ECG as a [`Source`].
 
-    It has no labels. Splits are by patient: the fold follows from the subject, see `fold_of`.
+    It has no labels. The fold follows from the subject, see `fold_of`, so splits respect patients.
 
     Args:
         root: the folder with machine_measurements.csv and files/.

@@ -1,4 +1,4 @@
-"""PTB-XL: the official tree of WFDB records and CSV files, as a source of `prepare` and as a `DatasetDict`.
+"""PTB-XL: the published folder of WFDB records and CSV files as a source of `prepare`.
 
     >>> from merit.training.data.catalogue import load_ptbxl
     >>> ptbxl = load_ptbxl("path/to/ptbxl")  # doctest: +SKIP
@@ -27,7 +27,7 @@ PATH_COLUMNS = {100: "filename_lr", 500: "filename_hr"}
 
 
 class PtbXl:
-    """PTB-XL at 100 or 500 Hz as a [`Source`]; see [`load_ptbxl`]. A simulated tree calls itself "simulated"."""
+    """PTB-XL at 100 or 500 Hz as a [`Source`]; see [`load_ptbxl`]. The name of a simulated data set is "simulated"."""
 
     def __init__(self, root: str | Path, sampling_rate: int = 100):
         if sampling_rate not in PATH_COLUMNS:
@@ -49,7 +49,7 @@ class PtbXl:
         self.rows = {row["record_id"]: row for row in database.to_dict("records")}
         self.count = len(database)
         self.tasks = ptbxl_tasks(self.root)
-        # Asked for twice, to find the prepared rows and to check them, and it looks at every file.
+        # Computed once, because it looks at every file and is needed twice.
         folders = {self.root / Path(record_id).parent for record_id in self.rows}
         self._fingerprint = fingerprint([self.file, self.root / "scp_statements.csv"], folders, sampling_rate)
 
