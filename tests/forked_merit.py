@@ -1,4 +1,4 @@
-"""The `merit` command in processes that start in milliseconds, may be killed, and whose peak memory is measured."""
+"""Run the `merit` command in processes that start in milliseconds, can be killed, and report their peak memory."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-# Everything is imported once; each command runs in a fork that leads a process group of its own.
+# Modules are imported once; each command runs in a fork that leads its own process group.
 SERVER = """
 import json, os, resource, sys
 import merit.commands

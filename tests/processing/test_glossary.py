@@ -4,7 +4,6 @@ import csv
 import doctest
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -19,10 +18,6 @@ from merit.training.text.cleaning import clean_report
 GLOSSARY = Glossary.default()
 FINDINGS, find, prompts, opposites = GLOSSARY.findings, GLOSSARY.find, GLOSSARY.prompts, GLOSSARY.opposites
 
-PTBXL_ROOT = os.environ.get("PTBXL_ROOT", "")
-needs_ptbxl = pytest.mark.skipif(
-    not Path(PTBXL_ROOT or "/nowhere", "ptbxl_database.csv").is_file(), reason="PTBXL_ROOT names no PTB-XL tree"
-)
 
 LABELS = {
     task: labels.split()
@@ -159,15 +154,15 @@ def walls(text):
     return {wall for wall, pattern in WALLS.items() if re.search(pattern, text.lower())}
 
 
-def training_rows():
+def training_rows(root):
     """Return the codes and the cleaned report of every training record."""
-    with open(Path(PTBXL_ROOT, "ptbxl_database.csv"), newline="", encoding="utf-8") as file:
+    with open(root / "ptbxl_database.csv", newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if int(row["strat_fold"]) <= 8]
     return [(set(re.findall(r"'([^']+)'", row["scp_codes"])), clean_report(row["report"])) for row in rows]
 
 
-def statements():
-    with open(Path(PTBXL_ROOT, "scp_statements.csv"), newline="", encoding="utf-8") as file:
+def statements(root):
+    with open(root / "scp_statements.csv", newline="", encoding="utf-8") as file:
         return {row[""]: row for row in csv.DictReader(file)}
 
 
@@ -372,9 +367,8 @@ def test_the_examples_of_the_module_run():
     assert doctest.testmod(glossary_merit).failed == 0
 
 
-@needs_ptbxl
-def test_labels_of_ptbxl_are_complete_and_found_by_their_descriptions():
-    rows = statements()
+def test_labels_of_ptbxl_are_complete_and_found_by_their_descriptions(ptbxl_root):
+    rows = statements(ptbxl_root)
     assert set(LABELS["statements"]) == set(rows)
     assert set(LABELS["subclasses"]) == {row["diagnostic_subclass"] for row in rows.values()} - {""}
     assert set(LABELS["superclasses"]) == {row["diagnostic_class"] for row in rows.values()} - {""}
@@ -382,9 +376,8 @@ def test_labels_of_ptbxl_are_complete_and_found_by_their_descriptions():
         assert find(row["description"]).code == code
 
 
-@needs_ptbxl
-def test_members_of_a_class_are_its_statements_that_are_not_rare():
-    rows, records = statements(), training_rows()
+def test_members_of_a_class_are_its_statements_that_are_not_rare(ptbxl_root):
+    rows, records = statements(ptbxl_root), training_rows(ptbxl_root)
     for column in ("diagnostic_class", "diagnostic_subclass"):
         for label in {row[column] for row in rows.values()} - {""}:
             # STTC is superclass and subclass; the superclass is the wider.
@@ -402,9 +395,8 @@ def test_members_of_a_class_are_its_statements_that_are_not_rare():
                 assert members & of_class - {label} == frequent - {label}, label
 
 
-@needs_ptbxl
-def test_at_least_95_percent_of_the_words_in_prompts_occur_in_training_reports():
-    known = {word for _, report in training_rows() for word in re.findall(r"[^\W\d_]+", report)}
+def test_at_least_95_percent_of_the_words_in_prompts_occur_in_training_reports(ptbxl_root):
+    known = {word for _, report in training_rows(ptbxl_root) for word in re.findall(r"[^\W\d_]+", report)}
     words = {
         word
         for finding in FINDINGS.values()

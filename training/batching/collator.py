@@ -11,9 +11,8 @@ import torch
 from datasets import Dataset
 
 from ...processing.recordings_merit import EcgError
+from ..data.schema import SIGNAL_COLUMNS
 from .augmentation import Augmentation, RecordRng
-
-SIGNAL_COLUMNS = ["record_id", "signal", "gain", "baseline", "sampling_rate", "lead_names"]
 
 
 def ecg_rows(dataset: Dataset, *columns: str) -> Dataset:

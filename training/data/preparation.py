@@ -329,7 +329,7 @@ def _remove_incomplete(unfinished: Path) -> None:
 # Writing
 
 
-class _Stopped(Exception):
+class _ShardCancelled(Exception):
     """Another process failed, or the user interrupted the run."""
 
 
@@ -459,7 +459,7 @@ def _read(job: _Job, records: Iterable[Record], skipped: list[tuple[str, str]]) 
     """Read records; a bad one is an error that names it, or is added to `skipped`."""
     for known in records:
         if job.stop is not None and job.stop.is_set():
-            raise _Stopped
+            raise _ShardCancelled
         try:
             record, recording = job.source.read(known)
             recording = _to_stored(recording, job.facts, job.extractor)

@@ -1,15 +1,16 @@
-"""The one table that every data set becomes: what a row holds, and how a recording is stored in it.
+"""The columns that every prepared data set has, and how a recording is stored in them.
 
-Columns of a record:
-    record_id (str), unique in its source; source (str), the data set; patient_id (str); fold (1 to 10)
-    age (float, years, None if unknown), sex (ClassLabel: male, female, or None)
-    signal: leads * samples int16, lead after lead; `recording_of_row(row).physical()` is the same in millivolts
-    gain (leads, steps per mV), baseline (leads, the stored value of 0 mV), lead_names (leads), sampling_rate (Hz)
-    waveform_hash: equal for recordings of the same voltages, whatever they were stored as
-    report_raw, report (cleaned, "" if there is no text), language ("de", "en", "sv" or ""), report_en (translated)
-    codes: every statement of the record, as the source writes it
-    and for each TASK: TASK, the labels present (ClassLabels), and labels_TASK, the same as uint8 vector of 0 and 1
-    whose entries `label_names(dataset, TASK)` names
+Columns:
+    record_id (str): unique within its source
+    source (str), patient_id (str), fold (1 to 10)
+    age (float): years, None if unknown; sex (ClassLabel): male, female, or None
+    signal: leads * samples int16, one lead after the other; `recording_of_row(row).physical()` gives millivolts
+    gain (leads): steps per mV; baseline (leads): stored value of 0 mV; lead_names (leads); sampling_rate in Hz
+    waveform_hash: equal for recordings of the same voltages, in whatever format they were stored
+    report_raw; report: cleaned, "" if empty; language: "de", "en", "sv" or ""; report_en: translated
+    codes: all statements of the record, as the source writes them
+    for each TASK: TASK, the labels present (ClassLabels), and labels_TASK, the same as a uint8 vector of 0 and 1, whose
+    entries `label_names(dataset, TASK)` names
 """
 
 import hashlib
@@ -29,15 +30,27 @@ from ..text.cleaning import detect_language
 from ..text.translation import translate
 from .tasks import Task
 
-__all__ = ["Record", "features", "fold_of", "label_names", "resample", "table", "to_int16", "waveform_hash"]
+__all__ = [
+    "SIGNAL_COLUMNS",
+    "Record",
+    "features",
+    "fold_of",
+    "label_names",
+    "resample",
+    "table",
+    "to_int16",
+    "waveform_hash",
+]
 
+SIGNAL_COLUMNS = ["record_id", "signal", "gain", "baseline", "sampling_rate", "lead_names"]
+"""The columns that hold a recording."""
 FOLDS = {"train": range(1, 9), "validation": range(9, 10), "test": range(10, 11)}
-STEPS_PER_MILLIVOLT = 1000.0  # for recordings that come as physical values: 1 µV, finer than any electrocardiograph
+STEPS_PER_MILLIVOLT = 1000.0  # of recordings that are read as physical values: 1 µV, finer than any device
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a data set says of a recording; the fields are columns of the table."""
+    """What a data set states about a recording; the fields are columns of the table."""
 
     record_id: str
     patient_id: str
@@ -50,12 +63,14 @@ class Record:
 
 
 def split_of(fold: int) -> str:
-    """The split that a fold belongs to: 1 to 8 train, 9 validation, 10 test."""
+    """Return the split of a fold: 1 to 8 train, 9 validation, 10 test."""
     return next(split for split, folds in FOLDS.items() if fold in folds)
 
 
 def fold_of(source: str, patient_id: str) -> int:
-    """The fold, 1 to 10, of a patient of a data set that publishes none; it depends on nothing else.
+    """Return the fold, 1 to 10, of a patient of a data set without published folds.
+
+    It depends on the names of the data set and the patient only.
 
     Example:
         >>> fold_of("cpsc2018", "A0001")
@@ -66,12 +81,12 @@ def fold_of(source: str, patient_id: str) -> int:
 
 
 def label_names(dataset: Dataset, task: str) -> list[str]:
-    """Return what the entries of the column labels_TASK stand for, for example ["CD", "HYP", "MI", "NORM", "STTC"]."""
+    """Return the names of the entries of the column labels_TASK, for example ["CD", "HYP", "MI", "NORM", "STTC"]."""
     return dataset.features[task].feature.names
 
 
 def features(tasks: Mapping[str, Task]) -> Features:
-    """The columns of a data set with these tasks."""
+    """Return the columns of a data set with these tasks."""
     columns = {
         "record_id": Value("string"),
         "source": Value("string"),
@@ -100,7 +115,7 @@ def features(tasks: Mapping[str, Task]) -> Features:
 def table(
     rows: Sequence[tuple[Record, Recording]], source: str, tasks: Mapping[str, Task], schema: pa.Schema
 ) -> pa.Table:
-    """Records, their recordings [`digital`], as rows of the table."""
+    """Return records and their recordings, as `to_int16` returns them, as rows of the table."""
     records, recordings = zip(*rows)
     languages = [detect_language(record.report) for record in records]
     columns: dict[str, Any] = {
@@ -130,14 +145,14 @@ def table(
 
 
 def to_int16(recording: Recording, ignore_unknown_leads: bool = False) -> Recording:
-    """The standard leads of a recording, by their standard names, as int16 in steps of a fraction of a millivolt.
+    """Return the standard leads of a recording as int16, with their standard names and a gain per millivolt.
 
-    What is int16 stays bit for bit what it was. Physical values are rounded to 1 µV; a lead that wanders beyond what 16
-    bits hold of these, 65 mV from end to end, is refused.
+    Samples that are int16 stay unchanged. Physical values are rounded to 1 µV; a lead whose range exceeds what 16 bits
+    hold of these, 65 mV, is refused.
 
     Raises:
-        EcgError: a channel is no standard lead, a lead is there twice, in unknown units, with an impossible gain,
-            baseline or values, no lead is left, or no sample is valid.
+        EcgError: a channel is not a standard lead, a lead occurs twice, has unknown units or an invalid gain, baseline
+            or value, no lead is left, or no sample is valid.
     """
     try:
         leads, channels, millivolts = select_leads(
@@ -182,7 +197,7 @@ def to_int16(recording: Recording, ignore_unknown_leads: bool = False) -> Record
 
 
 def resample(recording: Recording, sampling_rate: float) -> Recording:
-    """A recording at another rate, as physical values; gaps are bridged for the filter and are gaps again after it."""
+    """Resample a recording, as physical values. Gaps are interpolated for the filter and restored after it."""
     if recording.sampling_rate == sampling_rate:
         return recording
     values = recording.physical()
@@ -200,9 +215,10 @@ def resample(recording: Recording, sampling_rate: float) -> Recording:
 
 
 def waveform_hash(recording: Recording) -> str:
-    """16 hexadecimal digits of the voltages of a [`digital`] recording in µV, leads in standard order, and its rate.
+    """Hash the voltages in µV, with leads in standard order, and the rate of a recording as `to_int16` returns it.
 
-    Copies of a recording in other data sets, units or files have the same hash; resampled or filtered ones do not.
+    Copies of a recording in other data sets, units or files have the same hash of 16 hexadecimal digits; resampled or
+    filtered copies do not.
     """
     order = sorted(range(len(recording.lead_names)), key=lambda i: STANDARD_LEADS.index(recording.lead_names[i]))
     gain, baseline = np.asarray(recording.gain)[order, None], np.asarray(recording.baseline)[order, None]
@@ -219,12 +235,12 @@ def waveform_hash(recording: Recording) -> str:
 
 
 def _round(values: np.ndarray) -> np.ndarray:
-    """Round halves up, also those that arithmetic in other units left a little below: copies must stay equal."""
+    """Round halves up, also those that a conversion of units left slightly below, so that copies stay equal."""
     return np.floor(values + 0.501)
 
 
 def _lists(rows: Sequence[np.ndarray]) -> pa.ListArray:
-    """One list per row, copied once."""
+    """Return one list per row."""
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(rows)))
 

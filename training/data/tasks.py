@@ -1,7 +1,6 @@
-"""Label tasks as data: which labels a task has, and which of them each code of a record sets.
+"""Label tasks: the labels of each task, and which of them each code of a record sets.
 
-Beside the tasks stand the sizes their published splits have, the row lists that name these splits, and the labels that
-two data sets share.
+Also the sizes of the published splits, the row lists that define them, and the labels that two data sets share.
 
     >>> snomed_tasks()["cpsc2018"].encode(["AF", "59118001"])
     array([1, 0, 0, 0, 1, 0, 0, 0, 0], dtype=uint8)
@@ -33,8 +32,8 @@ __all__ = [
     "unmapped",
 ]
 
-# Records with at least one label in train, validation and test. The row lists that published models are scored on have
-# these sizes; "all" and "diagnostic" have no published list and are counted in ptbxl_database.csv (folds 1-8, 9, 10).
+# Records with at least one label in train, validation and test, as in the row lists on which published models are
+# scored. "all" and "diagnostic" have no published list and are counted in ptbxl_database.csv (folds 1-8, 9, 10).
 PUBLISHED_SIZES = {
     "all": (17418, 2183, 2198),
     "diagnostic": (17084, 2146, 2158),
@@ -45,7 +44,7 @@ PUBLISHED_SIZES = {
     "cpsc2018": (4950, 551, 1376),
     "csn-merl": (16546, 1860, 4620),
 }
-# Where the row lists lie in a copy of the published folder.
+# Paths of the row lists in the published folder.
 _ROW_LISTS = {
     "sub": "ptbxl/sub_class/ptbxl_sub_class",
     "super": "ptbxl/super_class/ptbxl_super_class",
@@ -56,13 +55,13 @@ _ROW_LISTS = {
     "csn-clean": "chapman/chapman",
 }
 _SUFFIXES = {"train": "train", "validation": "val", "test": "test"}
-# The column that names the record: the first of these that a row list has.
+# The column that names the record is the first of these that a row list has.
 _RECORD_COLUMNS = ("ecg_path", "filename", "filename_lr")
-# What else a row list holds; every other column is a label.
+# Columns of a row list that are not labels.
 _NOT_LABELS = {*_RECORD_COLUMNS, "filename_hr", "ecg_id", "patient_id", "strat_fold", "validation", "age", "sex"}
 _NOT_LABELS |= {"diagnose", "scp_codes", "sub_class", "super_class", "form", "rhythm"}
-# The headers of some copies of CPSC2018 name its nine classes by acronym, of others by SNOMED CT id (PVC by 164884008,
-# which the Challenge does not score).
+# Some copies of CPSC2018 name its nine classes by acronym, others by SNOMED CT id (PVC by 164884008, which the
+# Challenge does not score).
 _CPSC2018_ACRONYMS = {
     "AF": "164889003",
     "I-AVB": "270492004",
@@ -77,7 +76,7 @@ _CPSC2018_ACRONYMS = {
 
 
 def _reverse(overlap: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """Read an overlap from its target to its source."""
+    """Invert an overlap: from its target to its source."""
     targets = dict.fromkeys(target for several in overlap.values() for target in several)
     return {target: tuple(label for label, several in overlap.items() if target in several) for target in targets}
 
@@ -101,8 +100,8 @@ _CPSC2018_TO_CSN = {
     "CLBBB": ("LBBB",),
     "STD": ("STTC", "STTU", "STDD"),
 }
-# Distribution shift: what each label of the source (first) stands for in the target (second), as published; a pair of
-# which nothing more is published is the other read backwards. "csn" is either task of that data set.
+# Distribution shift: the labels of the target (second) for each label of the source (first), as published. Pairs that
+# were published in one direction only are inverted. "csn" means either task of that data set.
 SHIFTS = {
     ("super", "cpsc2018"): _SUPER_TO_CPSC2018,
     ("super", "csn"): _SUPER_TO_CSN,
@@ -120,7 +119,7 @@ class Task:
     Attributes:
         name: for example "super".
         labels: the classes, in the order of the label vector.
-        labels_of: the labels that each code sets; other codes do not belong to the task.
+        labels_of: the labels that each code sets; other codes are not part of the task.
     """
 
     name: str
@@ -128,7 +127,7 @@ class Task:
     labels_of: Mapping[str, tuple[str, ...]]
 
     def encode(self, codes: Iterable[str]) -> np.ndarray:
-        """Return the label vector of a record, (labels,) uint8 of 0 and 1; all 0 where no code belongs to the task.
+        """Return the label vector (labels,) of a record, uint8 of 0 and 1; all 0 if no code is part of the task.
 
         Example:
             >>> Task("super", ("CD", "MI"), {"IMI": ("MI",), "CLBBB": ("CD",)}).encode(["IMI", "SR"])
@@ -142,8 +141,8 @@ def ptbxl_tasks(root: str | Path) -> dict[str, Task]:
     """Build the tasks "all", "diagnostic", "sub", "super", "form" and "rhythm" from ROOT/scp_statements.csv.
 
     The labels of a task are those that occur in the file, sorted: 71, 44, 23, 5, 19 and 12 in PTB-XL 1.0.3, fewer where
-    the file lists only some statements; a task of which it lists none is left out. Every statement of a record counts,
-    whatever its likelihood.
+    the file lists only some statements; a task of which it lists none is left out. Statements count at any
+    likelihood.
 
     Raises:
         FileNotFoundError: there is no scp_statements.csv.
@@ -187,12 +186,12 @@ def snomed_tasks() -> dict[str, Task]:
 
     - "cpsc2018": the nine classes of CPSC2018 under the names of the published row lists.
     - "csn-merl": Chapman-Shaoxing-Ningbo as published, 38 labels. The published lists set a label wherever it is a
-      substring of the record's acronyms joined by commas, so an acronym sets every label it contains: STTC also ST,
+      substring of the comma-separated acronyms of a record, so an acronym sets every label it contains: STTC also ST,
       AFIB AF, AVB VB, 1AVB both AVB and VB, 2AVB1 2AVB, CCR CR, LVQRSAL SA. For comparison with published figures only.
     - "csn-clean": the same by exact acronym, 37 labels. VB is left out: three records have it, none of the test.
-    - "challenge": the 30 scored diagnoses of the PhysioNet/CinC Challenge 2021 in its 26 classes. What it scores as one
-      is one class, under the second name: CLBBB and LBBB, CRBBB and RBBB, SVPB and PAC, VPB and PVC. The Challenge of
-      2020 scored the same without BBB, CLBBB and PRWP.
+    - "challenge": the 30 scored diagnoses of the PhysioNet/CinC Challenge 2021 in its 26 classes. Diagnoses that are
+      scored as equivalent are one class, named by the second: CLBBB and LBBB, CRBBB and RBBB, SVPB and PAC, VPB and
+      PVC. The Challenge of 2020 scored the same without BBB, CLBBB and PRWP.
 
     SNOMED CT ids mean the same in every task. Acronyms do not, so each task reads only those of its own data set:
     "cpsc2018" and "challenge" those of CPSC2018's headers, where AF is atrial fibrillation and STE is ST elevation; the

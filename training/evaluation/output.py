@@ -7,7 +7,7 @@ from typing import Any
 
 from datasets import DatasetDict
 
-from ..batching.collator import SIGNAL_COLUMNS
+from ..data.schema import SIGNAL_COLUMNS
 from ..results.result_files import FORMAT, compact_result, provenance, write_json
 from ..results.scores import write_scores
 from ..scoring.embeddings import fingerprint

@@ -23,8 +23,9 @@ from ...modeling_merit.modeling_merit import MeritForPreTraining
 from ...processing.feature_extraction_merit import MeritFeatureExtractor
 from ...processing.processing_merit import MeritProcessor
 from ..batching.augmentation import Augmentation
-from ..batching.collator import SIGNAL_COLUMNS, MeritCollator, SeededRows, ecg_rows
+from ..batching.collator import MeritCollator, SeededRows, ecg_rows
 from ..batching.report_text import TEXTS, with_text
+from ..data.schema import SIGNAL_COLUMNS
 from ..text.tokenizer import train_tokenizer
 from ..trainer.checkpoints import checkpoint_folder, last_checkpoint, train_from_recipe
 from ..trainer.distributed import make_shardable, whole_model

@@ -13,7 +13,8 @@ from datasets import Dataset
 from safetensors.numpy import load_file, save_file
 from tqdm.auto import tqdm
 
-from ..batching.collator import SIGNAL_COLUMNS, ecg_rows
+from ..batching.collator import ecg_rows
+from ..data.schema import SIGNAL_COLUMNS
 from ..results.atomic import atomic_write
 from .encoders import EcgEncoder, Rows
 

@@ -4,6 +4,7 @@ The files are described by Wagner et al., "PTB-XL, a large publicly available el
 Data 7, 154 (2020); their content is simulated.
 """
 
+import errno
 import math
 import os
 import shutil
@@ -104,9 +105,9 @@ def write_simulated_ptbxl(
     >>> sorted(path.name for path in directory.glob("records100/00000/*.hea"))
     ['00001_lr.hea', '00002_lr.hea', '00003_lr.hea']
     """
-    directory = Path(directory)
+    requested, directory = Path(directory), Path(directory).resolve()  # a link stays a link to the folder
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise FileExistsError(f"{directory} exists and is not empty; name another directory or remove it first")
+        raise FileExistsError(f"{directory} is not an empty folder; name another one, or remove it first")
     if records < 1:
         raise ValueError(f"the number of records must be at least 1, not {records}")
     unknown = set(sampling_rates) - set(_FOLDER_AND_SUFFIX)
@@ -121,10 +122,13 @@ def write_simulated_ptbxl(
         if directory.exists():
             directory.rmdir()  # fails if files were added meanwhile
         unfinished.rename(directory)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(unfinished, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            advice = "free some space, or simulate fewer records"
+            raise OSError(error.errno, f"{os.strerror(error.errno)}; {advice}", str(directory)) from error
         raise
-    return directory
+    return requested
 
 
 def _write_tree(directory: Path, records: int, seed: int, sampling_rates: tuple[int, ...], progress: bool) -> None:

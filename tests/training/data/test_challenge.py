@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import wfdb
-from simulated_trees import noise, write_challenge, write_record
+from simulated_trees import noise, write_challenge
+from wfdb_files import write_record
 
 from merit.processing.inputs_merit import recording_of_row
 from merit.processing.recordings_merit import EcgError

@@ -5,7 +5,8 @@ import re
 
 import numpy as np
 import pytest
-from simulated_trees import STANDARD, noise, write_record
+from simulated_trees import noise
+from wfdb_files import STANDARD, write_record
 
 from merit.processing.inputs_merit import recording_of_row
 from merit.training.data.catalogue import load_data

@@ -594,7 +594,9 @@ def test_a_link_may_be_the_output(tmp_path):
 @linux_only
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_interrupt_ends_with_130_and_without_a_traceback(mimic, merit, tmp_path, processes):
-    pid, log = merit.start(*order(mimic, tmp_path / "mimic"), "--processes", processes, before=SMALL_SHARDS)
+    # A test run in the background inherits that SIGINT is ignored.
+    before = f"{SMALL_SHARDS}\nimport signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    pid, log = merit.start(*order(mimic, tmp_path / "mimic"), "--processes", processes, before=before)
     until(partial(begun, tmp_path / "mimic.unfinished", 3))
     os.killpg(pid, signal.SIGINT)
     done = merit.finish(pid, log)

@@ -1,6 +1,7 @@
 """The simulated data set has the files of PTB-XL."""
 
 import ast
+import errno
 import hashlib
 import re
 
@@ -118,7 +119,7 @@ def test_the_listed_beats_lie_within_the_recordings(tree):
 def test_a_directory_with_files_is_refused_and_left_unchanged(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="is not empty"):
+    with pytest.raises(FileExistsError, match="is not an empty folder"):
         write_simulated_ptbxl(tmp_path / "mine", records=2, seed=0, progress=False)
     assert [path.name for path in tmp_path.rglob("*")] == ["mine", "notes.txt"]
     with pytest.raises(ValueError, match="at least 1, not 0"):
@@ -135,3 +136,21 @@ def test_an_interrupted_run_leaves_no_files(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_simulated_ptbxl(tmp_path / "tree", records=3, seed=0, progress=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_an_error_that_names_the_folder_and_leaves_no_files(tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("merit.training.simulation.ptbxl_tree._write_wfdb", fail)
+    with pytest.raises(OSError, match=r"No space left on device; free some space, or simulate fewer records: '.*tree'"):
+        write_simulated_ptbxl(tmp_path / "tree", records=3, seed=0, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_link_to_an_empty_folder_may_be_the_directory(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "tree").symlink_to(tmp_path / "disk")
+    directory = write_simulated_ptbxl(tmp_path / "tree", records=2, seed=0, progress=False)
+    assert directory.is_symlink()
+    assert (tmp_path / "disk" / "ptbxl_database.csv").is_file()
