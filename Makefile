@@ -29,12 +29,12 @@ demo-train: $(DEMO)
 checkpoints: merit-ptbxl-small merit-ptbxl-tiny merit-ptbxl-report merit-ptbxl-small-super merit-ptbxl-small-all \
 		fine-tuned
 
-# $(call ship,EXPORT,NAME) copies an exported folder to hub_cards/NAME. The code there is linked to the package.
+# $(call ship,EXPORT,NAME) copies an exported folder to hub_cards/NAME. The code and the glossary there are linked to the package.
 define ship
 	mkdir -p hub_cards/$(2)
 	rm -rf hub_cards/$(2)/results
-	tar -C $(1) --exclude='*_merit.py' -cf - . | tar -C hub_cards/$(2) -xf -
-	cd $(1) && for file in *_merit.py; do (cd $(CURDIR)/hub_cards/$(2) && ln -sf ../../*/$$file $$file); done
+	tar -C $(1) --exclude='*_merit.*' -cf - . | tar -C hub_cards/$(2) -xf -
+	cd $(1) && for file in *_merit.*; do (cd $(CURDIR)/hub_cards/$(2) && ln -sf ../../*/$$file $$file); done
 endef
 
 merit-ptbxl-%: $(READY)

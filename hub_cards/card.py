@@ -1,7 +1,7 @@
 """The card of an exported model, made from its configuration and the result files beside it, and from nothing else.
 
-A figure is this model's if its file names the hash of these weights. What other weights reached on the same data, such
-as those before training, stands in the tables by its name, and not among the model's own figures.
+A result belongs to the model if its file has the hash of the model's weights. Results of other weights on the same
+data, such as a random initialisation, are shown in the tables under their own name and are not in the model-index.
 """
 
 import json
@@ -20,16 +20,17 @@ from ..training.results.published import published_figures
 from ..training.results.result_files import results_of
 from ..training.results.weights import answering, weights_sha256
 from ..training.results.wording import cell, how_measured, metric_name
+from .markdown import escape, link
 
 __all__ = ["CardError", "check_card", "name_card", "write_card"]
 
 CARD = "README.md"
-# What the examples call a model that has no name on the Hub yet.
+# The name in the examples of a model without a name on the Hub.
 NAMELESS = "org/name"
 
-# How the Hub calls a metric, where it has a name for it.
+# The Hub's names of metrics, where they differ.
 _METRIC_TYPES = {"auroc": "roc_auc", "auprc": "average_precision", "brier": "brier_score"}
-# What tables of reports show of their figures.
+# The metrics that tables of reports show.
 _OF_REPORTS = (
     *("bleu_1", "bleu_4", "rouge_l", "meteor", "meteor_exact_stem"),
     *("statements_f1", "normal_with_pathology", "wrong_side"),
@@ -41,11 +42,11 @@ _TASK_TYPES = {
 }
 # Methods whose tables have a column for each metric, not for each task.
 _BY_METRIC = ("retrieval", "report-generation", "support", "abstention")
-# Those that leave the recordings and the protocol as they are.
+# Settings with which recordings and protocol are unchanged.
 _PLAIN = {"direction", "language", "train_fraction", "start", "reports", "decoding", "recordings"}
-# Of zero-shot results, where labels were learned as well.
+# The setting of zero-shot results with prompts, if the model has report-supervised labels too.
 _BY_PROMPTS = {"language": "both"}
-# Published figures were measured on these numbers of test records; on others they would not be comparable.
+# Numbers of test records of published figures. Results on other numbers are not comparable.
 _PUBLISHED_RECORDS = {
     "all": 2198,
     "diagnostic": 2158,
@@ -64,7 +65,7 @@ Table = dict[str, Any]
 
 
 class CardError(ValueError):
-    """The card of a folder does not say what its result files say; the message names figure and file."""
+    """The card of a folder disagrees with its result files; the message names figure and file."""
 
 
 def write_card(folder: str | Path, repo_id: str = NAMELESS) -> Path:
@@ -72,11 +73,11 @@ def write_card(folder: str | Path, repo_id: str = NAMELESS) -> Path:
     Write README.md of an exported folder from its configuration and the JSON files in results/.
 
     Args:
-        folder: what `export` wrote.
-        repo_id: its name on the Hub, for the examples.
+        folder: the exported folder.
+        repo_id: the name on the Hub, for the examples.
 
     Returns:
-        the path of the card.
+        The path of the card.
 
     Raises:
         ValueError: a result file has a format that this version does not read.
@@ -90,10 +91,10 @@ def write_card(folder: str | Path, repo_id: str = NAMELESS) -> Path:
 
 def check_card(folder: str | Path) -> None:
     """
-    Compare the figures of a folder's card with its result files. Text outside of the marked parts may be anyone's.
+    Compare the figures of a folder's card with its result files. Text outside of the marked parts is not checked.
 
     Raises:
-        CardError: the card is missing, or a figure is not that of a result file, or one is missing.
+        CardError: the card is missing, a figure differs from its result file, or a figure is missing.
     """
     folder = Path(folder)
     path = folder / CARD
@@ -101,24 +102,24 @@ def check_card(folder: str | Path) -> None:
         raise CardError(f"{folder} has no {CARD}: `merit export MODEL DIR` writes one.")
     card = ModelCard.load(path)
     expected = _card(folder, _name(card))
-    said, found = _by_figure(card), _by_figure(expected)
-    for figure in sorted(said.keys() | found.keys()):
-        if said.get(figure) != found.get(figure):
-            ours, theirs = (_interval(each.get(figure)) for each in (said, found))
+    figures, expected_figures = _by_figure(card), _by_figure(expected)
+    for figure in sorted(figures.keys() | expected_figures.keys()):
+        if figures.get(figure) != expected_figures.get(figure):
+            of_card, of_file = (_interval(each.get(figure)) for each in (figures, expected_figures))
             raise CardError(
-                f"{path} says {ours} for {', '.join(figure[1:])}, and {figure[0]} says {theirs}. "
-                "Export the model again with the result files that hold."
+                f"{path} says {of_card} for {', '.join(figure[1:])}, and {figure[0]} says {of_file}. "
+                "Export the model again with the right result files."
             )
-    for ours, theirs in zip_longest(_lines(card), _lines(expected), fillvalue="nothing"):
-        if ours != theirs:
+    for of_card, of_file in zip_longest(_lines(card), _lines(expected), fillvalue="nothing"):
+        if of_card != of_file:
             raise CardError(
-                f"{path} says {ours!r} where the files in results/ say {theirs!r}. "
-                "Export the model again with the result files that hold."
+                f"{path} says {of_card!r} where the files in results/ say {of_file!r}. "
+                "Export the model again with the right result files."
             )
 
 
 def name_card(folder: str | Path, repo_id: str) -> None:
-    """Call the model in the examples and figures of its card by its name on the Hub; all else stays as it is."""
+    """Replace the name of the model in the examples and the model-index of its card, and nothing else."""
     path = Path(folder) / CARD
     card = ModelCard.load(path)
     old = re.escape(_name(card))
@@ -149,16 +150,18 @@ def _card(folder: Path, repo_id: str) -> ModelCard:
         card_data,
         template_path=str(Path(__file__).with_name("model_card.md")),
         repo_id=repo_id,
+        md=escape,
+        link=link,
         task=task,
         config=config,
-        ecg=config.get("merit_config", config)["ecg_config"],
+        ecg=config if task == "ecg-feature-extraction" else config.get("merit_config", config)["ecg_config"],
         processor=processor,
         labels=list(config["id2label"].values()) if task == "ecg-classification" else [],
         parameters=f"{sum(weights[name].numel() for name in weights if not name.startswith('typical_')):,}",
         stored=", ".join(_unique(str(tensor.dtype).removeprefix("torch.") for tensor in weights.values())),
         training=training,
         tables=list(_tables(own, measured)),
-        compared=list(_compared(own, ", ".join(trained_on) or "not recorded")),
+        compared=list(_compared(own, escape(", ".join(trained_on) or "not recorded"))),
         files=sorted(measured),
         plots=sorted(path.relative_to(folder).as_posix() for path in folder.glob("results/*.png")),
     )
@@ -175,7 +178,7 @@ def _figures(own: Mapping[str, File]) -> Iterator[EvalResult]:
     """
     Entries of the model-index: every figure over all labels, with its interval.
 
-    On changed recordings (noise, fewer leads, ...) that is the AUROC; the files hold the rest, and figures of labels.
+    For changed recordings (noise, fewer leads, ...) that is the AUROC only. The files have the other figures too.
     """
     for name, file in own.items():
         for result in file["results"]:
@@ -199,12 +202,12 @@ def _figures(own: Mapping[str, File]) -> Iterator[EvalResult]:
 
 
 def _tables(own: Mapping[str, File], measured: Mapping[str, File]) -> Iterator[Table]:
-    """What was measured, data set by data set; other weights beside it where they were measured on the same records."""
+    """The results by data set, with those of other weights on the same records."""
     others = {name: file for name, file in measured.items() if name not in own}
     for data in _unique(_data(file) for file in own.values()):
         group: list[tuple[str, Result]] = []
         for file in (*own.values(), *others.values()):
-            who = f"{file['model']['name']}: " if file in others.values() else ""
+            who = f"{escape(file['model']['name'])}: " if file in others.values() else ""
             group += [(who, result) for result in file["results"] if _data(file) == data]
         plain = [(who, r) for who, r in group if r["method"] not in _BY_METRIC and _is_plain(r)]
         changed = [(who, r) for who, r in group if not who and not _is_plain(r)]
@@ -214,10 +217,10 @@ def _tables(own: Mapping[str, File], measured: Mapping[str, File]) -> Iterator[T
             ("changed recordings and other protocols", "auroc", changed),
         ):
             if any(metric in result["metrics"] for _, result in rows):
-                yield {"title": f"{data[0]}, {title}: {metric_name(metric)}", **_by_task(rows, metric)}
+                yield {"title": f"{escape(data[0])}, {title}: {metric_name(metric)}", **_by_task(rows, metric)}
         for method, task in _unique((r["method"], r["task"]) for _, r in group if r["method"] in _BY_METRIC):
             rows = [
-                (who + how_measured(method, r["setting"]), r["metrics"])
+                (who + escape(how_measured(method, r["setting"])), r["metrics"])
                 for who, r in group
                 if (r["method"], r["task"]) == (method, task)
             ]
@@ -225,8 +228,8 @@ def _tables(own: Mapping[str, File], measured: Mapping[str, File]) -> Iterator[T
             if method == "report-generation":
                 metrics = [metric for metric in _OF_REPORTS if metric in metrics]
             yield {
-                "title": f"{data[0]}, {task}: {method}",
-                "header": ["", *map(metric_name, metrics)],
+                "title": escape(f"{data[0]}, {task}: {method}"),
+                "header": ["", *(escape(metric_name(metric)) for metric in metrics)],
                 "rows": [[title, *(cell(figures.get(m), m) for m in metrics)] for title, figures in rows],
             }
 
@@ -236,7 +239,7 @@ def _data(file: File) -> tuple[str, str]:
 
 
 def _is_plain(result: Result) -> bool:
-    """Whether recordings and protocol are as they should be."""
+    """Whether the recordings are unchanged and the protocol is the standard one."""
     return not set(result["setting"]) - _PLAIN
 
 
@@ -245,22 +248,22 @@ def _by_task(group: Sequence[tuple[str, Result]], metric: str) -> Table:
     records = {result["task"]: result["records"] for _, result in group}
     rows: dict[str, dict[str, str]] = {}
     for who, result in group:
-        row = rows.setdefault(who + how_measured(result["method"], result["setting"]), {})
+        row = rows.setdefault(who + escape(how_measured(result["method"], result["setting"])), {})
         row[result["task"]] = cell(result["metrics"].get(metric), metric)
     return {
-        "header": ["", *(f"{task} ({number} records)" for task, number in records.items())],
+        "header": ["", *(f"{escape(task)} ({number} records)" for task, number in records.items())],
         "rows": [[title, *(cells.get(task, "-") for task in records)] for title, cells in rows.items()],
     }
 
 
 def _compared(own: Mapping[str, File], trained_on: str) -> Iterator[Table]:
-    """Published figures beside this model's, for tasks measured on the published records; methods apart."""
+    """For each method, published figures beside this model's, for tasks measured on as many records."""
     published = _published()
     for method, fraction in _unique((row["method"], row["train_fraction"]) for row in published):
-        # Fine-tuning has to be better than training from scratch on the same labels.
+        # Fine-tuning is compared with training from scratch on the same labels too.
         methods = ("fine-tuned", "supervised") if method == "fine-tuned" else (method,)
         setting = {"train_fraction": fraction} if fraction < 1 else {}
-        # Others classify by prompts.
+        # Published zero-shot figures are those of prompts.
         if method == "zero-shot" and any(r["setting"] == _BY_PROMPTS for file in own.values() for r in file["results"]):
             setting = _BY_PROMPTS
         rows = [row for row in published if row["method"] in methods and row["train_fraction"] == fraction]
@@ -294,12 +297,12 @@ def _published() -> list[dict[str, Any]]:
 
 
 def _name(card: ModelCard) -> str:
-    """What a card calls its model."""
+    """The name of the model in a card."""
     return card.data.get("model_name", NAMELESS)
 
 
 def _by_figure(card: ModelCard) -> dict[tuple[str, ...], tuple]:
-    """Every figure of a card's model-index, its value and interval, by result file, data and how it was measured."""
+    """The figures of a card's model-index with their intervals, by result file, data and method."""
     found = {}
     for entry in card.data.get("eval_results", []):
         args = entry.metric_args or {}
@@ -314,8 +317,8 @@ def _interval(figure: tuple | None) -> str:
 
 
 def _lines(card: ModelCard) -> list[str]:
-    """The lines of a card that result files decide."""
-    return [line for part in _MARKED.findall(card.content) for line in part.splitlines()]
+    """The lines of a card that are made from result files."""
+    return [line for part in _MARKED.findall(card.text) for line in part.splitlines()]
 
 
 def _unique(values: Iterable) -> list:

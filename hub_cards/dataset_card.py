@@ -1,9 +1,12 @@
-"""The card of a prepared data set, made from what its preparation counted and from nothing else."""
+"""The card of a prepared data set, made from the counts of its preparation and from nothing else."""
 
 import json
 from pathlib import Path
 
 from huggingface_hub import DatasetCard, DatasetCardData
+
+from ..training.results.atomic import atomic_write
+from .markdown import code, escape
 
 __all__ = ["write_dataset_card"]
 
@@ -20,18 +23,18 @@ def write_dataset_card(folder: str | Path, repo_id: str = "org/name") -> Path:
     """Write README.md of a prepared data set: counts, columns, terms, and where `load_dataset` finds the splits.
 
     Args:
-        folder: what `prepare` wrote.
-        repo_id: its name on the Hub, for the example in the card.
+        folder: the prepared data set.
+        repo_id: the name on the Hub, for the example in the card.
 
     Returns:
-        the path of the card.
+        The path of the card.
 
     Raises:
         FileNotFoundError: `folder` holds no prepared data set.
     """
     manifest = Path(folder) / MANIFEST
     if not manifest.is_file():
-        raise FileNotFoundError(f"{folder} holds no prepared data set, for it has no {MANIFEST}")
+        raise FileNotFoundError(f"{folder} holds no prepared data set: it has no {MANIFEST}.")
     facts = json.loads(manifest.read_text(encoding="utf-8"))
     counts, published = facts["splits"], facts["published"]
     if facts["preparation"]["source"] == "simulated":
@@ -58,6 +61,8 @@ def write_dataset_card(folder: str | Path, repo_id: str = "org/name") -> Path:
         card_data,
         template_path=str(_TEMPLATE),
         title=title,
+        md=escape,
+        code=code,
         repo_id=repo_id,
         counts=counts,
         tasks=list(next(iter(counts.values()))["tasks"]),
@@ -65,5 +70,6 @@ def write_dataset_card(folder: str | Path, repo_id: str = "org/name") -> Path:
         **{name: facts[name] for name in facts if name != "splits"},
     )
     path = Path(folder) / "README.md"
-    card.save(path)
+    with atomic_write(path) as temporary:
+        card.save(temporary)
     return path

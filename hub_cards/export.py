@@ -1,4 +1,4 @@
-"""The folder that others load: weights, configuration, processor, and the code that reads them."""
+"""Export a model as a folder that loads with and without this package: weights, processor, code and card."""
 
 import json
 import shutil
@@ -8,13 +8,13 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from transformers import AutoProcessor, PreTrainedModel, pipeline
+from transformers import AutoProcessor, PreTrainedConfig, PreTrainedModel, pipeline
 from transformers.processing_utils import ProcessorMixin
 
 from .. import modeling_merit, processing
-from ..modeling_merit.configuration_merit import MeritConfig
-from ..modeling_merit.modeling_merit import MeritForEcgClassification, MeritForPreTraining, MeritModel
+from ..modeling_merit.modeling_merit import MeritEcgModel, MeritForEcgClassification, MeritForPreTraining, MeritModel
 from ..modeling_merit.report_generation_merit import MeritForReportGeneration
 from .card import write_card
 from .replacement import write_whole
@@ -22,40 +22,8 @@ from .replacement import write_whole
 # Needed by a model that generates reports, and by no other.
 _REPORT_CODE = "report_generation_merit.py"
 
-MODEL_CLASSES = {
-    "AutoConfig": "configuration_merit.MeritConfig",
-    "AutoModel": "modeling_merit.MeritModel",
-    "AutoModelForPreTraining": "modeling_merit.MeritForPreTraining",
-    "AutoModelForSequenceClassification": "modeling_merit.MeritForEcgClassification",
-    "AutoModelForAudioClassification": "modeling_merit.MeritForEcgClassification",
-}
-REPORT_CLASSES = {
-    "AutoConfig": "configuration_merit.MeritReportConfig",
-    "AutoModelForMultimodalLM": "report_generation_merit.MeritForReportGeneration",
-}
-# One pipeline for each kind of checkpoint, so that pipeline(model=...) knows which is meant.
-ZERO_SHOT = {
-    "zero-shot-ecg-classification": {
-        "impl": "pipelines_merit.ZeroShotEcgClassificationPipeline",
-        "pt": ["AutoModel"],
-        "type": "multimodal",
-    }
-}
-CLASSIFICATION = {
-    "ecg-classification": {
-        "impl": "pipelines_merit.EcgClassificationPipeline",
-        "pt": ["AutoModelForSequenceClassification"],
-        "type": "multimodal",
-    }
-}
-REPORT_GENERATION = {
-    "ecg-report-generation": {
-        "impl": "pipelines_merit.EcgReportGenerationPipeline",
-        "pt": ["AutoModelForMultimodalLM"],
-        "type": "multimodal",
-    }
-}
-# What the example recording is asked, where the checkpoint has no classes of its own.
+_NESTED = ("merit_config", "ecg_config", "text_config")
+# Labels for the example recording, if the checkpoint has no labels of its own.
 EXAMPLE_LABELS = ("normal ECG", "atrial fibrillation", "myocardial infarction", "conduction disturbance", "hypertrophy")
 
 
@@ -68,33 +36,44 @@ def export(
     max_shard_size: int | str = "5GB",
     example: str | Path | None = None,
     results: Iterable[str | Path] = (),
+    encoder_only: bool = False,
 ) -> Path:
     """
     Write a complete folder in the layout of the Hub, with a card made from its result files.
 
-    With `trust_remote_code=True` it serves the Auto classes and its pipeline where this package is not installed. It is
-    written under a temporary name and put in place whole; a folder that was there before is replaced only then. What
-    was loaded from an export and is exported again alike, with the same example and results, has the same bytes.
+    With `trust_remote_code=True`, the Auto classes and `pipeline` load it where this package is not installed. It is
+    written under a temporary name and then renamed, and replaces an earlier export only then. A model that is loaded
+    from an export and exported again with the same options, example and results gives the same bytes.
 
     Args:
-        model: a `MeritModel`, `MeritForPreTraining`, `MeritForEcgClassification` or `MeritForReportGeneration`.
+        model: a `MeritModel`, `MeritForPreTraining`, `MeritForEcgClassification`, `MeritForReportGeneration` or
+            `MeritEcgModel`.
         processor: its `MeritProcessor` or `MeritReportProcessor`.
-        directory: where to.
-        dtype: that weights are stored in, such as "float16"; by default one that holds all of them exactly, half
-            precision if it does. The model stays as it is, and is loaded in the type that it has here: half precision
-            is slow to compute with on most CPUs.
+        directory: the folder to write.
+        dtype: the type of the stored weights, such as "float16"; by default half precision if it holds all weights
+            exactly. The exported model is loaded in the type of `model`, because half precision is slow on most CPUs.
         max_shard_size: largest size of a file of weights, in bytes or such as "2GB".
-        example: path of a WFDB record that goes along, with the folder's answer to it; `merit publish` asks for one.
-        results: result files, JSON, that go along in results/.
+        example: path of a WFDB record to include, with the model's answer to it; `merit publish` requires one.
+        results: JSON result files to include in results/.
+        encoder_only: export the ECG encoder of the model alone, a `MeritEcgModel`.
 
     Raises:
-        ValueError: `directory` holds something that is no exported model, or an argument cannot be used.
+        ValueError: `directory` is not an earlier export or holds other files, or an argument cannot be used.
+        OSError: `directory` could not be written; it is as it was before.
     """
     directory = Path(directory)
+    if encoder_only:
+        model = _ecg_encoder(model)
     stored = _exact_dtype(model) if dtype is None else _named_dtype(dtype)
     with write_whole(directory) as unfinished:
         _write_folder(unfinished, model, processor, stored, max_shard_size, example, results)
     return directory
+
+
+def _ecg_encoder(model: Any) -> MeritEcgModel:
+    if isinstance(model, MeritEcgModel):
+        return model
+    return model.merit.ecg_model if isinstance(model, MeritForReportGeneration) else model.ecg_model
 
 
 def travelling_files(reports: bool) -> list[Path]:
@@ -126,57 +105,52 @@ def _write_folder(
     reports = isinstance(model, MeritForReportGeneration)
     for path in travelling_files(reports):
         shutil.copyfile(path, folder / path.name)
-    loaded = {"dtype": str(model.dtype).removeprefix("torch.")}
-    if reports:
-        added = {"auto_map": REPORT_CLASSES, "custom_pipelines": REPORT_GENERATION, "text_config": loaded}
-        added["merit_config"] = loaded | {"ecg_config": loaded, "text_config": loaded}
-    else:
-        pipelines = CLASSIFICATION if hasattr(model, "classifier") else ZERO_SHOT
-        added = {"auto_map": MODEL_CLASSES, "custom_pipelines": pipelines, "ecg_config": loaded, "text_config": loaded}
-    _add(folder / "config.json", **loaded, **added)
+    _set_dtype(folder / "config.json", str(model.dtype).removeprefix("torch."))
     for path in folder.rglob("tokenizer_config.json"):
-        _remove(path, "is_local", "local_files_only")  # how it was loaded here
+        _remove(path, "is_local", "local_files_only")  # they describe this machine
     (folder / "LICENSE").write_text(_licence(), encoding="utf-8")
     _copy_results(results, folder / "results")
     if example is not None:
         _copy_example(Path(example), folder)
-    write_card(folder)  # last, for it is made from the files above
+    write_card(folder)  # last, since it is made from the files above
 
 
 def load(folder: str | Path) -> tuple[PreTrainedModel, ProcessorMixin]:
     """
-    The model that an exported folder holds, of the class that it was saved as, and its processor.
+    Load the model of an exported folder, in the class that was saved, and its processor.
 
     Raises:
         ValueError: the folder holds no model of this package.
     """
-    # Not through AutoConfig: what another type of model is, need not be known.
-    architectures = MeritConfig.get_config_dict(folder)[0].get("architectures") or []
-    for kind in (MeritForPreTraining, MeritModel, MeritForEcgClassification, MeritForReportGeneration):
-        if architectures == [kind.__name__]:
-            return kind.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
+    # Not with AutoConfig, which fails for model types that it does not know.
+    architectures = PreTrainedConfig.get_config_dict(folder)[0].get("architectures") or []
+    for model_class in (
+        *(MeritForPreTraining, MeritModel, MeritForEcgClassification, MeritForReportGeneration, MeritEcgModel),
+    ):
+        if architectures == [model_class.__name__]:
+            return model_class.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
     raise ValueError(f"{folder} holds no model of MERIT: its config.json names {architectures} as architectures.")
 
 
 def _named_dtype(name: str) -> torch.dtype:
-    kind = getattr(torch, name, None)
-    if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise ValueError(f"{name!r} is no type of weights: name float32, bfloat16 or float16.")
-    return kind
+    return dtype
 
 
 def _exact_dtype(model: PreTrainedModel) -> torch.dtype:
-    """Half precision where it holds all weights exactly, as those that were loaded from it; else the model's own."""
+    """Half precision if it holds all weights exactly, otherwise the type of the model."""
     weights = [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
-    for kind in (torch.float16, torch.bfloat16):
-        if all(torch.equal(tensor, tensor.to(kind).to(tensor.dtype)) for tensor in weights):
-            return kind
+    for dtype in (torch.float16, torch.bfloat16):
+        if all(torch.equal(tensor, tensor.to(dtype).to(tensor.dtype)) for tensor in weights):
+            return dtype
     return model.dtype
 
 
 def _licence() -> str:
-    """The licence as the installed package has it."""
-    # A source folder on the path is a distribution as well, without this file.
+    """The licence file of the installed package."""
+    # A source folder on the path is found as a distribution too, but without this file.
     for distribution in distributions(name="merit-ecg"):
         if text := distribution.read_text("licenses/LICENSE"):
             return text
@@ -196,7 +170,7 @@ def _copy_results(results: Iterable[str | Path], folder: Path) -> None:
 
 
 def _copy_example(record: Path, folder: Path) -> None:
-    """Copy a WFDB record into the folder and store what the folder answers to it."""
+    """Copy a WFDB record into the folder and store the answer of the exported model to it."""
     files = sorted(record.parent.glob(f"{record.name}.*"))
     if f"{record.name}.hea" not in [path.name for path in files]:
         raise ValueError(f"{record} is no WFDB record: there is no {record.name}.hea.")
@@ -204,15 +178,17 @@ def _copy_example(record: Path, folder: Path) -> None:
     for path in files:
         shutil.copyfile(path, folder / "example" / path.name)
     task = next(iter(json.loads((folder / "config.json").read_text(encoding="utf-8"))["custom_pipelines"]))
-    options = {"candidate_labels": list(EXAMPLE_LABELS)} if task in ZERO_SHOT else {}
-    # By the weights as they are stored, not as they were in training: so that the answer stays when it is loaded again.
+    options = {"candidate_labels": list(EXAMPLE_LABELS)} if task == "zero-shot-ecg-classification" else {}
+    # With the stored weights, which may have a lower precision than those in memory.
     answers: Any = pipeline(task, model=str(folder), device="cpu")  # type: ignore[call-overload]
     answer = _rounded(answers(str(folder / "example" / record.name), **options))
     _write(folder / "example" / "answer.json", {"task": task, "options": options, "answer": answer})
 
 
 def _rounded(answer: Any) -> Any:
-    """An answer with its numbers to six digits."""
+    """An answer as JSON, with its numbers to six digits."""
+    if isinstance(answer, np.ndarray):
+        return _rounded(answer.tolist())
     if isinstance(answer, list):
         return [_rounded(part) for part in answer]
     if isinstance(answer, dict):
@@ -220,14 +196,14 @@ def _rounded(answer: Any) -> Any:
     return round(answer, 6) if isinstance(answer, float) else answer
 
 
-def _add(path: Path, **fields) -> None:
-    """Add fields to a JSON file, groups of them to groups that are there."""
-    _write(path, _joined(json.loads(path.read_text(encoding="utf-8")), fields))
+def _set_dtype(path: Path, dtype: str) -> None:
+    """Set the type that a model is loaded in, of all configurations in config.json."""
 
+    def changed(config: dict[str, Any]) -> dict[str, Any]:
+        nested = {name: changed(value) for name, value in config.items() if name in _NESTED}
+        return config | nested | {"dtype": dtype}
 
-def _joined(content: dict, added: dict) -> dict:
-    nested = {name: _joined(content.get(name, {}), value) for name, value in added.items() if isinstance(value, dict)}
-    return content | added | nested
+    _write(path, changed(json.loads(path.read_text(encoding="utf-8"))))
 
 
 def _remove(path: Path, *names: str) -> None:

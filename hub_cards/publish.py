@@ -1,4 +1,4 @@
-"""Publish an exported folder: checked first, in one commit, and never over what somebody else did meanwhile."""
+"""Publish an exported folder on the Hub: check it, then send it in one commit that overwrites no other commit."""
 
 import json
 import os
@@ -20,31 +20,31 @@ from huggingface_hub.utils.sha import git_hash, sha_fileobj
 from .card import check_card, name_card
 from .folder import example_record, known_commits, remember
 
-# How far a score may lie from the stored one: other machines add in another order, and half the digits err more.
+# Tolerances between an answer and the stored one: other machines sum in another order, and half precision rounds more.
 TOLERANCE = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.1}
-# How often the commit itself is tried; huggingface_hub tries each file of its own accord.
+# Attempts to make the commit. huggingface_hub retries each file by itself.
 ATTEMPTS = 3
 PARTS = ("config.json", "processor_config.json", "LICENSE", "example/answer.json")
-# The error that all of an HTTP client's are: of httpx or httpx2, by the version of huggingface_hub.
+# Base class of the errors of the HTTP client, which depends on the version of huggingface_hub.
 HTTPError: type[Exception] = HfHubHTTPError.__bases__[0]
 
-# What others do who have the folder and not this package.
+# Loads the folder without this package and answers the example.
 _ANSWER = """
 import json, sys
 sys.modules["merit"] = None
 from transformers import pipeline
 answer = pipeline(model=sys.argv[1], trust_remote_code=True, device="cpu")
-print(json.dumps(answer(sys.argv[2], **json.loads(sys.argv[3]))))
+print(json.dumps(answer(sys.argv[2], **json.loads(sys.argv[3])), default=lambda array: array.tolist()))
 """
 
 
 class PublishError(ValueError):
-    """A folder is not fit to be published, or the Hub did not take it; the message says what to do."""
+    """A folder cannot be published, or the Hub refused it; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What a commit does to the files of a repository."""
+    """The changes of a commit to the files of a repository."""
 
     added: list[str]
     changed: list[str]
@@ -59,21 +59,23 @@ class Changes:
 
 
 def publish(directory: str | Path, repo_id: str, **options) -> str:
-    """Check an exported folder and its card, which gets the name on the Hub, and send it; see [`check`], [`send`]."""
+    """Check an exported folder, put its name on the Hub into its card, and send it; see [`check`] and [`send`]."""
     check(directory)
+    print(f"{directory} loads without this package and answers its example as stored.")
     check_card(directory)
+    print("The figures in its card are those of its result files.")
     name_card(directory, repo_id)
     return send(directory, repo_id, **options)
 
 
 def check(directory: str | Path) -> None:
     """
-    Load a folder as others will, give it its example and compare with the stored answer.
+    Load a folder as other people will, and compare its answer to the example with the stored answer.
 
-    In a fresh process that cannot import this package, has no token, no network and empty caches.
+    This is done in a new process that cannot import this package and has no token, no network and empty caches.
 
     Raises:
-        PublishError: something is missing, the folder does not load, or it answers otherwise.
+        PublishError: a file is missing, the folder does not load, or its answer differs.
     """
     directory, record = Path(directory), example_record(directory)
     missing = [part for part in PARTS if not (directory / part).is_file()]
@@ -102,20 +104,20 @@ def check(directory: str | Path) -> None:
     dtype = json.loads((directory / "config.json").read_text(encoding="utf-8"))["dtype"]
     if not _same(answer, expected, TOLERANCE[dtype]):
         raise PublishError(
-            f"{directory} answers to its example {answer}, and {expected} is stored in example/answer.json: more "
+            f"{directory} answers its example with {answer}, but {expected} is stored in example/answer.json: more "
             f"than {TOLERANCE[dtype]} apart, so weights or code are not those of the export. Export the model again."
         )
 
 
 def _by_label(answer: Any) -> Any:
-    """Scores by label, whose order may change where they are close; other answers as they are."""
+    """Scores by label, because close scores may change their order; other answers unchanged."""
     if isinstance(answer, list) and all(set(entry) == {"label", "score"} for entry in answer):
         return {entry["label"]: entry["score"] for entry in answer}
     return answer
 
 
 def _same(answer: Any, expected: Any, tolerance: float) -> bool:
-    """Whether two answers are alike, their numbers nearly."""
+    """Whether two answers are equal, with a tolerance for their numbers."""
     if isinstance(answer, dict) and isinstance(expected, dict):
         return answer.keys() == expected.keys() and all(_same(answer[k], expected[k], tolerance) for k in answer)
     if isinstance(answer, list) and isinstance(expected, list):
@@ -136,32 +138,35 @@ def send(
     force: bool = False,
 ) -> str:
     """
-    Bring a repository of the Hub to the state of an exported folder, in one commit.
+    Make the files of a repository on the Hub equal to those of an exported folder, in one commit.
 
-    Nothing of others is lost. The folder remembers, in .hub.json, which commit it was published as or exported from;
-    when the branch has moved on since, nothing is sent unless `force` is given, and then on top of the commit that was
-    seen, so that one which arrives meanwhile is safe too. What a commit replaces stays in the history. Large files go
-    first and are invisible until the commit names them all; those that have arrived are not sent again.
+    The folder records in .hub.json which commit it was published as or exported from. If the branch has a newer commit,
+    nothing is sent unless `force` is given. The new commit is then made on top of the newest one, which stays in the
+    history, and fails if another one arrives meanwhile. Large files are uploaded first and become visible with the
+    commit. Those that have arrived are not sent again.
 
     Args:
         directory: folder that [`export`] wrote.
-        repo_id: such as "org/merit"; made when it does not exist.
-        private: make it private. An existing public repository is refused.
-        revision: branch; made from the main one when it does not exist.
-        create_pr: propose the commit as a pull request instead.
-        dry_run: check and compare, and send nothing.
-        force: replace what is there although the folder does not come from it.
+        repo_id: such as "org/merit"; created if it does not exist.
+        private: create a private repository. An existing public repository is refused.
+        revision: the branch; created from the main one if it does not exist.
+        create_pr: open a pull request instead.
+        dry_run: compare, and send nothing. Without a network, nothing is compared.
+        force: commit even if the folder does not come from the newest commit.
 
     Returns:
-        The address of the commit or pull request, or of the repository when there was nothing to send.
+        The address of the commit or pull request, or of the repository if nothing was sent.
 
     Raises:
-        PublishError: says what to do.
+        PublishError: the Hub refused it, or has a newer commit; the message says what to do.
     """
     directory = Path(directory)
     if create_pr and revision != "main":
         raise PublishError("--create-pr proposes to the main branch: leave out --revision.")
     api = HfApi(library_name="merit")
+    if dry_run and (reason := _not_reached(api, repo_id)):
+        print(f"The Hub was not reached, so nothing was compared ({reason}).\nNothing was sent.")
+        return f"{api.endpoint}/{repo_id}"
     with _plain_errors(repo_id):
         made = not dry_run and _make(api, repo_id, revision, private)
         head, remote = _state(api, repo_id, revision, private)
@@ -181,19 +186,28 @@ def send(
     return url
 
 
+def _not_reached(api: HfApi, repo_id: str) -> str | None:
+    """Why the Hub gave no answer, or None if it gave one."""
+    try:
+        api.repo_exists(repo_id)
+    except (HTTPError, ConnectionError) as error:
+        return None if _status(error) else str(error)
+    return None
+
+
 def _files(directory: Path) -> dict[str, Path]:
-    """What of a folder is published, by its path there: all but hidden files."""
+    """The files of a folder that are published, by their relative paths: all but hidden ones."""
     paths = {path.relative_to(directory).as_posix(): path for path in sorted(directory.rglob("*")) if path.is_file()}
     return {name: path for name, path in paths.items() if not _is_hidden(name)}
 
 
 def _is_hidden(name: str) -> bool:
-    """Files such as .gitattributes are the Hub's, .hub.json and .cache the machine's."""
+    """Files such as .gitattributes belong to the Hub, .hub.json and .cache to this machine."""
     return any(part.startswith(".") for part in name.split("/"))
 
 
 def _make(api: HfApi, repo_id: str, revision: str, private: bool) -> bool:
-    """Make the repository and the branch if they do not exist; whether either was made."""
+    """Create the repository and the branch if they do not exist; returns whether one of them was created."""
     if not (missing := not api.repo_exists(repo_id)):
         missing = not api.revision_exists(repo_id, revision)
     else:
@@ -204,7 +218,7 @@ def _make(api: HfApi, repo_id: str, revision: str, private: bool) -> bool:
 
 
 def _state(api: HfApi, repo_id: str, revision: str, private: bool) -> tuple[str | None, dict[str, RepoFile]]:
-    """The last commit of a branch and its files; before it is made, no commit and the files that it will start from."""
+    """The newest commit of a branch and its files. A new branch has no commit, but the files of the main branch."""
     try:
         info = api.model_info(repo_id, revision=revision)
         head = info.sha
@@ -259,14 +273,14 @@ def _commit(
     local: dict[str, Path],
     changes: Changes,
 ) -> tuple[str, str]:
-    """Send large files, then one commit on top of `head`; its address and its hash."""
+    """Upload large files, then make one commit on top of `head`; returns its address and its hash."""
     additions = [CommitOperationAdd(name, local[name]) for name in (*changes.added, *changes.changed)]
     api.preupload_lfs_files(repo_id, additions, revision=revision, create_pr=create_pr, free_memory=False)
     attempt = 0
     while True:
         attempt += 1
         try:
-            # Not upload_folder, which may make several commits of one folder.
+            # upload_folder may split a folder into several commits.
             commit = api.create_commit(
                 repo_id,
                 [*additions, *map(CommitOperationDelete, changes.removed)],
@@ -297,28 +311,28 @@ def _status(error: BaseException) -> int | None:
 
 
 def _may_pass(error: BaseException) -> bool:
-    """Whether an error may be gone on the next try: no reply at all, or a server in trouble."""
+    """Whether another attempt may succeed: there was no reply, or an error of the server."""
     return _status(error) in (None, 408, 429, 500, 502, 503, 504)
 
 
 @contextmanager
 def _plain_errors(repo_id: str) -> Iterator[None]:
-    """Say what the Hub refused and what to do. No addresses: that of an upload may hold a signature."""
+    """Explain errors of the Hub and what to do. Addresses are left out, as those of uploads may hold a signature."""
     try:
         yield
     except (HTTPError, RuntimeError) as error:
-        # huggingface_hub wraps what went wrong with one file.
+        # huggingface_hub wraps the error of a single file.
         cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
         status = _status(cause)
         if status in (401, 403):
-            advice = "Log in by `hf auth login` or HF_TOKEN, as somebody who may write there, and run it again."
+            advice = "Log in with `hf auth login` or HF_TOKEN, as a user who may write there, and run it again."
         elif status in (409, 412):
             advice = "Somebody else's commit arrived meanwhile. Run the same command again to see it."
         elif status in (402, 413, 507):
             advice = "The Hub has no room for it: make room there, or export with --dtype bfloat16; then run it again."
         else:
             advice = "Run the same command again: files that have arrived are not sent again."
-        said = getattr(cause, "server_message", None) or (f"status {status}" if status else str(cause))
+        reason = getattr(cause, "server_message", None) or (f"status {status}" if status else str(cause))
         file = f"{error} " if cause is not error else ""
-        said = said.strip().rstrip(".")
-        raise PublishError(f"{repo_id} is as it was. {file}The Hub says: {said}. {advice}") from None
+        reason = reason.strip().rstrip(".")
+        raise PublishError(f"{repo_id} was not changed. {file}The Hub says: {reason}. {advice}") from None

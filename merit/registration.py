@@ -22,27 +22,6 @@ for _theirs, _ours in _IMPORT_WITH.items():
     when_imported(_theirs)(lambda _, ours=_ours: import_module(ours))
 
 
-class _LocalPipelines(dict):
-    """
-    The `custom_pipelines` of a configuration when this package is installed.
-
-    `pipeline(model=...)` finds the task of the checkpoint here. `in` is always false, so transformers uses the
-    pipelines that this package registers and never the remote code in the checkpoint's folder.
-    """
-
-    def __contains__(self, task):
-        return False
-
-
-def _pipelines_of_model(config) -> _LocalPipelines:
-    is_classifier = "MeritForEcgClassification" in (config.architectures or ())
-    return _LocalPipelines({"ecg-classification" if is_classifier else "zero-shot-ecg-classification": {}})
-
-
-def _pipelines_of_report_model(config) -> _LocalPipelines:
-    return _LocalPipelines({"ecg-report-generation": {}})
-
-
 @when_imported("merit.modeling_merit.configuration_merit")
 def _register_configs(ours):
     from transformers import AutoConfig
@@ -50,9 +29,6 @@ def _register_configs(ours):
     AutoConfig.register("merit", ours.MeritConfig)
     AutoConfig.register("merit_ecg", ours.MeritEcgConfig)
     AutoConfig.register("merit_report", ours.MeritReportConfig)
-    # Checkpoints name pipeline code for users without this package. With it, no `trust_remote_code` is needed.
-    ours.MeritConfig.custom_pipelines = property(_pipelines_of_model, lambda config, value: None)
-    ours.MeritReportConfig.custom_pipelines = property(_pipelines_of_report_model, lambda config, value: None)
 
 
 @when_imported("merit.modeling_merit.modeling_merit")
@@ -64,8 +40,10 @@ def _register_models(ours):
     auto.AutoModel.register(MeritEcgConfig, ours.MeritEcgModel)
     auto.AutoModel.register(MeritConfig, ours.MeritModel)
     auto.AutoModelForPreTraining.register(MeritConfig, ours.MeritForPreTraining)
-    auto.AutoModelForSequenceClassification.register(MeritConfig, ours.MeritForEcgClassification)
-    auto.AutoModelForAudioClassification.register(MeritConfig, ours.MeritForEcgClassification)
+    for classification in (auto.AutoModelForSequenceClassification, auto.AutoModelForAudioClassification):
+        classification.register(MeritConfig, ours.MeritForEcgClassification)
+        # A classifier on an encoder that was saved alone; `register` takes a model's own configuration class only.
+        classification._model_mapping.register(MeritEcgConfig, ours.MeritForEcgClassification)
 
 
 @when_imported("merit.modeling_merit.report_generation_merit")

@@ -5,16 +5,19 @@ from copy import deepcopy
 from huggingface_hub.dataclasses import strict
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
+from .hub_config_merit import HubConfig
+
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 TOKENIZATIONS = ("time", "lead_time")
 POOLINGS = ("mean", "mean_max")
-# Of the names, shapes and meaning of weights and inputs: raised when older checkpoints would no longer answer alike.
+# Version of the names, shapes and meaning of weights and inputs. Raise it when older checkpoints would give other
+# outputs.
 LAYOUT_VERSION = 1
 _SIZES = ("hidden_size", "num_attention_heads", "intermediate_size")
 
 
 @strict
-class MeritEcgConfig(PreTrainedConfig):
+class MeritEcgConfig(HubConfig):
     r"""
     Configuration of [`MeritEcgModel`], a pre-norm transformer over patches of an ECG.
 
@@ -22,15 +25,16 @@ class MeritEcgConfig(PreTrainedConfig):
         hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act, layer_norm_eps,
         attention_dropout, hidden_dropout: as in other transformers of the library.
         patch_length (`int`): samples of one lead in a patch; 25 at 100 Hz is a quarter of a second.
-        tokenization (`str`): `"time"` makes one token of a time patch, the sum of lead-wise projections of the leads
-            that are present; `"lead_time"` makes one token of every lead and time patch, about twelve times as costly.
-        stem_channels (`int`): channels of the convolutions between signal and tokens; 0 projects patches as they are.
-        stem_num_layers (`int`): residual pairs of convolutions, with `stem_channels`.
+        tokenization (`str`): `"time"` makes one token per time patch, the sum of lead-wise projections of the leads
+            that are present; `"lead_time"` makes one token per lead and time patch, about twelve times as costly.
+        stem_channels (`int`): channels of the convolutions between signal and tokens; 0 leaves the convolutions out
+            and projects the patches directly.
+        stem_num_layers (`int`): number of residual blocks of two convolutions, if `stem_channels` is not 0.
         stem_stride (`int`): samples from one step of the convolutions to the next; divides `patch_length`.
         pooled_layer (`int`): index into the hidden states (0 is the embedding, -1 the last) whose tokens are pooled
             into `pooler_output`.
-        pooling (`str`): `"mean"` of the tokens, or `"mean_max"`, mean and maximum side by side: one early beat among
-            many hardly moves a mean.
+        pooling (`str`): `"mean"` of the tokens, or `"mean_max"`, mean and maximum concatenated: a single abnormal beat
+            among many hardly changes a mean.
         sampling_rate (`int`): samples per second that the model expects.
         lead_names (`list[str]`): the leads along the lead axis of `ecg_values`, in order.
         max_duration (`float`): longest input in seconds.
@@ -80,6 +84,12 @@ class MeritEcgConfig(PreTrainedConfig):
         """Length of `pooler_output`."""
         return self.hidden_size * (2 if self.pooling == "mean_max" else 1)
 
+    @classmethod
+    def get_config_dict(cls, *args, **kwargs):
+        """As in transformers; the encoder of a report model is that of its dual encoder."""
+        config_dict, kwargs = super().get_config_dict(*args, **kwargs)
+        return config_dict.get(MeritConfig.base_config_key, config_dict), kwargs
+
     def validate_ecg(self):
         """Called by `@strict` after construction."""
         if self.pooling not in POOLINGS:
@@ -105,7 +115,7 @@ class MeritEcgConfig(PreTrainedConfig):
 
 
 @strict
-class MeritConfig(PreTrainedConfig):
+class MeritConfig(HubConfig):
     r"""
     Configuration of [`MeritModel`] and its heads: an ECG encoder, a text encoder, and how they are trained together.
 
@@ -117,18 +127,18 @@ class MeritConfig(PreTrainedConfig):
         max_logit_scale (`float`): upper limit of the inverse temperature.
         alignment_weight (`float`): weight of the bound on I(Z;T); 0 trains by reconstruction only.
         reconstruction_weight (`float`): weight of the bound on I(Z;X); 0 trains by alignment only.
-        reconstruction_stride (`int`): one in so many recordings of a training batch is reconstructed. The others cost a
-            pass less; it is alignment that needs a large batch, for its negatives.
-        reconstruction_depth (`int`): layers of the encoder that the masked branch goes through, all of them if `None`.
-            Those above belong to alignment alone.
-        time_mask_ratio (`float`): share of the time patches that the masked branch does not see at all.
-        lead_mask_ratio (`float`): share of the leads hidden at each time patch that it does see.
+        reconstruction_stride (`int`): reconstruct every n-th recording of a training batch only. Alignment needs a
+            large batch, for its negatives; reconstruction does not.
+        reconstruction_depth (`int`): number of encoder layers in the masked branch, all of them if `None`. The layers
+            above are trained by alignment only.
+        time_mask_ratio (`float`): share of the time patches that are masked in all leads.
+        lead_mask_ratio (`float`): share of the leads that are masked in each of the other time patches.
         decoder_hidden_size, decoder_num_hidden_layers, decoder_num_attention_heads, decoder_intermediate_size:
-            the decoder that predicts the hidden signal; used in pretraining only.
+            the decoder that predicts the masked signal; used in pretraining only.
         freeze_encoder (`bool`): heads train on a frozen encoder (a linear probe) when true.
-        learned_labels (`list[str]`): codes of the glossary's findings that the model has learned from recordings and
-            their reports, see `merit learn-labels`; zero-shot classification says the others by prompts.
-        layout_version (`int`): the layout of the checkpoint; one of another layout is refused.
+        learned_labels (`list[str]`): codes of the findings that the model has a linear classifier for, fitted to the
+            reports by `merit learn-labels`; zero-shot classification scores other findings with text prompts.
+        layout_version (`int`): version of the checkpoint layout; a checkpoint of another version is refused.
 
     Example:
 
@@ -143,6 +153,7 @@ class MeritConfig(PreTrainedConfig):
     ```"""
 
     model_type = "merit"
+    base_config_key = "merit_config"
     sub_configs = {"ecg_config": MeritEcgConfig, "text_config": AutoConfig}  # type: ignore[assignment]
 
     ecg_config: dict | PreTrainedConfig | None = None
@@ -174,8 +185,25 @@ class MeritConfig(PreTrainedConfig):
         self.learned_labels = list(self.learned_labels)
         super().__post_init__(**kwargs)
 
+    @classmethod
+    def get_config_dict(cls, *args, **kwargs):
+        """As in transformers; the configuration of an ECG encoder that was saved alone becomes `ecg_config`."""
+        config_dict, kwargs = super().get_config_dict(*args, **kwargs)
+        if config_dict.get("model_type") == MeritEcgConfig.model_type:
+            config_dict = cls.around_encoder(config_dict)
+        return config_dict, kwargs
+
+    @classmethod
+    def around_encoder(cls, ecg_config: dict) -> dict:
+        """The fields of a `MeritConfig` for a head on an encoder with the fields `ecg_config` of a `MeritEcgConfig`."""
+        of_head = ("id2label", "label2id", "problem_type", "dtype", "_commit_hash")
+        of_encoder = MeritEcgConfig.__annotations__
+        head = {name: ecg_config[name] for name in of_head if name in ecg_config}
+        encoder = {name: ecg_config[name] for name in of_encoder if name in ecg_config}
+        return {"model_type": cls.model_type, "ecg_config": encoder, **head}
+
     def decoder_config(self) -> MeritEcgConfig:
-        """The decoder is an encoder of its own size over the same patches, with the same attention."""
+        """The configuration of the decoder: a smaller transformer over the same patches."""
         config: MeritEcgConfig = deepcopy(self.ecg_config)  # type: ignore[assignment]
         config.hidden_size = self.decoder_hidden_size
         config.num_hidden_layers = self.decoder_num_hidden_layers
@@ -208,20 +236,20 @@ class MeritConfig(PreTrainedConfig):
 
 
 @strict
-class MeritReportConfig(PreTrainedConfig):
+class MeritReportConfig(HubConfig):
     r"""
-    Configuration of [`MeritForReportGeneration`]: a MERIT dual encoder, and a language model that reports what it sees.
+    Configuration of [`MeritForReportGeneration`]: a MERIT dual encoder and a language model that writes reports.
 
     Args:
         merit_config (`MeritConfig` or `dict`): the dual encoder.
         text_config (`PreTrainedConfig` or `dict`): any causal language model of transformers; a small Llama by default.
-        num_ecg_tokens (`int`): how many tokens the connector makes of a recording, whatever its length.
-        ecg_token_id (`int`): the token in whose places they stand among those of the text.
-        connector_num_attention_heads (`int`): of the connector.
-        freeze_encoder (`bool`): train connector and language model alone. An encoder that goes on learning no longer
-            fits the texts by which statements are supported.
-        abstention_threshold (`float`, *optional*): atypicality beyond which a recording is not reported on.
-        layout_version (`int`): the layout of the checkpoint; one of another layout is refused.
+        num_ecg_tokens (`int`): number of tokens that the connector makes of a recording, whatever its length.
+        ecg_token_id (`int`): id of the placeholder token in the text that they replace.
+        connector_num_attention_heads (`int`): number of attention heads of the connector.
+        freeze_encoder (`bool`): train the connector and the language model only. An ECG encoder that is trained further
+            no longer matches the text encoder, which the support of statements is computed with.
+        abstention_threshold (`float`, *optional*): the model abstains if the atypicality of a recording is higher.
+        layout_version (`int`): version of the checkpoint layout; a checkpoint of another version is refused.
 
     Example:
 
@@ -270,7 +298,7 @@ class MeritReportConfig(PreTrainedConfig):
             )
 
 
-# The text encoder that ships: small enough to be trained from scratch on the reports.
+# The default text encoder, small enough to be trained from scratch on the reports.
 _SMALL_BERT = {
     "vocab_size": 4096,
     "hidden_size": 256,
@@ -283,7 +311,7 @@ _SMALL_BERT = {
 }
 
 
-# The language model that ships: as small, trained from scratch on the reports.
+# The default language model, as small as the text encoder.
 _SMALL_LLAMA = {
     "vocab_size": 2048,
     "hidden_size": 192,
@@ -309,7 +337,7 @@ def _require_layout(version: int):
         raise ValueError(
             f"The checkpoint has layout {version} and this version of MERIT reads {LAYOUT_VERSION}: "
             f"install {which} version of merit, or use an environment without merit, where trust_remote_code=True "
-            "loads the checkpoint by the code that lies beside it."
+            "loads the checkpoint with the code in its folder."
         )
 
 

@@ -3,9 +3,9 @@ MERIT: one ECG encoder, pretrained in two branches.
 
 What is notable:
 - The encoder is a plain pre-norm transformer over patches, with rotary time positions (an ECG is shift-equivariant).
-- Visibility is one boolean per (lead, time patch) cell. A lead that was not recorded, a recording shorter than its
-  batch, and the cells hidden by masked modelling are the same thing: cells that contribute nothing.
-- The masked branch runs only on the tokens it sees; the decoder alone sees mask tokens.
+- Visibility is one boolean per (lead, time patch) cell. Leads that were not recorded, padding, and the cells hidden by
+  masked modelling are treated alike: these cells contribute nothing.
+- The masked branch encodes visible tokens only; mask tokens exist in the decoder only.
 - The objective is one function, `merit_objective`, with the symbols of the paper.
 """
 
@@ -30,10 +30,11 @@ from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_merit import MeritConfig, MeritEcgConfig
 
-# What a pretraining checkpoint holds besides the ECG encoder: left out by those who need only the encoder.
-NOT_THE_ECG_ENCODER = [
+# Weights of checkpoints that models without a text encoder ignore: all but those of the ECG encoder.
+_IGNORED_BY_ENCODERS = [
     *(r"^decoder\.", r"^text_model\.", r"^text_projection\.", r"^ecg_projection\."),
     *(r"^logit_scale$", r"^label_weight$", r"^label_bias$"),
+    *(r"^connector\.", r"^language_model\.", r"^typical_"),
 ]
 
 
@@ -67,20 +68,20 @@ class MeritOutput(ModelOutput):
 @dataclass
 class MeritForPreTrainingOutput(ModelOutput):
     """
-    Output of [`MeritForPreTraining`]. Informations are lower bounds in nats, see [`merit_objective`].
+    Output of [`MeritForPreTraining`]. The information terms are lower bounds in nats, see [`merit_objective`].
 
     Args:
-        loss (`torch.FloatTensor` of shape `(1,)`): minus the weighted sum of the two informations.
+        loss (`torch.FloatTensor` of shape `(1,)`): the negative weighted sum of the two information terms.
         alignment_information (`torch.FloatTensor` of shape `(1,)`): bound on I(Z;T) per recording.
-        reconstruction_information (`torch.FloatTensor` of shape `(1,)`): bound on I(Z;X) per hidden sample.
+        reconstruction_information (`torch.FloatTensor` of shape `(1,)`): bound on I(Z;X) per masked sample.
         ecg_embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`): of unit length.
         text_embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`): of unit length.
-        pooler_output (`torch.FloatTensor` of shape `(batch, pooled_size)`): what the ECG encoder makes of the whole
-            signal; in training only where it meets the text.
-        reconstruction (`torch.FloatTensor` of shape `(batch, leads, patches, patch_length)`): predicted signal, each
-            lead in units of its standard deviation from its mean; in training of one in `reconstruction_stride`.
-        target (`torch.FloatTensor` of the same shape): the signal in these units.
-        hidden (`torch.BoolTensor` of shape `(batch, leads, patches)`): recorded cells that were not seen.
+        pooler_output (`torch.FloatTensor` of shape `(batch, pooled_size)`): of the ECG encoder for the unmasked
+            signal; in training only if `alignment_weight` is not 0.
+        reconstruction (`torch.FloatTensor` of shape `(batch, leads, patches, patch_length)`): the predicted signal,
+            each lead standardised; in training of every `reconstruction_stride`-th recording.
+        target (`torch.FloatTensor` of the same shape): the signal, each lead standardised.
+        hidden (`torch.BoolTensor` of shape `(batch, leads, patches)`): recorded cells that were masked.
     """
 
     loss: torch.Tensor | None = None
@@ -104,11 +105,11 @@ def alignment_information(
         z (`torch.FloatTensor` of shape `(batch, dim)`): ECG embeddings of unit length.
         t (`torch.FloatTensor` of shape `(batch, dim)`): report embeddings of unit length.
         logit_scale (`torch.FloatTensor`): inverse temperature.
-        same_report (`torch.BoolTensor` of shape `(batch, batch)`): true where two reports read the same; such pairs
-            are positives of each other, each with an equal share.
+        same_report (`torch.BoolTensor` of shape `(batch, batch)`): true where two reports have the same content; such
+            pairs are positives of each other, with equal weights.
 
     Returns:
-        `torch.FloatTensor` (scalar): at most log(batch); log(batch / k) when every report stands k times.
+        `torch.FloatTensor` (scalar): at most log(batch); log(batch / k) if every report occurs k times.
     """
     logits = logit_scale * z @ t.T
     share = same_report.to(logits.dtype)
@@ -124,7 +125,7 @@ def reconstruction_information(
     gather: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,
 ) -> torch.Tensor:
     """
-    Barber-Agakov bound on I(Z;X) in nats per hidden sample, with a Gaussian decoder of one fitted variance.
+    Barber-Agakov bound on I(Z;X) in nats per masked sample, with a Gaussian decoder of one fitted variance.
 
     With x of unit variance, h(x) - E[-log q(x|z)] = -log(mse) / 2, up to the constant by which the entropy of x falls
     short of a Gaussian's (Barber and Agakov, NIPS 2003).
@@ -132,11 +133,11 @@ def reconstruction_information(
     Args:
         x (`torch.FloatTensor` of shape `(batch, leads, patches, patch_length)`): the signal, each lead standardised.
         x_hat (`torch.FloatTensor` of the same shape): its prediction.
-        hidden (`torch.BoolTensor` of shape `(batch, leads, patches)`): the cells to be predicted.
-        gather: brings rows of all ranks together, as the error is that of the whole batch.
+        hidden (`torch.BoolTensor` of shape `(batch, leads, patches)`): the masked cells, which are predicted.
+        gather: concatenates the rows of all ranks, since the error is that of the whole batch.
 
     Returns:
-        `torch.FloatTensor` (scalar): at most 6.9, when the error is a thousandth of the signal; 0 if nothing is hidden.
+        `torch.FloatTensor` (scalar): at most 6.9, when the error is a thousandth of the signal; 0 if nothing is masked.
     """
     squared_error = (x_hat - x).square().mean(-1)
     total, count = gather(torch.stack([(squared_error * hidden).sum(), hidden.sum()])[None]).sum(0)
@@ -153,7 +154,7 @@ def merit_objective(
     The objective of MERIT, as a loss.
 
     X is the signal, T its report, Z = f(X) the representation. Given X, T and Z are independent, so
-    I(Z;X) = I(Z;T) + I(Z;X|T): what Z knows of the signal is what the report says plus what the report leaves out.
+    I(Z;X) = I(Z;T) + I(Z;X|T): what Z tells about the signal is what the report states plus what the report omits.
     Maximising I(Z;T) + beta I(Z;X|T) is maximising (1 - beta) I(Z;T) + beta I(Z;X), the two weights here, through two
     tractable lower bounds: [`alignment_information`] and [`reconstruction_information`]. Setting one weight to 0 (and
     passing None for its bound) gives either ablation.
@@ -163,7 +164,7 @@ def merit_objective(
 
 
 def gather_with_gradient(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensors of all ranks along the first axis, so that every rank's negatives count and learn."""
+    """Concatenate the tensors of all ranks along the first axis. Gradients reach the ranks that they come from."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return tensor
     from torch.distributed.nn.functional import all_gather
@@ -172,9 +173,9 @@ def gather_with_gradient(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def report_keys(input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-    """A 64-bit key for each row of tokens, equal for equal texts whatever their padding; shape `(batch,)`."""
+    """A 64-bit hash of each row of tokens, equal for equal texts whatever their padding; shape `(batch,)`."""
     mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.to(input_ids.dtype)
-    # Each position has a factor of its own, as good as random: the finaliser of SplitMix64, with wrap-around.
+    # A pseudo-random factor for each position: the finaliser of SplitMix64, with integer overflow.
     factors = mask.cumsum(-1) * -7046029254386353131
     factors = (factors ^ (factors >> 30)) * -4658895280553007687
     factors = (factors ^ (factors >> 27)) * -7723592293110705685
@@ -182,7 +183,7 @@ def report_keys(input_ids: torch.Tensor, attention_mask: torch.Tensor | None) ->
 
 
 def num_visible(count, mask_ratio: float):
-    """How many of `count` (a number or a tensor) stay visible. A half goes up, in single and double precision alike."""
+    """How many of `count` (a number or a tensor) stay visible. Halves are rounded up, in any precision."""
     return (count * (1 - mask_ratio) + 0.501) // 1
 
 
@@ -190,25 +191,25 @@ def random_visibility(
     recorded: torch.Tensor, time_mask_ratio: float, lead_mask_ratio: float, noise: torch.Tensor | None = None
 ) -> torch.Tensor:
     """
-    Which cells the masked branch sees.
+    Draw the cells that are visible to the masked branch.
 
-    Whole time patches are hidden first, then leads within each time patch that is left: the encoder must use
-    cross-lead timing for the former and the correlation of leads for the latter.
+    Time patches are masked in all leads first, then some leads of each other time patch: to predict the former, the
+    encoder needs the course over time; to predict the latter, the correlation between leads.
 
     Args:
         recorded (`torch.BoolTensor` of shape `(batch, leads, patches)`): cells that exist.
-        time_mask_ratio (`float`): share of time patches hidden.
-        lead_mask_ratio (`float`): share of the recorded leads hidden at each time patch that is left.
-        noise (`torch.FloatTensor` of shape `(batch, leads, patches)`, *optional*): uniform in [0, 1), for masks that
-            can be repeated.
+        time_mask_ratio (`float`): share of the time patches that are masked in all leads.
+        lead_mask_ratio (`float`): share of the recorded leads that are masked in each other time patch.
+        noise (`torch.FloatTensor` of shape `(batch, leads, patches)`, *optional*): uniform in [0, 1), for reproducible
+            masks.
 
     Returns:
-        `torch.BoolTensor` of shape `(batch, leads, patches)`: a subset of `recorded`, never empty for a recording
-        that has a cell.
+        `torch.BoolTensor` of shape `(batch, leads, patches)`: a subset of `recorded`, not empty for a recording with
+        at least one cell.
     """
     if noise is None:
         noise = torch.rand(recorded.shape, device=recorded.device)
-    # Order statistics and ranks of independent noise are independent: one noise serves both choices.
+    # Sums over leads and ranks within a time patch are independent enough: the same noise serves both choices.
     patch_recorded = recorded.any(1)
     time_rank = noise.sum(1).masked_fill(~patch_recorded, float("inf")).argsort(-1).argsort(-1)
     num_patches = patch_recorded.sum(-1, keepdim=True)
@@ -224,7 +225,7 @@ def standardise_leads(ecg_values: torch.Tensor, recorded: torch.Tensor) -> torch
     count = (mask.sum((2, 3), keepdim=True) * ecg_values.shape[-1]).clamp(min=1)
     centred = (ecg_values - (ecg_values * mask).sum((2, 3), keepdim=True) / count) * mask
     variance = centred.square().sum((2, 3), keepdim=True) / count
-    # A lead flatter than a microvolt carries no waveform to be predicted.
+    # Below a standard deviation of a microvolt, a lead has no waveform to predict.
     return centred / variance.clamp(min=1e-6).sqrt()
 
 
@@ -249,19 +250,19 @@ def masked_mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def masked_max(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Highest over the tokens where `mask` is true, 0 where it never is; shapes as in [`masked_mean`]."""
+    """Maximum over the tokens where `mask` is true, 0 if there is none; shapes as in [`masked_mean`]."""
     highest = states.masked_fill(~mask[..., None], torch.finfo(states.dtype).min).amax(1)
     return highest.masked_fill(~mask.any(1, keepdim=True), 0.0)
 
 
 def pooled(output: BaseModelOutputWithPooling) -> torch.Tensor:
-    """`pooler_output`, which transformers declares optional and both our encoders always give."""
+    """`pooler_output`, which transformers declares optional and both encoders always return."""
     assert output.pooler_output is not None
     return output.pooler_output
 
 
 class MeritConvolution(nn.Module):
-    """A residual pair of convolutions over time; what stands outside the mask contributes nothing."""
+    """Two convolutions over time with a residual connection. Masked steps contribute nothing."""
 
     def __init__(self, channels: int, kernel_size: int, hidden_act: str, layer_norm_eps: float):
         super().__init__()
@@ -279,11 +280,11 @@ class MeritConvolution(nn.Module):
 
 class MeritEcgEmbeddings(nn.Module):
     """
-    From signal to tokens: lead-wise linear projections of patches, summed over the visible leads of a time patch
-    (`tokenization="time"`) or kept apart (`"lead_time"`).
+    From signal to tokens: lead-wise linear projections of patches, either summed over the visible leads of a time patch
+    (`tokenization="time"`) or one token each (`"lead_time"`).
 
-    With `stem_channels` the projections are those of overlapping windows, `stem_stride` samples apart, convolutions
-    over time follow, and a patch's steps together make its token (Xiao et al., arXiv 2106.14881).
+    With `stem_channels`, overlapping windows that are `stem_stride` samples apart are projected, convolutions over time
+    follow, and the steps of a patch are projected to one token (Xiao et al., arXiv 2106.14881).
     """
 
     def __init__(self, config: MeritEcgConfig):
@@ -311,25 +312,25 @@ class MeritEcgEmbeddings(nn.Module):
             visible (`torch.BoolTensor` of shape `(batch, leads, patches)`)
 
         Returns:
-            tokens `(batch, tokens, hidden_size)`, their time positions `(batch, tokens)`, and the mask
-            `(batch, tokens)` of those that saw a cell.
+            tokens `(batch, tokens, hidden_size)`, their time positions `(batch, tokens)`, and a mask `(batch, tokens)`
+            of the tokens with a visible cell.
         """
         batch, num_leads, num_patches, _ = patches.shape
         patches = (patches * visible[..., None]).to(self.projection.weight.dtype)
         positions = torch.arange(num_patches, device=patches.device).expand(batch, -1)
         leads = self.lead_embedding(torch.arange(num_leads, device=patches.device))
         if self.tokenization == "lead_time":
-            # Each lead by itself, as if it were a recording.
-            apart = (patches.flatten(0, 1), visible.flatten(0, 1), leads.repeat(batch, 1))
-            tokens = self.tokens(*(tensor[:, None] for tensor in apart))
+            # Each lead is embedded like a recording with one lead.
+            single_leads = (patches.flatten(0, 1), visible.flatten(0, 1), leads.repeat(batch, 1))
+            tokens = self.tokens(*(tensor[:, None] for tensor in single_leads))
             return tokens.view(batch, -1, tokens.shape[-1]), positions.repeat(1, num_leads), visible.flatten(1)
         return self.tokens(patches, visible, leads.expand(batch, -1, -1)), positions, visible.any(1)
 
     def tokens(self, patches: torch.Tensor, visible: torch.Tensor, leads: torch.Tensor) -> torch.Tensor:
-        """One token of each time patch, `(batch, patches, hidden_size)`; `leads` has shape `(batch, leads, width)`."""
+        """One token per time patch, `(batch, patches, hidden_size)`; `leads` has shape `(batch, leads, width)`."""
         batch, num_leads, num_patches, _ = patches.shape
         per_patch = visible.transpose(1, 2).to(patches.dtype)
-        # Keeps the variance of the sum the same however many leads are visible.
+        # The variance of the sum is then the same for any number of visible leads.
         scale = (num_leads / per_patch.sum(-1, keepdim=True).clamp(min=1)).sqrt()
         if self.joining is None:
             return (self.projection(patches.transpose(1, 2).flatten(2)) + per_patch @ leads) * scale
@@ -433,7 +434,7 @@ class MeritLayer(GradientCheckpointingLayer):
 
 
 class MeritEncoder(nn.Module):
-    """Layers over tokens that carry time positions; the encoder and the decoder of masked modelling are both this."""
+    """Transformer layers over tokens with time positions, of the ECG encoder and of the decoder of masked modelling."""
 
     def __init__(self, config: MeritEcgConfig):
         super().__init__()
@@ -450,7 +451,10 @@ class MeritEncoder(nn.Module):
         depth: int | None = None,
         **kwargs,
     ) -> list[torch.Tensor]:
-        """The states before and after each layer, the last ones normalised; with `depth`, up to that layer."""
+        """
+        The hidden states before the first and after each layer, the last ones normalised; with `depth`, those of the
+        first `depth` layers, none of them normalised.
+        """
         attention_mask = create_bidirectional_mask(self.config, inputs_embeds=tokens, attention_mask=token_mask)
         head_dim = self.config.hidden_size // self.config.num_attention_heads
         rotary = rotary_embedding(positions, head_dim, self.config.rope_theta)
@@ -468,10 +472,11 @@ def _checksum(tensor: torch.Tensor) -> float:
 
 class MeritPreTrainedModel(PreTrainedModel):
     config: MeritConfig
-    base_model_prefix = "merit"
+    # So that every model loads an ECG encoder that was saved alone.
+    base_model_prefix = "ecg_model"
     main_input_name = "ecg_values"
     input_modalities = ["time", "text"]
-    # Losses are means over the batch: the Trainer is to average them over accumulated batches itself.
+    # Losses are means over the batch, so the Trainer averages them over accumulated batches.
     accepts_loss_kwargs = False
     supports_gradient_checkpointing = True
     _no_split_modules = ["MeritEcgEmbeddings", "MeritLayer"]
@@ -480,11 +485,18 @@ class MeritPreTrainedModel(PreTrainedModel):
     _supports_flex_attn = True
     _supports_attention_backend = True
     _can_record_outputs = {"hidden_states": MeritLayer, "attentions": MeritAttention}
+    # The dual encoder of a report model.
+    _key_mapping: dict[str, str] | None = {r"^merit\.": ""}
 
     @classmethod
-    def from_pretrained(cls, *args, output_loading_info=False, **kwargs):
-        model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
-        # Loading puts new parameters, all of them trainable, in the place of those that were frozen.
+    def from_pretrained(cls, *args, config=None, output_loading_info=False, **kwargs):
+        if isinstance(config, MeritEcgConfig) and cls.config_class is MeritConfig:
+            config = MeritConfig(**MeritConfig.around_encoder(config.to_dict()))
+        kwargs = {"key_mapping": cls._key_mapping, **kwargs}
+        model, info = super().from_pretrained(*args, config=config, output_loading_info=True, **kwargs)
+        # Names of weights are translated when they are loaded, and not back when they are saved.
+        model._weight_conversions = []
+        # Loading replaces frozen parameters by new ones that require gradients.
         model.freeze()
         tensors = model.state_dict()
         missing = sorted(name for name in info["missing_keys"] if name in tensors and not tensors[name].is_meta)
@@ -506,7 +518,7 @@ class MeritPreTrainedModel(PreTrainedModel):
         self.freeze()
 
     def freeze(self):
-        """Parameters that the configuration keeps from being trained, or that no loss reaches, ask for no gradient."""
+        """Turn off gradients of parameters that the configuration freezes or that no loss depends on."""
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
@@ -538,10 +550,12 @@ class MeritEcgModel(MeritPreTrainedModel):
 
     ```"""
 
+    # save_pretrained and push_to_hub then include the code, so that it loads where this package is not installed.
+    _auto_class = "AutoModel"
+
     config: MeritEcgConfig
-    base_model_prefix = "ecg_model"
     input_modalities = ["time"]
-    _keys_to_ignore_on_load_unexpected = [*NOT_THE_ECG_ENCODER, r"^norm\.", r"^classifier\."]
+    _keys_to_ignore_on_load_unexpected = [*_IGNORED_BY_ENCODERS, r"^norm\.", r"^classifier\."]
 
     def __init__(self, config: MeritEcgConfig):
         super().__init__(config)
@@ -557,11 +571,11 @@ class MeritEcgModel(MeritPreTrainedModel):
 
     @property
     def pooled_depth(self) -> int:
-        """The number of layers below `pooler_output`."""
+        """The number of layers that `pooler_output` depends on."""
         return self.config.pooled_layer % (self.config.num_hidden_layers + 1)
 
     def freeze_above(self, depth: int):
-        """For losses that read no layer above."""
+        """Freeze the layers above `depth`, for losses that do not depend on them."""
         if depth < len(self.encoder.layers):
             self.encoder.layers[depth:].requires_grad_(False)
             self.encoder.norm.requires_grad_(False)
@@ -570,18 +584,19 @@ class MeritEcgModel(MeritPreTrainedModel):
         self, ecg_values: torch.Tensor, lead_mask: torch.Tensor | None = None, sample_mask: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
-        Cut the signal into patches; samples left over at the end are not seen.
+        Cut the signal into patches; an incomplete patch at the end is dropped.
 
         Returns:
             patches `(batch, leads, patches, patch_length)`, zero where nothing was recorded, and `recorded`
-            `(batch, leads, patches)`: cells whose lead was recorded, every sample of them.
+            `(batch, leads, patches)`: true if the lead and all samples of the patch were recorded.
         """
         batch, num_leads, num_samples = ecg_values.shape
         length, limit = self.config.patch_length, self.config.max_duration * self.config.sampling_rate
         if num_leads != len(self.config.lead_names):
             raise ValueError(
                 f"ecg_values has {num_leads} leads, the model expects {len(self.config.lead_names)} "
-                f"({', '.join(self.config.lead_names)}): put the leads there are in their places and pass lead_mask."
+                f"({', '.join(self.config.lead_names)}): put each lead in its place, leave the others 0 and pass "
+                "lead_mask."
             )
         if not length <= num_samples <= limit:
             raise ValueError(
@@ -596,13 +611,13 @@ class MeritEcgModel(MeritPreTrainedModel):
         if sample_mask is not None:
             complete = sample_mask[:, : num_patches * length].bool().reshape(batch, num_patches, length).all(-1)
             recorded = recorded & complete[:, None]
-        # Filled, not multiplied: what stands where nothing was recorded may be NaN.
+        # Filled instead of multiplied, because values where nothing was recorded may be NaN.
         return patches.masked_fill(~recorded[..., None], 0.0), recorded
 
     def token_mask(
         self, ecg_values: torch.Tensor, lead_mask: torch.Tensor | None = None, sample_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Which tokens of `last_hidden_state` saw a signal, `(batch, tokens)`."""
+        """Mask of the tokens of `last_hidden_state` with a recorded cell, `(batch, tokens)`."""
         _, recorded = self.patchify(ecg_values, lead_mask, sample_mask)
         return recorded.any(1) if self.config.tokenization == "time" else recorded.flatten(1)
 
@@ -620,16 +635,16 @@ class MeritEcgModel(MeritPreTrainedModel):
             ecg_values (`torch.FloatTensor` of shape `(batch, leads, samples)`): millivolts, leads as in
                 `config.lead_names`, at `config.sampling_rate`.
             lead_mask (`torch.BoolTensor` of shape `(batch, leads)`, *optional*): true where a lead was recorded.
-            sample_mask (`torch.BoolTensor` of shape `(batch, samples)`, *optional*): true where the recording runs.
+            sample_mask (`torch.BoolTensor` of shape `(batch, samples)`, *optional*): false for padding.
 
         Returns:
             `last_hidden_state` of shape `(batch, tokens, hidden_size)`; `pooler_output` of shape
-            `(batch, config.pooled_size)`, the mean over tokens that saw a signal, or mean and maximum side by side.
+            `(batch, config.pooled_size)`, the mean over tokens with a recorded cell, or mean and maximum concatenated.
 
         Raises:
             ValueError: for a wrong number of leads, or a duration outside the model's limits.
         """
-        # A processor's batch may hold a text too; its mask is not ours.
+        # The batch of a processor may hold the mask of a text too.
         kwargs.pop("attention_mask", None)
         patches, recorded = self.patchify(ecg_values, lead_mask, sample_mask)
         tokens, positions, token_mask = self.embeddings(patches, recorded)
@@ -640,10 +655,14 @@ class MeritEcgModel(MeritPreTrainedModel):
             pooler_output = torch.cat([pooler_output, masked_max(of_pooled_layer, token_mask)], dim=-1)
         return BaseModelOutputWithPooling(last_hidden_state=states[-1], pooler_output=pooler_output)
 
+    def get_ecg_features(self, ecg_values: torch.FloatTensor, **kwargs) -> BaseModelOutputWithPooling:
+        """The same as [`forward`], for code that takes this model or [`MeritModel`]."""
+        return self(ecg_values, **kwargs)
+
 
 class MeritModel(MeritPreTrainedModel):
     """
-    The dual encoder: ECG and text in one space.
+    The dual encoder, which embeds ECGs and texts in one space.
 
     Example:
 
@@ -659,10 +678,9 @@ class MeritModel(MeritPreTrainedModel):
 
     ```"""
 
-    # Saving and pushing take the code along, so that it loads where this package is not installed.
     _auto_class = "AutoModel"
 
-    _keys_to_ignore_on_load_unexpected = [r"^decoder\."]
+    _keys_to_ignore_on_load_unexpected = [r"^decoder\.", r"^connector\.", r"^language_model\.", r"^typical_"]
 
     label_weight: torch.Tensor
     label_bias: torch.Tensor
@@ -673,9 +691,9 @@ class MeritModel(MeritPreTrainedModel):
         self.post_init()
 
     def build(self, config: MeritConfig):
-        """The modules; what a head adds to them is made before weights are initialised, once for all."""
+        """Create the modules. Subclasses add theirs here, before the weights are initialised."""
         self.ecg_model = MeritEcgModel._from_config(config.ecg_config)
-        # A pooler that nothing reads would be a parameter without gradient.
+        # The parameters of an unused pooler would get no gradient.
         text_class = MODEL_MAPPING[type(config.text_config)]  # type: ignore[index]
         has_pooler = "add_pooling_layer" in signature(text_class.__init__).parameters
         self.text_model = AutoModel.from_config(
@@ -684,7 +702,7 @@ class MeritModel(MeritPreTrainedModel):
         self.ecg_projection = nn.Linear(config.ecg_config.pooled_size, config.projection_dim, bias=False)
         self.text_projection = nn.Linear(config.text_config.hidden_size, config.projection_dim, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
-        if config.learned_labels:  # no parameters: what trains the encoders does not know them
+        if config.learned_labels:  # buffers, because they are not trained together with the encoders
             self.register_buffer("label_weight", torch.zeros(len(config.learned_labels), config.projection_dim))
             self.register_buffer("label_bias", torch.zeros(len(config.learned_labels)))
 
@@ -705,7 +723,7 @@ class MeritModel(MeritPreTrainedModel):
         sample_mask: torch.BoolTensor | None = None,
         **kwargs,
     ) -> BaseModelOutputWithPooling:
-        """The ECG encoder's output, `pooler_output` projected: `(batch, projection_dim)`, not yet of unit length."""
+        """The ECG encoder's output with a projected `pooler_output`, `(batch, projection_dim)`, not of unit length."""
         kwargs["return_dict"] = True
         output = self.ecg_model(ecg_values, lead_mask=lead_mask, sample_mask=sample_mask, **kwargs)
         output.pooler_output = self.ecg_projection(output.pooler_output)
@@ -715,7 +733,7 @@ class MeritModel(MeritPreTrainedModel):
     def get_text_features(
         self, input_ids: torch.LongTensor, attention_mask: torch.Tensor | None = None, **kwargs
     ) -> BaseModelOutputWithPooling:
-        """The text encoder's output, its mean over tokens projected: `(batch, projection_dim)`, not of unit length."""
+        """The text encoder's output; `pooler_output` is the projected mean over tokens, not of unit length."""
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         kwargs["return_dict"] = True
@@ -735,20 +753,20 @@ class MeritModel(MeritPreTrainedModel):
     @property
     def learned_labels(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """
-        Labels that were learned from recordings and their reports, by their codes, each as weight `(projection_dim,)`
-        and bias: with an embedding of unit length they give the log-odds that its report would state the label.
+        Linear classifiers of findings, fitted to the findings mentioned in reports, by code: weight `(projection_dim,)`
+        and bias. For an embedding of unit length they give the log-odds that its report mentions the finding.
         """
         if not self.config.learned_labels:
             return {}
-        learned = zip(self.label_weight.float(), self.label_bias.float())
-        return dict(zip(self.config.learned_labels, learned))
+        classifiers = zip(self.label_weight.float(), self.label_bias.float())
+        return dict(zip(self.config.learned_labels, classifiers))
 
     def gather(self, tensor: torch.Tensor) -> torch.Tensor:
-        """In training the rows of all ranks: a batch is what they see together. Ranks evaluate by themselves."""
+        """In training, the rows of all ranks, which together are the batch. Each rank evaluates its own rows."""
         return gather_with_gradient(tensor) if self.training else tensor
 
     def alignment(self, ecg_embeds: torch.Tensor, text_embeds: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-        """[`alignment_information`] of pairs of embeddings of unit length, reports with equal keys being the same."""
+        """[`alignment_information`] of pairs of embeddings of unit length; equal keys stand for equal reports."""
         z, t, keys = self.gather(ecg_embeds), self.gather(text_embeds), self.gather(keys)
         with torch.autocast(z.device.type, enabled=False):
             return alignment_information(z.float(), t.float(), self.scale().float(), keys[:, None] == keys)
@@ -796,7 +814,7 @@ class MeritModel(MeritPreTrainedModel):
 
 
 class MeritDecoder(MeritPreTrainedModel):
-    """From the tokens that the masked branch saw to the signal of every cell."""
+    """Predicts the signal of every cell from the encoded visible tokens."""
 
     config: MeritEcgConfig
     input_modalities = ["time"]
@@ -817,15 +835,15 @@ class MeritDecoder(MeritPreTrainedModel):
         """
         Args:
             hidden_states (`torch.FloatTensor` of shape `(batch, kept, hidden_size)`): the encoder's output.
-            seen (`torch.BoolTensor` of shape `(batch, kept)`): which of them stand for a token that saw a cell.
-            kept (`torch.LongTensor` of shape `(batch, kept)`): where they stand among all tokens.
+            seen (`torch.BoolTensor` of shape `(batch, kept)`): true for tokens with a visible cell.
+            kept (`torch.LongTensor` of shape `(batch, kept)`): their indices among all tokens.
             recorded (`torch.BoolTensor` of shape `(batch, leads, patches)`): cells that exist.
 
         Returns:
             `torch.FloatTensor` of shape `(batch, leads, patches, patch_length)`.
         """
         batch, num_leads, num_patches = recorded.shape
-        # A time token stands for all leads of a patch, a lead_time token for one cell.
+        # A token is a time patch of all leads, or with lead_time a single cell.
         token_mask = recorded.any(1) if self.lead_embedding is None else recorded.flatten(1)
         hidden_states = self.embedding(hidden_states)
         mask_token = self.mask_token.to(hidden_states.dtype)
@@ -844,7 +862,7 @@ class MeritDecoder(MeritPreTrainedModel):
 
 class MeritForPreTraining(MeritModel):
     """
-    MERIT with its objective: one branch sees a masked signal and reconstructs, one sees the signal and meets the text.
+    MERIT with its objective: one branch reconstructs a masked signal, the other aligns the signal with its report.
 
     Example:
 
@@ -870,12 +888,12 @@ class MeritForPreTraining(MeritModel):
             )
 
     def freeze(self):
-        of_reconstruction = self.config.reconstruction_depth or self.config.ecg_config.num_hidden_layers
-        reached = [
+        reconstruction_depth = self.config.reconstruction_depth or self.config.ecg_config.num_hidden_layers
+        depths = [
             self.ecg_model.pooled_depth if self.config.alignment_weight else 0,
-            of_reconstruction if self.config.reconstruction_weight else 0,
+            reconstruction_depth if self.config.reconstruction_weight else 0,
         ]
-        self.ecg_model.freeze_above(max(reached))
+        self.ecg_model.freeze_above(max(depths))
         if not self.config.alignment_weight:
             for module in (self.text_model, self.text_projection, self.ecg_projection, self.logit_scale):
                 module.requires_grad_(False)
@@ -883,7 +901,7 @@ class MeritForPreTraining(MeritModel):
     def set_attn_implementation(self, *args, **kwargs):
         super().set_attn_implementation(*args, **kwargs)
         if self.config.reconstruction_weight:
-            # transformers 5.17 leaves its mark on a configuration that is derived, and would skip it the next time.
+            # transformers 5.17 marks the decoder's configuration as changed and would skip it the next time.
             vars(self.decoder.config).pop("_attn_was_changed", None)
 
     def reconstruct(
@@ -898,12 +916,12 @@ class MeritForPreTraining(MeritModel):
 
         Returns:
             the standardised signal and its prediction, both `(batch, leads, patches, patch_length)`, and `hidden`,
-            `(batch, leads, patches)`: recorded cells that were not seen.
+            `(batch, leads, patches)`: recorded cells that were masked.
         """
         patches, recorded = self.ecg_model.patchify(ecg_values, lead_mask, sample_mask)
         visible = random_visibility(recorded, self.config.time_mask_ratio, self.config.lead_mask_ratio, noise)
         tokens, positions, token_mask = self.ecg_model.embeddings(patches, visible)
-        # Hidden tokens are left out of the encoder; the number kept is the same for all recordings of a batch.
+        # The encoder gets the visible tokens only, the same number for all recordings of a batch.
         num_kept = max(1, int(num_visible(recorded.shape[2], self.config.time_mask_ratio)))
         if self.config.ecg_config.tokenization == "lead_time":
             num_kept *= max(1, int(num_visible(recorded.shape[1], self.config.lead_mask_ratio)))
@@ -930,10 +948,10 @@ class MeritForPreTraining(MeritModel):
     ) -> MeritForPreTrainingOutput:
         """
         Args:
-            noise (`torch.FloatTensor` of shape `(batch, leads, patches)`, *optional*): decides the mask, see
-                [`random_visibility`]; random when not given.
-            keys (`torch.LongTensor` of shape `(batch,)`, *optional*): equal for reports that say the same, such as one
-                and its translation; by default for those that read the same.
+            noise (`torch.FloatTensor` of shape `(batch, leads, patches)`, *optional*): determines the mask, see
+                [`random_visibility`]; drawn anew by default.
+            keys (`torch.LongTensor` of shape `(batch,)`, *optional*): equal for reports with the same content, such as
+                a report and its translation; by default equal for reports with the same tokens.
 
         Other arguments as in [`MeritModel.forward`]; `input_ids` may be left out when `alignment_weight` is 0.
         """
@@ -991,9 +1009,8 @@ class MeritForEcgClassification(MeritPreTrainedModel):
 
     _auto_class = "AutoModelForSequenceClassification"
 
-    base_model_prefix = "ecg_model"
     input_modalities = ["time"]
-    _keys_to_ignore_on_load_unexpected = NOT_THE_ECG_ENCODER
+    _keys_to_ignore_on_load_unexpected = _IGNORED_BY_ENCODERS
 
     def __init__(self, config: MeritConfig):
         super().__init__(config)

@@ -1,9 +1,9 @@
 """
-MERIT with a language model: from an ECG to the text of its report.
+MERIT with a language model, which writes the report of an ECG.
 
-The dual encoder, frozen, reads the recording; a connector turns its tokens into a few that stand among those of the
-text, and any causal language model goes on from there. The text encoder comes along, so that every sentence that was
-written can be held against the recording as in zero-shot classification.
+The frozen dual encoder encodes the recording. A connector turns its tokens into a few input embeddings of a causal
+language model, which continues them with text. The text encoder is kept, so that every generated sentence can be
+compared with the recording as in zero-shot classification.
 """
 
 import torch
@@ -22,8 +22,8 @@ _ECG_INPUTS = ("ecg_values", "lead_mask", "sample_mask", "ecg_prefix")
 
 class MeritConnector(nn.Module):
     """
-    From the encoder's tokens to a fixed number of tokens of the language model: learned queries attend to the former
-    (Jaegle et al., arXiv 2107.14795), a layer of two brings what they found into the language model's space.
+    From the encoder's tokens to a fixed number of input embeddings of the language model: learned queries attend to the
+    tokens (Jaegle et al., arXiv 2107.14795), and an MLP projects the result to the hidden size of the language model.
     """
 
     def __init__(self, config: MeritReportConfig):
@@ -39,20 +39,20 @@ class MeritConnector(nn.Module):
         self.fc2 = nn.Linear(config.text_config.hidden_size, config.text_config.hidden_size)
 
     def forward(self, tokens: torch.Tensor, token_mask: torch.Tensor) -> torch.Tensor:
-        """`(batch, tokens, width)` and which of them saw a signal to `(batch, num_ecg_tokens, hidden_size)`."""
+        """Tokens `(batch, tokens, width)` and their mask to embeddings `(batch, num_ecg_tokens, hidden_size)`."""
         batch, width = len(tokens), tokens.shape[-1]
         states = self.norm(tokens)
         projected = self.query_proj(self.queries).expand(batch, -1, -1), self.key_proj(states), self.value_proj(states)
         query, key, value = (
             part.view(batch, -1, self.num_heads, width // self.num_heads).transpose(1, 2) for part in projected
         )
-        found = F.scaled_dot_product_attention(query, key, value, token_mask[:, None, None])
-        return self.fc2(F.gelu(self.fc1(found.transpose(1, 2).flatten(2))))
+        attended = F.scaled_dot_product_attention(query, key, value, token_mask[:, None, None])
+        return self.fc2(F.gelu(self.fc1(attended.transpose(1, 2).flatten(2))))
 
 
 class MeritForReportGeneration(MeritPreTrainedModel, GenerationMixin):
     """
-    Reports ECGs: `generate` takes what the processor makes of recordings and an instruction.
+    Generates reports of ECGs: `generate` takes the output of the processor for recordings and an instruction.
 
     Example:
 
@@ -72,6 +72,7 @@ class MeritForReportGeneration(MeritPreTrainedModel, GenerationMixin):
     config: MeritReportConfig
     config_class = MeritReportConfig
     base_model_prefix = ""
+    _key_mapping = None
     main_input_name = "input_ids"
     typical_mean: torch.Tensor
     typical_whitening: torch.Tensor
@@ -82,12 +83,12 @@ class MeritForReportGeneration(MeritPreTrainedModel, GenerationMixin):
         merit: MeritModel | None = None,
         language_model: PreTrainedModel | None = None,
     ):
-        """Parts that were loaded before may be passed; they are of the configurations that `config` holds."""
+        """`merit` and `language_model` may be passed if they are loaded already; `config` has their configurations."""
         super().__init__(config)
         self.merit = MeritModel._from_config(config.merit_config) if merit is None else merit
         self.connector = MeritConnector(config)
         self.language_model = language_model or AutoModelForCausalLM.from_config(config.text_config)
-        # Where features of training recordings lie, see `fit_typical`.
+        # Distribution of the features of training recordings, see `fit_typical`.
         size = config.merit_config.ecg_config.pooled_size
         self.register_buffer("typical_mean", torch.zeros(size))
         self.register_buffer("typical_whitening", torch.eye(size))
@@ -103,7 +104,6 @@ class MeritForReportGeneration(MeritPreTrainedModel, GenerationMixin):
             init.copy_(module.typical_whitening, torch.eye(len(module.typical_mean)))
 
     def freeze(self):
-        # What no loss reaches, and all of the encoder unless it is to go on learning.
         self.merit.requires_grad_(False)
         if not self.config.freeze_encoder:
             self.merit.ecg_model.requires_grad_(True)
@@ -124,10 +124,10 @@ class MeritForReportGeneration(MeritPreTrainedModel, GenerationMixin):
         sample_mask: torch.Tensor | None = None,
     ) -> BaseModelOutputWithPooling:
         """
-        What the language model sees of recordings, see [`MeritEcgModel.forward`] for the arguments.
+        Encode recordings for the language model, see [`MeritEcgModel.forward`] for the arguments.
 
         Returns:
-            `last_hidden_state` of shape `(batch, num_ecg_tokens, text hidden_size)`, to be passed as `ecg_prefix`;
+            `last_hidden_state` of shape `(batch, num_ecg_tokens, text hidden_size)`, to pass as `ecg_prefix`;
             `pooler_output` of shape `(batch, pooled_size)`, for `atypicality` and `ecg_embeds`.
         """
         encoder = self.merit.ecg_model
@@ -150,33 +150,35 @@ class MeritForReportGeneration(MeritPreTrainedModel, GenerationMixin):
     ) -> CausalLMOutputWithPast:
         """
         Args:
-            input_ids (`torch.LongTensor` of shape `(batch, length)`): text with `num_ecg_tokens` places of
-                `config.ecg_token_id` in every row, as the processor writes it.
-            ecg_prefix (`torch.FloatTensor`, *optional*): of [`encode`], instead of the recordings.
-            labels (`torch.LongTensor` of shape `(batch, length)`, *optional*): tokens to be learned, -100 elsewhere.
+            input_ids (`torch.LongTensor` of shape `(batch, length)`): text with `num_ecg_tokens` placeholders
+                `config.ecg_token_id` in every row, as the processor returns it.
+            ecg_prefix (`torch.FloatTensor`, *optional*): the output of [`encode`], instead of the recordings.
+            labels (`torch.LongTensor` of shape `(batch, length)`, *optional*): target tokens, -100 for ignored ones.
 
         Other arguments are those of the encoder and of the language model.
 
         Raises:
-            ValueError: there are not as many places for the ECG as the connector makes tokens.
+            ValueError: the number of placeholders is not that of the connector's tokens.
         """
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
             if ecg_prefix is None and ecg_values is not None:
                 ecg_prefix = self.encode(ecg_values, lead_mask, sample_mask).last_hidden_state
             if ecg_prefix is not None:
-                places = input_ids == self.config.ecg_token_id
-                if (places.sum(-1) != ecg_prefix.shape[1]).any():
+                placeholders = input_ids == self.config.ecg_token_id
+                counts = placeholders.sum(-1)
+                if (counts != ecg_prefix.shape[1]).any():
                     raise ValueError(
-                        f"The text has {sorted(set(places.sum(-1).tolist()))} places for the ECG where the model has "
+                        f"The text has {sorted(set(counts.tolist()))} places for the ECG where the model has "
                         f"{ecg_prefix.shape[1]} tokens: prepare both with this model's own processor."
                     )
-                inputs_embeds = inputs_embeds.masked_scatter(places[..., None], ecg_prefix.to(inputs_embeds.dtype))
+                prefix = ecg_prefix.to(inputs_embeds.dtype)
+                inputs_embeds = inputs_embeds.masked_scatter(placeholders[..., None], prefix)
         kwargs["return_dict"] = True
         return self.language_model(inputs_embeds=inputs_embeds, attention_mask=attention_mask, labels=labels, **kwargs)
 
     def generate(self, *args, ecg_values=None, lead_mask=None, sample_mask=None, ecg_prefix=None, **kwargs):
-        """As `GenerationMixin.generate`; recordings are encoded once, whatever the number of tokens and beams."""
+        """As `GenerationMixin.generate`; recordings are encoded once for any number of tokens and beams."""
         if ecg_prefix is None and ecg_values is not None:
             with torch.no_grad():
                 ecg_prefix = self.encode(ecg_values, lead_mask, sample_mask).last_hidden_state
@@ -189,25 +191,25 @@ class MeritForReportGeneration(MeritPreTrainedModel, GenerationMixin):
         return inputs
 
     def fit_typical(self, mean: torch.Tensor, whitening: torch.Tensor):
-        """Set where features of training recordings lie: their mean `(pooled_size,)`, a root of their precision."""
+        """Set the mean `(pooled_size,)` of the features of training recordings and a root of their precision matrix."""
         self.typical_mean.copy_(mean)
         self.typical_whitening.copy_(whitening)
 
     def atypicality(self, pooler_output: torch.Tensor) -> torch.Tensor:
         """
-        How far features `(batch, pooled_size)` lie from those of training recordings, `(batch,)`: the Mahalanobis
-        distance (Lee et al., arXiv 1807.03888) over the root of its dimensions, near 1 for recordings like those.
+        Distance `(batch,)` of features `(batch, pooled_size)` from those of training recordings: the Mahalanobis
+        distance (Lee et al., arXiv 1807.03888) divided by the root of its dimensions, near 1 in distribution.
         """
-        apart = (pooler_output.float() - self.typical_mean.float()) @ self.typical_whitening.float()
-        return apart.square().mean(-1).sqrt()
+        whitened = (pooler_output.float() - self.typical_mean.float()) @ self.typical_whitening.float()
+        return whitened.square().mean(-1).sqrt()
 
     def abstains(self, pooler_output: torch.Tensor) -> torch.Tensor:
-        """Which recordings `(batch,)` are too far from those of training to be reported on."""
-        limit = self.config.abstention_threshold
-        return self.atypicality(pooler_output) > (float("inf") if limit is None else limit)
+        """Mask `(batch,)` of recordings that are out of distribution, for which the model abstains."""
+        threshold = self.config.abstention_threshold
+        return self.atypicality(pooler_output) > (float("inf") if threshold is None else threshold)
 
     def ecg_embeds(self, pooler_output: torch.Tensor) -> torch.Tensor:
-        """Features in the space that texts share, of unit length, `(batch, projection_dim)`."""
+        """Features in the joint space of ECGs and texts, of unit length, `(batch, projection_dim)`."""
         return F.normalize(self.merit.ecg_projection(pooler_output).float(), dim=-1)
 
 

@@ -102,6 +102,11 @@ class EcgPipeline(Pipeline):
             return super().__call__([ecg], **kwargs)[0]
         return super().__call__(ecg, **kwargs)
 
+    def save_pretrained(self, save_directory, **kwargs):
+        """Save the model, its processor and their code, see `Pipeline.save_pretrained`."""
+        super().save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory)
+
     def _sanitize_parameters(self, **kwargs) -> tuple[dict, dict, dict]:
         preprocess = {name: kwargs.pop(name) for name in (*DESCRIPTION, *SETTINGS, "on_error") if name in kwargs}
         if preprocess.get("on_error", "raise") not in ("raise", "return"):

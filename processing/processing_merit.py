@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers.feature_extraction_utils import BatchFeature
@@ -14,6 +14,10 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils.hub import cached_file
 
 from .glossary_merit import GLOSSARY_FILE, Glossary
+
+if TYPE_CHECKING:
+    # Never executed. transformers finds it in the text of this file, and saves the pipelines with every processor.
+    from .pipelines_merit import EcgPipeline  # noqa: F401
 
 # Arguments of `from_pretrained` that find files, on the Hub or in a folder.
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")

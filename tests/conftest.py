@@ -98,6 +98,14 @@ def classifier_folder(untrained, model_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def encoder_folder(untrained, tmp_path_factory):
+    """The ECG encoder of the untrained model alone."""
+    from merit.hub_cards.export import export
+
+    return export(*untrained, tmp_path_factory.mktemp("exported") / "encoder", encoder_only=True)
+
+
+@pytest.fixture(scope="session")
 def untrained_reporter(untrained, dataset):
     """A tiny model that reports, with weights so large that its texts differ, and its processor."""
     import torch

@@ -1,4 +1,4 @@
-"""The card says what the result files say, of these weights, and nothing else."""
+"""A card shows the figures of the result files of its weights, and no others."""
 
 import json
 import re
@@ -37,7 +37,7 @@ TRAINING = {
 
 @pytest.fixture(scope="module")
 def results(model_folder, dataset, tmp_path_factory):
-    """Files of `merit evaluate`: the exported model, and one of the same form with other weights."""
+    """Result files of the exported model, and of a model of the same configuration with other weights."""
     model, processor = AutoModel.from_pretrained(model_folder), AutoProcessor.from_pretrained(model_folder)
     others = AutoModel.from_config(model.config)
     folder = tmp_path_factory.mktemp("results")
@@ -120,7 +120,7 @@ def test_the_model_index_survives_being_loaded_and_saved(folder, tmp_path):
     assert again.content == card.content
 
 
-def test_every_figure_in_the_text_stands_in_a_file(folder):
+def test_every_figure_in_the_text_is_in_a_result_file(folder):
     known = set()
     for path in (folder / "results").iterdir():
         for result in json.loads(path.read_text())["results"]:
@@ -143,7 +143,7 @@ def test_a_model_without_results_says_so_and_has_no_figures(model_folder):
     check_card(model_folder)
 
 
-def test_other_weights_stand_in_the_tables_by_name_and_not_among_the_figures(folder):
+def test_other_weights_are_in_the_tables_by_name_and_not_in_the_model_index(folder):
     assert "| random initialisation: linear probe |" in text(folder)
     assert "random" not in text(folder).split("\n---\n")[0]
 
@@ -155,13 +155,13 @@ def test_results_of_other_weights_are_not_those_of_the_model(model_folder, resul
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_weights_are_named_as_result_files_name_them(dtype, model_folder, classifier_folder, tmp_path):
+def test_the_weights_of_a_folder_have_the_hash_that_result_files_name(dtype, model_folder, classifier_folder, tmp_path):
     for folder, kind in ((model_folder, AutoModel), (classifier_folder, AutoModelForSequenceClassification)):
         exported = export(*load(folder), tmp_path / folder.name, dtype=dtype, max_shard_size="20KB")
         assert weights_sha256(cards._weights(exported)) == weights_sha256(kind.from_pretrained(exported).state_dict())
 
 
-def test_what_was_loaded_is_exported_with_the_same_card(complete, results, tmp_path):
+def test_a_loaded_model_is_exported_with_the_same_card(complete, results, tmp_path):
     record = complete / "example" / "00002_lr"
     again = export(*load(complete), tmp_path / "again", example=record, results=results)
     assert contents(again) == contents(complete)
@@ -213,12 +213,12 @@ def test_a_figure_changed_in_the_card_is_found(folder):
         check_card(folder)
 
 
-def test_text_of_ones_own_may_stand_around_the_figures(folder):
+def test_additional_text_in_a_card_is_allowed(folder):
     (folder / "README.md").write_text(text(folder) + "\n## Thanks\n\nTo 12 colleagues, 99.9 (99.8 to 100.0) %.\n")
     check_card(folder)
 
 
-def test_what_is_published_has_a_card_that_is_true(folder):
+def test_publishing_refuses_a_card_that_disagrees_with_its_results(folder):
     metrics = json.loads((folder / "results" / "merit.json").read_text())["results"][0]["metrics"]
     metrics["f1"]["value"] = 1.0
     change(folder / "results" / "merit.json", metrics=metrics)
@@ -226,7 +226,7 @@ def test_what_is_published_has_a_card_that_is_true(folder):
         publish(folder, "org/merit")
 
 
-def test_a_card_gets_its_name_and_stays_as_it_is_otherwise(folder):
+def test_naming_a_card_changes_nothing_but_the_name(folder):
     before = text(folder)
     (folder / "README.md").write_text(before + "Better than another-org/name and org/name-large.\n")
     name_card(folder, "clinic/merit.small")
@@ -243,14 +243,14 @@ def test_a_result_file_of_another_format_is_refused(folder):
         write_card(folder)
 
 
-def test_other_json_files_go_along_unread(folder):
+def test_other_json_files_do_not_change_the_card(folder):
     before = text(folder)
     write_json(folder / "results" / "speed.json", {"records_per_second": 229})
     write_card(folder)
     assert text(folder) == before
 
 
-def test_the_training_data_stand_with_their_licence(folder):
+def test_the_training_data_are_listed_with_their_licence(folder):
     write_json(folder / "results" / "training.json", {"format": 1, "training": TRAINING})
     with pytest.raises(CardError, match="PTB-XL, train: 17418 records"):
         check_card(folder)
@@ -275,7 +275,7 @@ def test_every_published_figure_carries_its_source():
         assert 0.5 <= row["auroc"] <= 1
 
 
-def test_published_figures_stand_beside_those_on_as_many_records_only(folder):
+def test_published_figures_are_compared_with_results_on_as_many_records_only(folder):
     assert "as published" not in text(folder)
     path = folder / "results" / "merit.json"
     content = json.loads(path.read_text())
@@ -296,7 +296,7 @@ def test_published_figures_stand_beside_those_on_as_many_records_only(folder):
     assert 0.742 not in {entry.metric_value for entry in entries}
 
 
-def test_published_prompts_stand_beside_prompts_where_labels_were_learned_as_well(folder):
+def test_published_prompt_results_are_compared_with_prompt_results(folder):
     path = folder / "results" / "merit.json"
     content = json.loads(path.read_text())
     learned = content["results"][0]
@@ -313,6 +313,49 @@ def test_published_prompts_stand_beside_prompts_where_labels_were_learned_as_wel
     check_card(folder)
 
 
+HOSTILE = "a|b <script>alert(1)</script>\n\n# [c](javascript:d) `e` *f* _g_ <!-- /results -->"
+ESCAPED = r"a\|b &lt;script&gt;alert(1)&lt;/script&gt; # \[c\](javascript:d) \`e\` \*f\* \_g\_ &lt;!-- /results --&gt;"
+
+
+def test_names_from_files_are_shown_as_they_are(folder):
+    """Names of data sets, models, tasks and settings stay in their cells and are neither HTML nor links."""
+    for path in (folder / "results").iterdir():
+        content = json.loads(path.read_text())
+        content["data"]["name"] = HOSTILE
+        content["model"]["name"] = HOSTILE
+        for result in content["results"]:
+            result["task"] = HOSTILE
+            result["setting"] |= {HOSTILE: HOSTILE} if result["setting"] else {}
+        write_json(path, content)
+    training = {"recipe": {}, "data": [{"name": HOSTILE, "splits": {HOSTILE: {"records": 3}}, "published": None}]}
+    write_json(folder / "results" / "training.json", {"format": 1, "training": training})
+    (folder / "results" / "my (1)|.png").write_bytes(b"")
+    write_card(folder)
+    check_card(folder)
+    body = ModelCard.load(folder / "README.md").text
+    assert ESCAPED in body
+    assert not re.search(r"<(?!!-- /?results -->)|javascript:d\) `|[^\\]\[c", body)
+    assert r"![results/my (1)\|.png](results/my%20%281%29%7C.png)" in body
+    for table in re.findall(r"((?:^\|.*\n)+)", body, re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
+    assert body.count("<!-- results -->") == body.count("<!-- /results -->") == 2
+
+
+def test_labels_of_a_classifier_are_shown_as_they_are(classifier_folder, tmp_path):
+    folder = shutil.copytree(classifier_folder, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"]["0"] = HOSTILE
+    (folder / "config.json").write_text(json.dumps(config))
+    write_card(folder)
+    assert f"for 5 labels: {ESCAPED}, HYP, MI, NORM, STTC." in text(folder)
+    assert ModelCard.load(folder / "README.md").data.tags == [
+        "ecg",
+        "electrocardiogram",
+        "medical",
+        "ecg-classification",
+    ]
+
+
 VALIDATE = """
 import sys
 from huggingface_hub import ModelCard
@@ -322,17 +365,17 @@ for path in sys.argv[1:]:
 
 
 @validates
-def test_the_hub_takes_the_cards(folder, model_folder, classifier_folder, hub, fresh_python, tmp_path):
+def test_the_hub_accepts_the_cards(folder, model_folder, classifier_folder, hub, fresh_python, tmp_path):
     paths = [each / "README.md" for each in (folder, model_folder, classifier_folder)]
     fresh_python(VALIDATE, *paths, **hub.environment(tmp_path))
     assert [request.path for request in hub.requests] == ["/api/validate-yaml"] * 3
 
 
-@pytest.mark.parametrize("kind", ["model", "classifier"])
-def test_the_programs_of_a_card_run_as_they_stand(
-    kind, model_folder, classifier_folder, simulated, fresh_environment, tmp_path
+@pytest.mark.parametrize("kind", ["model", "classifier", "encoder"])
+def test_the_code_examples_of_a_card_run(
+    kind, model_folder, classifier_folder, encoder_folder, simulated, fresh_environment, tmp_path
 ):
-    source = {"model": model_folder, "classifier": classifier_folder}[kind]
+    source = {"model": model_folder, "classifier": classifier_folder, "encoder": encoder_folder}[kind]
     shutil.copytree(source, tmp_path / "org" / "name")
     for path in simulated.glob("records100/00000/00001_lr.*"):
         content = path.read_bytes()
@@ -347,4 +390,4 @@ def test_the_programs_of_a_card_run_as_they_stand(
         [sys.executable, "-c", code], cwd=tmp_path, env=fresh_environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "'score'" in done.stdout
+    assert ("(32,)" if kind == "encoder" else "'score'") in done.stdout

@@ -1,4 +1,4 @@
-"""The checkpoints that ship: whole, small, true to their result files, and of the code in the repository."""
+"""The checkpoints of the repository: complete, small, with the current code, and cards that match their results."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def contents(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_there_are_a_small_a_tiny_and_a_reporting_one_within_their_sizes():
+def test_the_checkpoints_exist_and_keep_their_size_limits():
     sizes = {folder.name: sum(map(len, contents(folder).values())) for folder in FOLDERS}
     assert {"merit-ptbxl-small", "merit-ptbxl-tiny", "merit-ptbxl-report"} <= set(sizes)
     assert sizes["merit-ptbxl-tiny"] < 8 * MEGABYTE
@@ -44,8 +44,8 @@ def test_there_are_a_small_a_tiny_and_a_reporting_one_within_their_sizes():
 
 
 @every_checkpoint
-def test_a_checkpoint_is_what_its_export_would_be_now(folder, tmp_path):
-    """Code, configuration, processor, weights and card: after a change, `merit export DIR DIR` writes it anew."""
+def test_a_checkpoint_equals_a_new_export_of_itself(folder, tmp_path):
+    """Code, configuration, processor, weights and card. After a change, `merit export DIR DIR` renews them."""
     writer = json.loads((folder / "config.json").read_text())["transformers_version"]
     if writer != transformers.__version__:
         pytest.skip(f"transformers {writer} wrote it, and other versions write other defaults into config.json")
@@ -70,8 +70,8 @@ def test_the_code_and_the_glossary_of_a_checkpoint_are_linked_to_the_package(fol
 
 
 @every_checkpoint
-def test_a_checkpoint_that_is_exported_onto_itself_stays_as_it_is(folder, tmp_path):
-    """Its links stay links, and the same export elsewhere has real files."""
+def test_a_checkpoint_that_is_exported_onto_itself_keeps_its_links(folder, tmp_path):
+    """An export to another folder has real files."""
     place = tmp_path / "hub_cards" / folder.name
     shutil.copytree(folder, place, symlinks=True)
     for code in ("modeling_merit", "processing"):
@@ -85,13 +85,13 @@ def test_a_checkpoint_that_is_exported_onto_itself_stays_as_it_is(folder, tmp_pa
 
 
 @every_checkpoint
-def test_a_checkpoint_answers_without_the_package_and_its_card_is_true(folder):
+def test_a_checkpoint_answers_without_the_package_and_its_card_agrees_with_its_results(folder):
     check(folder)
     check_card(folder)
 
 
 @pytest.mark.parametrize("folder", [f for f in FOLDERS if f not in CLASSIFIERS], ids=lambda folder: folder.name)
-def test_a_checkpoint_was_trained_on_reports_alone_and_says_so(folder):
+def test_the_training_record_of_a_checkpoint_names_reports_only(folder):
     record = json.loads((folder / "results" / "training.json").read_text())["training"]
     assert [data["name"] for data in record["data"]] == ["ptbxl"]
     # No recipe field names labels.
@@ -101,7 +101,7 @@ def test_a_checkpoint_was_trained_on_reports_alone_and_says_so(folder):
 
 
 @every_classifier
-def test_a_classifier_says_what_it_was_fine_tuned_from_and_on_which_labels(folder):
+def test_the_training_record_of_a_classifier_names_its_start_and_its_labels(folder):
     record = json.loads((folder / "results" / "training.json").read_text())["training"]
     start = ROOT / "hub_cards" / record["recipe"]["start"]["name"]
     evaluation = json.loads((start / "results" / "evaluation.json").read_text())
@@ -116,7 +116,7 @@ def test_a_classifier_says_what_it_was_fine_tuned_from_and_on_which_labels(folde
 
 
 @pytest.mark.skipif("PTBXL_ROOT" not in os.environ, reason="PTBXL_ROOT names no PTB-XL")
-def test_the_figures_of_the_tiny_checkpoint_come_out_again():
+def test_the_results_of_the_tiny_checkpoint_are_reproducible():
     folder = ROOT / "hub_cards" / "merit-ptbxl-tiny"
     dataset = load_data(os.environ["PTBXL_ROOT"])
     encoder = CheckpointEncoder(AutoModel.from_pretrained(folder), AutoProcessor.from_pretrained(folder))
@@ -132,7 +132,7 @@ def test_the_figures_of_the_tiny_checkpoint_come_out_again():
 
 
 @pytest.mark.skipif("PTBXL_ROOT" not in os.environ, reason="PTBXL_ROOT names no PTB-XL")
-def test_the_reports_of_the_reporting_checkpoint_come_out_again():
+def test_the_reports_of_the_report_checkpoint_are_reproducible():
     folder = ROOT / "hub_cards" / "merit-ptbxl-report"
     test = load_data(os.environ["PTBXL_ROOT"])["test"]
     reporter = CheckpointReporter(

@@ -53,6 +53,24 @@ def test_the_counts_of_a_card_are_those_of_the_data_set(folder):
     assert rows["AFIB"] == [str(sum(afib in present for present in split["all"])) for split in data.values()]
 
 
+def test_names_from_files_are_shown_as_they_are(folder):
+    hostile, escaped = "a|b <i>\n# [c](d)", r"a\|b &lt;i&gt; # \[c\](d)"
+    facts = manifest(folder)
+    for split in facts["splits"].values():
+        split["languages"][hostile] = 3
+        split["tasks"] = {hostile: {"records": 1, "positives": {hostile: 1}}}
+    facts["codes_without_label"] = {hostile: 2}
+    facts["preparation"]["source"] = hostile
+    (folder / "prepared.json").write_text(json.dumps(facts))
+    body = write_dataset_card(folder).read_text().split("\n---\n", 1)[1]
+    assert f"# {escaped}, prepared for MERIT" in body
+    assert f"| report in {escaped} |" in body
+    assert f"\n| {escaped} | 1 |" in body
+    assert f"any task: {escaped} (2)." in body
+    assert r"task `a\|b <i> # [c](d)`" in body
+    assert hostile not in body
+
+
 def test_simulated_data_never_goes_by_the_name_of_ptbxl(folder):
     assert manifest(folder)["published"] is None
     text = write_dataset_card(folder).read_text()
@@ -70,12 +88,12 @@ def test_the_card_of_a_published_data_set_states_its_terms(simulated, tmp_path):
     assert OPEN_DATASETS["ptbxl"].citation in text
 
 
-def test_a_card_of_nothing_is_refused(tmp_path):
+def test_a_card_without_a_prepared_data_set_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no prepared data set"):
         write_dataset_card(tmp_path)
 
 
-def test_load_dataset_finds_the_splits_by_the_card(folder):
+def test_load_dataset_finds_the_splits_with_the_card(folder):
     write_dataset_card(folder)
     streamed = load_dataset(str(folder), streaming=True)
     for split, rows in load_prepared(folder).items():
@@ -104,7 +122,7 @@ print(json.dumps({name: list(map(of, rows)) for name, rows in data.items()}))
 
 
 @validates
-def test_the_hub_takes_the_card(folder, hub, fresh_python, tmp_path):
+def test_the_hub_accepts_the_card(folder, hub, fresh_python, tmp_path):
     path = write_dataset_card(folder)
     code = """
 import sys

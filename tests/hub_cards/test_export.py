@@ -1,4 +1,4 @@
-"""The folder that others load."""
+"""Exported folders: their content, and what an export may replace."""
 
 import ast
 import json
@@ -11,7 +11,7 @@ from threading import Barrier, Thread
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import pipeline
+from transformers import AutoModel, pipeline
 
 from merit import modeling_merit, processing
 from merit.hub_cards import export as exporting
@@ -29,7 +29,7 @@ def contents(folder):
 
 
 def imports(node, inside_try=False):
-    """Every import below a syntax node, and whether it stands in the body of a `try`."""
+    """Every import below a syntax node, and whether it is inside a `try`."""
     inside_try = inside_try or isinstance(node, ast.Try)
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import | ast.ImportFrom):
@@ -38,7 +38,7 @@ def imports(node, inside_try=False):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_code_that_travels_imports_what_travels_and_public_libraries_only(path):
+def test_travelling_code_imports_travelling_files_and_public_libraries_only(path):
     for statement, inside_try in imports(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(statement, ast.ImportFrom) and statement.level:
             assert statement.level == 1, ast.unparse(statement)
@@ -50,7 +50,7 @@ def test_code_that_travels_imports_what_travels_and_public_libraries_only(path):
             assert known, ast.unparse(statement)
 
 
-def test_files_that_travel_keep_their_names_apart():
+def test_travelling_files_have_unique_names():
     names = [path.name for path in FILES]
     assert len(set(names)) == len(names)
 
@@ -65,14 +65,15 @@ def test_all_code_of_models_and_processing_travels():
 def test_a_folder_holds_weights_configuration_processor_and_code(model_folder, untrained):
     names = {path.name for path in model_folder.iterdir()}
     others = {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "tokenizer_config.json"}
-    assert names == others | {"LICENSE", "README.md"} | {path.name for path in FILES} - OF_REPORTS
+    others |= {"LICENSE", "README.md", "glossary_merit.json"}
+    assert names == others | {path.name for path in FILES} - OF_REPORTS
     assert (model_folder / "LICENSE").read_bytes() == (Path(__file__).parents[2] / "LICENSE").read_bytes()
     weights = load_file(model_folder / "model.safetensors")
     assert set(weights) == set(untrained[0].state_dict())
     assert all((weights[name] == value).all() for name, value in untrained[0].state_dict().items())
 
 
-def test_a_folder_of_a_model_that_reports_holds_its_code_and_both_tokenizers(reporter_folder, untrained_reporter):
+def test_the_folder_of_a_report_model_holds_its_code_and_both_tokenizers(reporter_folder, untrained_reporter):
     files = set(contents(reporter_folder))
     assert {path.name for path in FILES} | {"generation_config.json", "tokenizer.json"} < files
     assert {"merit_tokenizer/tokenizer.json", "merit_tokenizer/tokenizer_config.json"} < files
@@ -85,6 +86,7 @@ TASKS = {
     "model_folder": "zero-shot-ecg-classification",
     "classifier_folder": "ecg-classification",
     "reporter_folder": "ecg-report-generation",
+    "encoder_folder": "ecg-feature-extraction",
 }
 
 
@@ -109,7 +111,7 @@ def test_every_class_that_a_folder_names_is_in_its_code(folder, request):
 
 @pytest.fixture(scope="module")
 def extras(simulated, tmp_path_factory):
-    """What goes along: an example and a result file."""
+    """An example and a result file to include."""
     results = tmp_path_factory.mktemp("results") / "zero-shot.json"
     results.write_text('{"auc": 0.75}\n', encoding="utf-8")
     return {"example": simulated / "records100" / "00000" / "00002_lr", "results": [results]}
@@ -117,8 +119,8 @@ def extras(simulated, tmp_path_factory):
 
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])
 @pytest.mark.parametrize("folder", TASKS)
-def test_what_was_loaded_is_exported_alike(folder, dtype, request, extras, tmp_path):
-    """All files, with the example, its answer, the results, and several shards."""
+def test_a_loaded_model_is_exported_with_the_same_bytes(folder, dtype, request, extras, tmp_path):
+    """Also the example, its answer, the results, and several shards."""
     folder = request.getfixturevalue(folder)
     first = export(*load(folder), tmp_path / "first", dtype=dtype, max_shard_size="20KB", **extras)
     again = export(*load(first), tmp_path / "again", max_shard_size="20KB", **extras)
@@ -128,13 +130,28 @@ def test_what_was_loaded_is_exported_alike(folder, dtype, request, extras, tmp_p
     assert contents(export(*load(folder), tmp_path / "plain")) == contents(folder)
 
 
-def test_a_model_is_loaded_as_the_class_that_was_exported(model_folder, classifier_folder, reporter_folder):
+def test_a_model_is_loaded_as_the_class_that_was_exported(
+    model_folder, classifier_folder, reporter_folder, encoder_folder
+):
     for folder, *kinds in (
+        (encoder_folder, "MeritEcgModel", "MeritProcessor"),
         (model_folder, "MeritForPreTraining", "MeritProcessor"),
         (classifier_folder, "MeritForEcgClassification", "MeritProcessor"),
         (reporter_folder, "MeritForReportGeneration", "MeritReportProcessor"),
     ):
         assert [type(part).__name__ for part in load(folder)] == kinds
+
+
+@pytest.mark.parametrize("head", ["model_folder", "classifier_folder", "reporter_folder", "encoder_folder"])
+def test_the_encoder_of_every_model_is_exported_alone(head, request, tmp_path):
+    model, processor = load(request.getfixturevalue(head))
+    folder = export(model, processor, tmp_path / "encoder", encoder_only=True)
+    part = {"encoder_folder": "", "reporter_folder": "merit.ecg_model."}.get(head, "ecg_model.")
+    expected = {name.removeprefix(part): value for name, value in model.state_dict().items() if name.startswith(part)}
+    weights = load_file(folder / "model.safetensors")
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], value) for name, value in expected.items())
+    assert type(AutoModel.from_pretrained(folder)).__name__ == "MeritEcgModel"
 
 
 def test_a_folder_of_another_model_is_not_loaded(tmp_path):
@@ -148,7 +165,7 @@ def stored_types(folder):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_weights_are_stored_in_the_asked_type_and_loaded_in_that_of_the_model(dtype, untrained, tmp_path):
+def test_weights_are_stored_in_the_requested_type_and_loaded_in_that_of_the_model(dtype, untrained, tmp_path):
     folder = export(*untrained, tmp_path / "half", dtype=dtype)
     assert stored_types(folder) == {f"torch.{dtype}"}
     config = json.loads((folder / "config.json").read_text())
@@ -185,7 +202,7 @@ def test_the_stored_answer_is_that_of_the_folder(model_folder, classifier_folder
         ({"results": ["a/notes.txt"]}, r"notes\.txt is no result file"),
     ],
 )
-def test_what_cannot_go_along_is_refused_and_nothing_written(untrained, tmp_path, monkeypatch, settings, message):
+def test_invalid_arguments_are_refused_and_nothing_is_written(untrained, tmp_path, monkeypatch, settings, message):
     monkeypatch.chdir(tmp_path)
     for name, content in (("a/r.json", "{}"), ("b/r.json", "{}"), ("a/notes.txt", "better than last time")):
         Path(name).parent.mkdir(exist_ok=True)
@@ -228,7 +245,7 @@ def test_an_interrupted_export_leaves_the_folder_as_it_was(untrained, model_fold
     assert contents(folder) == contents(model_folder)
 
 
-def test_a_folder_may_be_new_empty_or_deep(untrained, model_folder, tmp_path):
+def test_the_folder_can_be_absent_empty_or_nested(untrained, model_folder, tmp_path):
     (tmp_path / "empty").mkdir()
     for folder in (tmp_path / "empty", tmp_path / "not" / "there" / "yet"):
         assert export(*untrained, str(folder)) == folder
@@ -297,7 +314,7 @@ def test_neighbours_of_a_folder_are_left_alone(untrained, tmp_path):
 
 @pytest.mark.parametrize("earlier", ["no earlier export", "an earlier export"])
 def test_of_several_exports_at_once_one_is_there_whole(earlier, untrained, model_folder, tmp_path, monkeypatch):
-    """All of them come to the end of their writing before one of them is put in place."""
+    """All of them have written their files before the first one is put in place."""
     folder = tmp_path / "model"
     if earlier == "an earlier export":
         shutil.copytree(model_folder, folder)
@@ -358,7 +375,7 @@ except OSError as error:
 def test_without_room_on_the_disk_nothing_changes_and_the_message_says_where(
     limit, model_folder, fresh_python, tmp_path
 ):
-    """A limit on the size of files stands for a full disk: configuration, code or weights cannot be written."""
+    """A limit on file sizes simulates a full disk: configuration, code or weights cannot be written."""
     folder = shutil.copytree(model_folder, tmp_path / "model")
     printed = fresh_python(NO_ROOM, model_folder, folder, limit)
     assert printed.startswith(f"{folder} was not written and is as it was before: ")
@@ -369,7 +386,7 @@ def test_without_room_on_the_disk_nothing_changes_and_the_message_says_where(
 
 
 def test_links_in_a_folder_stay_where_they_lead_to_the_same_code(untrained, model_folder, tmp_path):
-    """As in a checkout, where the code of the checkpoints is that of the package."""
+    """As in a checkout, where the code of the checkpoints is linked to the package."""
     folder = shutil.copytree(model_folder, tmp_path / "cards" / "model")
     code = tmp_path / "code"
     code.mkdir()

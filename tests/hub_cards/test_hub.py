@@ -1,4 +1,4 @@
-"""What others receive from a Hub: real clients against one on loopback, each in a process without this package."""
+"""Uploads and downloads with the real clients against a Hub on loopback, in processes without this package."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ def hub():
 
 @pytest.fixture(scope="module")
 def stranger(hub, fresh_python, tmp_path_factory):
-    """Run Python code as somebody who knows the Hub, has empty caches, and has not installed this package."""
+    """Run Python code with the Hub on loopback, empty caches, and without this package."""
 
     def run(code, *arguments):
         home = tmp_path_factory.mktemp("home")
@@ -54,7 +54,7 @@ def published(hub, hf, model_folder, classifier_folder):
 
 @pytest.fixture(scope="module")
 def record(simulated, tmp_path_factory):
-    """One WFDB record in a place of its own."""
+    """One WFDB record in a folder of its own."""
     place = tmp_path_factory.mktemp("record")
     for path in simulated.glob("records100/00000/00001_lr.*"):
         shutil.copy(path, place)
@@ -78,7 +78,7 @@ def test_what_is_uploaded_is_downloaded(hf, published, model_folder, tmp_path):
     assert contents(tmp_path / "downloaded") == contents(model_folder)
 
 
-def test_everything_loads_by_the_name_of_the_model(stranger, published, record, model_folder, classifier_folder):
+def test_everything_loads_by_hub_id(stranger, published, record, model_folder, classifier_folder):
     code = f"""
 import torch
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoProcessor, pipeline
@@ -108,7 +108,7 @@ print(json.dumps([kinds, list(features.shape), logits.sigmoid()[0].tolist(), ans
 
 @pytest.mark.parametrize("package", ["without the package", "with the package"])
 def test_a_fine_tuned_model_is_pushed_and_loaded_again(package, hub, stranger, published, record):
-    """Fine-tuned by somebody with the code of org/merit or of the package, and loaded by somebody without either."""
+    """Fine-tuned with the code of org/merit or of the package, and loaded in a process without the package."""
     fine_tune = """
 import torch
 if sys.argv[2] == "with the package":
@@ -176,7 +176,7 @@ def test_a_private_model_needs_a_token(hub, hf, model_folder, tmp_path):
     assert not [request.path for request in hub.requests if TOKEN in request.path]
 
 
-def test_a_download_goes_on_where_the_connection_broke(hub, hf, published, model_folder, tmp_path):
+def test_a_broken_download_is_resumed(hub, hf, published, model_folder, tmp_path):
     hub.fail("GET", "org/merit/resolve/.*/model.safetensors", cut="reply")
     before = len(hub.requests)
     hf("download", "org/merit", "model.safetensors", "--local-dir", tmp_path)
@@ -207,7 +207,7 @@ def data_set_on_hub(stranger, dataset, tmp_path_factory):
 
 
 @pytest.mark.parametrize("how", ["streaming", "at once"])
-def test_a_data_set_comes_back_whole_with_its_features(how, stranger, hub, data_set_on_hub):
+def test_a_pushed_data_set_loads_with_all_rows_and_features(how, stranger, hub, data_set_on_hub):
     read = stranger(READ, how)
     plain = data_set_on_hub.with_format(None)
     assert read["features"] == json.loads(json.dumps({n: split.features.to_dict() for n, split in plain.items()}))

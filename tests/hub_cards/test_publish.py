@@ -1,4 +1,4 @@
-"""`merit export` and `merit publish` as one types them, against a Hub on loopback that also fails."""
+"""`merit export` and `merit publish` against a Hub on loopback, also with failures."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import pytest
 from loopback_hub import TOKEN, File, Repo
 
 from merit.hub_cards.export import export
-from merit.hub_cards.folder import known_commits
+from merit.hub_cards.folder import fetch, known_commits
 from merit.hub_cards.publish import PublishError, check
 
 WEIGHTS = r"^/lfs/[0-9a-f]+$"
@@ -21,7 +21,7 @@ NAME = ("model", "org/merit")
 
 @pytest.fixture(scope="module")
 def complete(untrained, simulated, tmp_path_factory):
-    """A folder that may be published; tests work on copies."""
+    """A folder that can be published. Tests change copies of it."""
     results = tmp_path_factory.mktemp("results") / "zero-shot.json"
     results.write_text('{"auc": 0.75}\n', encoding="utf-8")
     record = simulated / "records100" / "00000" / "00002_lr"
@@ -35,7 +35,7 @@ def folder(complete, tmp_path):
 
 @pytest.fixture
 def python(hub, fresh_environment, tmp_path_factory):
-    """Run Python in a fresh process; neither its output nor any address that it asked for holds the token."""
+    """Run Python in a fresh process, and check that neither its output nor its requests contain the token."""
     home = tmp_path_factory.mktemp("home")
 
     def run(*arguments, status, token):
@@ -57,7 +57,7 @@ def python(hub, fresh_environment, tmp_path_factory):
 
 @pytest.fixture
 def merit(python):
-    """Run the command: the output, or with `status=1` the error."""
+    """Run the command; returns its output, or with `status=1` its error."""
 
     def run(*arguments, status=0, token=TOKEN):
         done = python("-m", "merit", *arguments, status=status, token=token)
@@ -70,7 +70,7 @@ def merit(python):
 
 @pytest.fixture
 def send(python):
-    """What `merit publish` does after the check: the output, or with `status=1` the error."""
+    """Run `send` in a fresh process; returns its output, or with `status=1` its error."""
     code = """
 import json, sys
 from merit.hub_cards.publish import PublishError, send
@@ -98,7 +98,7 @@ def contents(folder):
 
 
 def listed(out):
-    """The files that a run named as changed."""
+    """The changed files in the output of a run."""
     return [line for line in out.splitlines() if line.startswith("  ")]
 
 
@@ -139,7 +139,7 @@ def test_a_folder_is_published_in_one_commit_and_then_only_what_changed(hub, mer
 
 
 def test_linked_code_is_published_as_real_files(hub, send, folder, tmp_path):
-    """A checkpoint of the repository has links to the code of the package."""
+    """As in the checkpoints of the repository."""
     expected = contents(folder)
     (folder / "leads_merit.py").rename(tmp_path / "leads_merit.py")
     (folder / "leads_merit.py").symlink_to(Path("..", "leads_merit.py"))
@@ -162,7 +162,27 @@ def test_a_dry_run_says_the_same_and_sends_nothing(hub, send, folder):
     assert len(titles(hub)) == 2
 
 
-def test_branches_and_pull_requests_leave_the_main_branch_as_it_is(hub, send, folder):
+@pytest.mark.parametrize(
+    "environment",
+    [{"HF_HUB_OFFLINE": "1"}, {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}],
+    ids=["offline", "no connection"],
+)
+def test_a_dry_run_without_a_network_shows_its_local_checks(environment, folder, fresh_python):
+    code = "import sys; from merit.hub_cards.publish import publish; publish(sys.argv[1], 'org/merit', dry_run=True)"
+    lines = fresh_python(code, folder, **environment).splitlines()
+    assert lines[0] == f"{folder} loads without this package and answers its example as stored."
+    assert lines[1] == "The figures in its card are those of its result files."
+    assert "The Hub was not reached, so nothing was compared" in lines[2]
+    assert lines[-1] == "Nothing was sent."
+
+
+@pytest.mark.parametrize("model", ["/no/such/folder", "no/such/folder", "./merit", "a model"])
+def test_a_model_that_is_no_folder_and_no_name_on_the_hub_is_refused(model):
+    with pytest.raises(FileNotFoundError, match=f"^{model} is not a folder here, and not a model on the Hub"):
+        fetch(model)
+
+
+def test_branches_and_pull_requests_do_not_change_the_main_branch(hub, send, folder):
     send(folder)
     before = files(hub)
     change_result(folder, 0.5)
@@ -178,7 +198,7 @@ def test_branches_and_pull_requests_leave_the_main_branch_as_it_is(hub, send, fo
     assert "leave out --revision" in send(folder, create_pr=True, revision="half-auc", status=1)
 
 
-def test_a_newer_commit_is_not_overwritten_unasked(hub, send, folder):
+def test_a_newer_commit_is_not_overwritten_without_force(hub, send, folder):
     send(folder)
     theirs = hub.repo(*NAME).commit("A card by a colleague", {"README.md": File(b"# Ours")})
     change_result(folder, 0.5)
@@ -206,7 +226,7 @@ def test_a_repository_that_the_folder_does_not_come_from_is_not_overwritten(hub,
     assert uploads(hub) == []
 
 
-def test_a_commit_that_arrives_in_between_is_not_overwritten(hub, send, folder):
+def test_a_commit_that_arrives_meanwhile_is_not_overwritten(hub, send, folder):
     send(folder)
     change_result(folder, 0.5)
     colleague = {"README.md": File(b"# Ours")}
@@ -217,8 +237,8 @@ def test_a_commit_that_arrives_in_between_is_not_overwritten(hub, send, folder):
     assert json.loads(files(hub)["results/zero-shot.json"]) == {"auc": 0.75}
 
 
-def test_a_broken_connection_and_two_errors_are_overcome(hub, send, folder):
-    """While the weights are sent, at the commit, and when only the reply to the commit is lost."""
+def test_broken_connections_and_server_errors_are_retried(hub, send, folder):
+    """During the upload of weights, at the commit, and when only the reply to the commit is lost."""
     hub.fail("PUT", WEIGHTS, cut="request")
     hub.fail("PUT", WEIGHTS, status=500)
     hub.fail("POST", COMMIT, times=2, status=500)
@@ -235,7 +255,7 @@ def test_a_broken_connection_and_two_errors_are_overcome(hub, send, folder):
     assert known_commits(folder) == {"org/merit@main": hub.repo(*NAME).at("main").oid}
 
 
-def test_what_stays_broken_publishes_nothing_and_the_next_run_goes_on(hub, send, folder):
+def test_a_persistent_error_publishes_nothing_and_the_next_run_resumes(hub, send, folder):
     hub.fail("POST", COMMIT, times=3, status=503)
     said = send(folder, status=1)
     assert "run the same command again" in said.lower()
@@ -247,7 +267,7 @@ def test_what_stays_broken_publishes_nothing_and_the_next_run_goes_on(hub, send,
 
 
 @pytest.mark.parametrize("status", [413, 507])
-def test_a_hub_without_room_is_left_as_it_was(status, hub, send, folder):
+def test_a_hub_without_room_is_not_changed(status, hub, send, folder):
     hub.repos[NAME] = Repo(*NAME)
     hub.fail("PUT", WEIGHTS, times=9, status=status)
     said = send(folder, status=1)
@@ -264,7 +284,7 @@ def test_without_a_token_the_message_says_how_to_log_in(hub, send, folder):
     assert hub.repos == {}
 
 
-def test_a_public_repository_is_not_taken_for_a_private_one(hub, send, folder):
+def test_a_public_repository_is_not_accepted_as_a_private_one(hub, send, folder):
     hub.repos[NAME] = Repo(*NAME)
     said = send(folder, private=True, status=1)
     assert "is public" in said
@@ -293,7 +313,7 @@ def test_export_gives_a_folder_an_example_and_results(merit, model_folder, tmp_p
     check(tmp_path / "again")
 
 
-def test_the_check_finds_what_is_missing_or_does_not_answer_alike(folder, untrained):
+def test_the_check_finds_missing_files_and_different_answers(folder, untrained):
     check(folder)
     other_weights = folder / "model.safetensors"
     kept = other_weights.read_bytes()
@@ -312,13 +332,13 @@ def test_the_check_finds_what_is_missing_or_does_not_answer_alike(folder, untrai
         check(folder)
 
 
-def test_an_unfit_folder_is_not_sent(hub, merit, folder):
+def test_an_incomplete_folder_is_not_sent(hub, merit, folder):
     (folder / "LICENSE").unlink()
     assert "it has no LICENSE" in merit("publish", folder, "--repo-id", "org/merit", status=1)
     assert hub.requests == []
 
 
-def test_a_download_that_breaks_leaves_nothing_half_exported(hub, merit, send, folder, tmp_path):
+def test_a_failed_download_leaves_no_partial_export(hub, merit, send, folder, tmp_path):
     send(folder)
     hub.fail("GET", "/resolve/.*/model.safetensors", times=20, status=404)
     merit("export", "org/merit", tmp_path / "theirs", status=1)

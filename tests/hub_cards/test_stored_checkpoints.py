@@ -1,4 +1,4 @@
-"""Checkpoints that earlier versions wrote: they answer as they did, or are refused with the reason."""
+"""Checkpoints of earlier versions give the same outputs, or are refused with the reason."""
 
 import json
 import shutil
@@ -16,14 +16,14 @@ sys.path.insert(0, str(STORED))
 LAYOUTS = sorted(path for path in STORED.iterdir() if path.name.startswith("layout-"))
 
 
-def test_the_present_layout_is_stored():
+def test_a_checkpoint_of_the_current_layout_is_stored():
     assert STORED / f"layout-{LAYOUT_VERSION}" in LAYOUTS
     for folder in LAYOUTS:
         config = json.loads((folder / "config.json").read_text())
         assert folder.name == f"layout-{config['layout_version']}"
 
 
-def test_a_stored_checkpoint_answers_as_it_did():
+def test_a_stored_checkpoint_gives_its_stored_outputs():
     from store import answers
 
     folder = STORED / f"layout-{LAYOUT_VERSION}"
@@ -44,7 +44,7 @@ def test_a_checkpoint_of_another_layout_is_refused_with_the_reason(other, advice
         MeritModel.from_pretrained(folder)
 
 
-def test_a_checkpoint_from_before_layouts_were_numbered_is_of_the_first():
+def test_a_checkpoint_without_a_layout_version_has_the_first():
     config = json.loads((STORED / "layout-1" / "config.json").read_text())
     del config["layout_version"]
     assert MeritConfig(**config).layout_version == 1

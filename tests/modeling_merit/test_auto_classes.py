@@ -1,4 +1,4 @@
-"""Exported folders through the Auto classes and `pipeline(...)`: without the package by remote code, else not."""
+"""Exported folders load with the Auto classes and `pipeline`, without the package (by remote code) and with it."""
 
 import importlib.util
 import json
@@ -66,7 +66,7 @@ EXPECTED_KINDS = {
 
 @pytest.fixture(scope="module")
 def moved(model_folder, classifier_folder, simulated, tmp_path_factory):
-    """Copies of both folders and of one record in places of their own."""
+    """Copies of both folders and of one record."""
     place = tmp_path_factory.mktemp("downloaded")
     shutil.copytree(model_folder, place / "merit-tiny")
     shutil.copytree(classifier_folder, place / "merit-tiny-super")
@@ -77,7 +77,7 @@ def moved(model_folder, classifier_folder, simulated, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def here(moved):
-    """What this process answers."""
+    """The answers of this process."""
     folder, classifier, record = moved
     model, processor = AutoModel.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
     head = merit.MeritForEcgClassification.from_pretrained(classifier)
@@ -94,7 +94,7 @@ def here(moved):
 
 
 def flat(answer):
-    """Numbers of an answer in an order of their own, so that near equality can be asked of them."""
+    """The numbers of an answer in a fixed order, to compare them with a tolerance."""
     if isinstance(answer, dict):
         return [number for key in sorted(answer) for number in flat(answer[key])]
     if isinstance(answer, list):
@@ -124,8 +124,8 @@ def test_a_process_with_the_package_needs_no_trust_in_remote_code(fresh_python, 
     check(fresh_python("import transformers, merit" + ANSWERS, *moved, "no trust"), here, "merit")
 
 
-def test_each_auto_class_knows_merit_when_it_is_the_first_thing_used(fresh_python, moved):
-    """In processes forked before transformers was loaded: each sees one Auto class alone."""
+def test_each_auto_class_finds_merit_when_it_is_used_first(fresh_python, moved):
+    """Each class in a process of its own, forked before transformers was imported."""
     code = """
 import sys, os
 import merit, torch, numpy, scipy, tokenizers
@@ -166,14 +166,14 @@ def test_every_exported_name_is_there():
         merit.MeritForNothing  # noqa: B018
 
 
-def test_type_checkers_and_python_are_offered_the_same_names():
+def test_type_checkers_and_python_see_the_same_names():
     source = Path(merit.__file__).read_text(encoding="utf-8")
     declared = source.partition("if TYPE_CHECKING:")[2].partition("def __getattr__")[0]
     assert all(name in declared for name in merit.__all__ if name != "__version__")
 
 
-def test_a_record_reads_alike_here_and_by_remote_code(moved):
-    """The travelling reader is the one of the package, byte by byte."""
+def test_remote_code_reads_records_as_the_package_does(moved):
+    """The exported file is that of the package."""
     package = importlib.util.find_spec("merit.processing.recordings_merit").origin
     assert (moved[0] / "recordings_merit.py").read_bytes() == Path(package).read_bytes()
     assert read_recording(moved[2]).signal.shape == (12, 1000)

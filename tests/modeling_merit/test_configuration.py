@@ -73,13 +73,13 @@ def test_nested_configurations_can_be_given_as_objects_too():
     assert config.text_config.vocab_size == 77
 
 
-def test_a_bert_without_fields_is_the_small_one_that_ships():
+def test_a_bert_without_fields_has_the_default_sizes():
     config = MeritConfig()
     assert (config.text_config.model_type, config.text_config.hidden_size) == ("bert", 256)
     assert MeritConfig(text_config={"hidden_size": 64}).text_config.num_hidden_layers == 3
 
 
-def test_the_ecg_configuration_can_be_read_from_the_folder_of_the_whole(tmp_path):
+def test_the_ecg_configuration_loads_from_the_folder_of_a_dual_encoder(tmp_path):
     tiny_config(ecg={"pooled_layer": 1}).save_pretrained(tmp_path)
     assert MeritEcgConfig.from_pretrained(tmp_path).pooled_layer == 1
 
@@ -119,7 +119,7 @@ def test_every_field_is_documented(config_class):
         ({"stem_channels": 8, "patch_length": 24}, r"stem_stride \(5\) must divide patch_length \(24\)"),
     ],
 )
-def test_an_ecg_configuration_that_cannot_be_is_refused(fields, message):
+def test_an_invalid_ecg_configuration_is_refused(fields, message):
     with pytest.raises((StrictDataclassError, ValueError), match=message):
         MeritEcgConfig(**fields)
 
@@ -142,7 +142,7 @@ def test_an_ecg_configuration_that_cannot_be_is_refused(fields, message):
         ({"decoder_num_attention_heads": 0}, "decoder_num_attention_heads must be positive"),
     ],
 )
-def test_a_configuration_that_cannot_be_is_refused(fields, message):
+def test_an_invalid_configuration_is_refused(fields, message):
     with pytest.raises((StrictDataclassError, ValueError, TypeError), match=message):
         MeritConfig(**fields)
 
@@ -151,6 +151,6 @@ def test_masks_may_be_off_when_nothing_is_reconstructed():
     assert MeritConfig(reconstruction_weight=0, time_mask_ratio=0, lead_mask_ratio=0).reconstruction_weight == 0
 
 
-def test_whole_numbers_are_taken_for_weights_and_ratios():
+def test_integers_are_accepted_for_weights_and_ratios():
     config = MeritConfig(alignment_weight=1, reconstruction_weight=2, time_mask_ratio=0, logit_scale_init_value=2)
     assert config.reconstruction_weight == 2

@@ -1,4 +1,4 @@
-"""What the ECG encoder promises about leads, durations and what was not recorded; and the masked branch."""
+"""The ECG encoder with any leads, durations and missing parts, and the branch of masked modelling."""
 
 import copy
 
@@ -31,17 +31,17 @@ def mask_of(leads, batch=1):
 
 @pytest.mark.parametrize("leads", [[0], [11], [0, 1], [1, 6, 10], list(range(11)), list(range(12))])
 @pytest.mark.parametrize("samples", [250, 1000])
-def test_any_leads_and_durations_are_taken(model, leads, samples):
+def test_any_leads_and_durations_are_accepted(model, leads, samples):
     embedding = embed(model, tiny_signal(1, samples), mask_of(leads))
     assert embedding.shape == (1, model.config.pooled_size)
     assert embedding.isfinite().all()
 
 
-def test_sixty_seconds_are_taken(model):
+def test_a_recording_of_sixty_seconds_is_accepted(model):
     assert embed(model, tiny_signal(1, 6000), mask_of([1])).isfinite().all()
 
 
-def test_every_lead_counts_and_its_absence_too(model):
+def test_every_lead_and_its_absence_change_the_embedding(model):
     signal = tiny_signal(1)
     everything = embed(model, signal)
     for lead in range(12):
@@ -52,7 +52,7 @@ def test_every_lead_counts_and_its_absence_too(model):
         assert (embed(model, changed) - everything).abs().max() > 1e-3
 
 
-def test_each_recording_is_embedded_as_if_it_were_alone(model):
+def test_an_embedding_does_not_depend_on_the_rest_of_the_batch(model):
     signal = tiny_signal(4)
     lead_mask = torch.cat([mask_of([0]), mask_of([3, 7, 11]), mask_of(range(12)), mask_of(range(6))])
     sample_mask = torch.arange(300) < torch.tensor([[300], [250], [275], [300]])
@@ -63,7 +63,7 @@ def test_each_recording_is_embedded_as_if_it_were_alone(model):
 
 
 @pytest.mark.parametrize("rubbish", [0.0, 1e3, float("nan"), float("inf")])
-def test_what_stands_where_nothing_was_recorded_changes_nothing(model, rubbish):
+def test_values_where_nothing_was_recorded_have_no_effect(model, rubbish):
     inputs = tiny_inputs(MeritEcgModel)
     recorded = inputs["lead_mask"][..., None] & inputs["sample_mask"][:, None]
     expected = embed(model, **inputs)
@@ -71,7 +71,7 @@ def test_what_stands_where_nothing_was_recorded_changes_nothing(model, rubbish):
     torch.testing.assert_close(embed(model, **inputs), expected, atol=0, rtol=0)
 
 
-def test_rubbish_where_nothing_was_recorded_leaves_the_gradients_alone(tokenization):
+def test_values_where_nothing_was_recorded_have_no_effect_on_gradients(tokenization):
     model = tiny_model(MeritForPreTraining, tokenization)
     inputs = tiny_inputs(MeritForPreTraining)
     model(**inputs).loss.backward()
@@ -98,13 +98,13 @@ def test_padding_a_shorter_recording_changes_nothing(model, samples):
     torch.testing.assert_close(embed(model, padded, None, sample_mask), embed(model, short), **CLOSE)
 
 
-def test_no_mask_means_all_was_recorded(model):
+def test_without_masks_everything_counts_as_recorded(model):
     signal = tiny_signal(2)
     everything = embed(model, signal, torch.ones(2, 12), torch.ones(2, 300))
     torch.testing.assert_close(everything, embed(model, signal), **CLOSE)
 
 
-def test_tokens_are_of_one_size_however_many_leads_there_are(model):
+def test_the_scale_of_tokens_does_not_depend_on_the_number_of_leads(model):
     patches, everything = model.patchify(tiny_signal(8))
     few = everything & mask_of([1, 6, 9])[..., None]
     with torch.no_grad():
@@ -114,7 +114,7 @@ def test_tokens_are_of_one_size_however_many_leads_there_are(model):
     assert 0.7 < size / expected < 1.4
 
 
-def test_the_order_of_leads_is_a_matter_of_names(model, tokenization):
+def test_permuting_the_leads_of_signal_and_encoder_changes_nothing(model, tokenization):
     order = torch.randperm(12, generator=torch.Generator().manual_seed(5))
     config = type(model.config).from_dict(model.config.to_dict())
     config.lead_names = [model.config.lead_names[lead] for lead in order]
@@ -132,8 +132,8 @@ def test_the_order_of_leads_is_a_matter_of_names(model, tokenization):
     assert (embed(model, **permuted) - embed(model, **inputs)).abs().max() > 1e-3
 
 
-def test_time_is_known_by_distance_not_by_place(tokenization):
-    """Rotary positions: the last patches of a recording, alone, read as they do behind patches that are not there."""
+def test_embeddings_depend_on_relative_time_only(tokenization):
+    """The last patches of a recording give the same embedding alone and behind patches that were not recorded."""
     model = tiny_model(MeritEcgModel, tokenization)
     signal = tiny_signal(1, 500)
     late = (torch.arange(500) >= 200)[None]
@@ -149,7 +149,7 @@ def test_time_is_known_by_distance_not_by_place(tokenization):
         ((1, 12, 6025), r"ecg_values has 6025 samples.*60 s at 100 Hz"),
     ],
 )
-def test_signals_that_cannot_be_are_refused(tokenization, model_class, shape, message):
+def test_invalid_signals_are_refused(tokenization, model_class, shape, message):
     inputs = {**tiny_inputs(model_class, 1), "ecg_values": torch.zeros(shape)}
     inputs = {name: value for name, value in inputs.items() if name not in ("lead_mask", "sample_mask", "noise")}
     with pytest.raises(ValueError, match=message):
@@ -169,7 +169,7 @@ def reconstruct(model, inputs):
         return model.reconstruct(**{name: inputs[name] for name in ("ecg_values", "lead_mask", "sample_mask", "noise")})
 
 
-def test_hidden_cells_are_not_seen_and_visible_ones_are(pretraining):
+def test_visible_cells_affect_the_reconstruction_and_masked_ones_do_not(pretraining):
     inputs = tiny_inputs(MeritForPreTraining)
     _, expected, hidden = reconstruct(pretraining, inputs)
     in_samples = hidden.repeat_interleave(25, 2)
@@ -179,7 +179,7 @@ def test_hidden_cells_are_not_seen_and_visible_ones_are(pretraining):
     assert (reconstruct(pretraining, {**inputs, "ecg_values": changed})[1] - expected).abs().max() > 1e-2
 
 
-def test_hidden_are_recorded_cells_only(pretraining):
+def test_only_recorded_cells_are_masked(pretraining):
     inputs = tiny_inputs(MeritForPreTraining)
     x, _, hidden = reconstruct(pretraining, inputs)
     recorded = pretraining.ecg_model.patchify(inputs["ecg_values"], inputs["lead_mask"], inputs["sample_mask"])[1]
@@ -189,7 +189,7 @@ def test_hidden_are_recorded_cells_only(pretraining):
 
 
 @pytest.mark.parametrize(("time_ratio", "lead_ratio"), [(0.5, 0.5), (0.0, 0.5), (0.8, 0.0), (0.7, 0.3)])
-def test_leaving_out_hidden_tokens_only_saves_time(tokenization, time_ratio, lead_ratio):
+def test_encoding_visible_tokens_only_gives_the_same_reconstruction(tokenization, time_ratio, lead_ratio):
     model = tiny_model(MeritForPreTraining, tokenization, time_mask_ratio=time_ratio, lead_mask_ratio=lead_ratio)
     inputs = tiny_inputs(MeritForPreTraining)
     _, expected, hidden = reconstruct(model, inputs)
@@ -204,7 +204,7 @@ def test_leaving_out_hidden_tokens_only_saves_time(tokenization, time_ratio, lea
     torch.testing.assert_close(full[recorded], expected[recorded], **CLOSE)
 
 
-def test_the_order_of_leads_is_a_matter_of_names_to_the_decoder_too(pretraining, tokenization):
+def test_permuting_the_leads_of_signal_and_decoder_changes_nothing(pretraining, tokenization):
     order = torch.randperm(12, generator=torch.Generator().manual_seed(5))
     other = copy.deepcopy(pretraining)
     embeddings, decoder = other.ecg_model.embeddings, other.decoder
@@ -224,7 +224,7 @@ def test_the_order_of_leads_is_a_matter_of_names_to_the_decoder_too(pretraining,
     torch.testing.assert_close(found[hidden_too], expected[:, order][hidden_too], **CLOSE)
 
 
-def test_noise_makes_the_loss_repeatable(pretraining):
+def test_the_same_noise_gives_the_same_loss(pretraining):
     inputs = tiny_inputs(MeritForPreTraining)
     with torch.no_grad():
         first, second = pretraining(**inputs), pretraining(**inputs)
@@ -235,7 +235,7 @@ def test_noise_makes_the_loss_repeatable(pretraining):
     assert first.alignment_information == other.alignment_information
 
 
-def test_a_recording_is_reconstructed_as_if_it_were_alone(pretraining):
+def test_a_reconstruction_does_not_depend_on_the_rest_of_the_batch(pretraining):
     inputs = tiny_inputs(MeritForPreTraining)
     _, together, hidden = reconstruct(pretraining, inputs)
     for row in range(3):
@@ -250,7 +250,7 @@ def test_a_recording_is_reconstructed_as_if_it_were_alone(pretraining):
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("signal", ["zeros", "constant lead", "huge", "tiny", "one patch", "one cell", "nothing"])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_strange_signals_give_finite_losses_and_gradients(pretraining, signal, batch, training):
+def test_extreme_signals_give_finite_losses_and_gradients(pretraining, signal, batch, training):
     inputs = tiny_inputs(MeritForPreTraining, batch)
     if signal == "zeros":
         inputs["ecg_values"].zero_()
@@ -273,7 +273,7 @@ def test_strange_signals_give_finite_losses_and_gradients(pretraining, signal, b
         assert parameter.grad.isfinite().all(), name
 
 
-def test_a_mean_far_from_zero_does_not_swamp_the_targets(pretraining):
+def test_offset_and_scale_do_not_change_the_targets(pretraining):
     inputs = tiny_inputs(MeritForPreTraining)
     x = reconstruct(pretraining, inputs)[0]
     lifted = reconstruct(pretraining, {**inputs, "ecg_values": 20 + 3 * inputs["ecg_values"]})[0]

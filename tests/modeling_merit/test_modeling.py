@@ -1,4 +1,4 @@
-"""What a transformers user expects of every model of the library."""
+"""What transformers users expect of every model."""
 
 import copy
 import doctest
@@ -92,7 +92,7 @@ PATHS = [
 
 @pytest.fixture
 def poisoned_memory(monkeypatch):
-    """Memory that nothing was written to holds NaN."""
+    """Uninitialised memory is filled with NaN."""
     for name in ("empty", "empty_like"):
         original = getattr(torch, name)
 
@@ -166,7 +166,7 @@ def test_initialisation_depends_on_the_seed_alone(model_class):
 
 @pytest.mark.parametrize("device_map", ["cpu", "auto", {"": "cpu"}])
 @every_model
-def test_a_device_map_is_taken(model_class, device_map, tmp_path):
+def test_a_device_map_is_accepted(model_class, device_map, tmp_path):
     pytest.importorskip("accelerate")
     model = tiny_model(model_class)
     model.save_pretrained(tmp_path)
@@ -179,7 +179,7 @@ def test_a_device_map_is_taken(model_class, device_map, tmp_path):
 
 @every_tokenization
 @every_model
-def test_weights_may_lie_elsewhere_until_they_are_needed(model_class, tokenization, tmp_path):
+def test_weights_can_be_offloaded(model_class, tokenization, tmp_path):
     accelerate = pytest.importorskip("accelerate")
     model = tiny_model(model_class, tokenization)
     expected = run(model)
@@ -219,7 +219,7 @@ SETTINGS = {
 @pytest.mark.parametrize("loaded", [False, True], ids=["new", "loaded"])
 @every_tokenization
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_what_asks_for_a_gradient_gets_one(setting, tokenization, loaded, tmp_path):
+def test_every_trainable_parameter_gets_a_gradient(setting, tokenization, loaded, tmp_path):
     model_class, fields = SETTINGS[setting]
     model = tiny_model(model_class, tokenization, **fields)
     if loaded:
@@ -234,7 +234,7 @@ def test_what_asks_for_a_gradient_gets_one(setting, tokenization, loaded, tmp_pa
     assert {name for name, parameter in model.named_parameters() if parameter.grad is not None} == trainable(model)
 
 
-def test_a_frozen_encoder_stays_frozen_however_the_head_was_made(tmp_path):
+def test_a_frozen_encoder_is_frozen_however_the_head_is_created(tmp_path):
     heads = tiny_model(MeritForPreTraining)
     heads.save_pretrained(tmp_path)
     for model in (
@@ -272,7 +272,7 @@ def test_the_loss_is_that_of_the_problem(problem_type, labels):
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
-def test_one_value_may_be_regressed():
+def test_a_single_value_can_be_regressed():
     model = tiny_model(MeritForEcgClassification, problem_type="regression", num_labels=1)
     output = model(**tiny_inputs(MeritForEcgClassification), labels=torch.tensor([60.0, 70.0, 80.0]))
     torch.testing.assert_close(output.loss, (output.logits[:, 0] - torch.tensor([60.0, 70.0, 80.0])).square().mean())
@@ -319,7 +319,7 @@ def test_dropout_acts_in_training_only(model_class):
         assert_same(run(model), run(model), atol=1e-3, rtol=1e-3)
 
 
-def test_a_dual_encoder_gives_the_loss_when_asked():
+def test_a_dual_encoder_returns_the_loss_on_request():
     model = tiny_model(MeritModel)
     assert run(model).loss is None
     loss = run(model, return_loss=True).loss
@@ -331,14 +331,14 @@ def test_a_dual_encoder_gives_the_loss_when_asked():
     torch.testing.assert_close(loss, -information)
 
 
-def test_the_pretraining_loss_is_made_of_the_informations_it_reports():
+def test_the_pretraining_loss_is_made_of_the_information_terms_of_its_output():
     output = run(tiny_model(MeritForPreTraining, alignment_weight=2, reconstruction_weight=3))
     expected = -2 * output.alignment_information - 3 * output.reconstruction_information
     torch.testing.assert_close(output.loss, expected)
     assert run(tiny_model(MeritForPreTraining), return_loss=False).loss is None
 
 
-def test_each_ablation_leaves_its_half_out():
+def test_each_ablation_leaves_one_branch_out():
     alignment = run(tiny_model(MeritForPreTraining, reconstruction_weight=0))
     assert (alignment.reconstruction_information, alignment.reconstruction, alignment.hidden) == (None, None, None)
     model = tiny_model(MeritForPreTraining, alignment_weight=0)
@@ -347,7 +347,7 @@ def test_each_ablation_leaves_its_half_out():
     assert not hasattr(tiny_model(MeritForPreTraining, reconstruction_weight=0), "decoder")
 
 
-def test_in_training_one_in_so_many_recordings_is_reconstructed_and_all_are_aligned():
+def test_training_reconstructs_every_nth_recording_and_aligns_all():
     inputs = tiny_inputs(MeritForPreTraining, batch=5)
     whole = tiny_model(MeritForPreTraining)
     strided = tiny_model(MeritForPreTraining, reconstruction_stride=2).train()
@@ -360,7 +360,7 @@ def test_in_training_one_in_so_many_recordings_is_reconstructed_and_all_are_alig
 
 
 @every_tokenization
-def test_layers_above_the_depth_of_reconstruction_are_of_alignment_alone(tokenization):
+def test_layers_above_the_reconstruction_depth_are_trained_by_alignment_only(tokenization):
     whole = tiny_model(MeritForPreTraining, tokenization)
     model = tiny_model(MeritForPreTraining, tokenization, reconstruction_depth=1)
     before = run(model)
@@ -383,7 +383,7 @@ def test_missing_inputs_are_named():
         tiny_model(MeritForPreTraining)(input_ids=torch.ones(2, 3, dtype=torch.long))
 
 
-def test_the_temperature_has_a_limit():
+def test_the_temperature_is_clamped():
     model = tiny_model(MeritModel, max_logit_scale=20, logit_scale_init_value=10)
     assert model.scale() == 20
     assert run(model).logits_per_ecg.abs().max() <= 20
@@ -411,7 +411,7 @@ def test_hidden_states_and_attentions_have_the_expected_shapes(tokenization):
         torch.testing.assert_close(next(iter(output.values())), next(iter(plain.values())))
 
 
-def test_hidden_states_and_attentions_can_be_had_from_both_encoders():
+def test_both_encoders_return_hidden_states_and_attentions():
     model = tiny_model(MeritModel)
     model.set_attn_implementation("eager")
     output = run(model, output_hidden_states=True, output_attentions=True)
@@ -424,7 +424,7 @@ def test_hidden_states_and_attentions_can_be_had_from_both_encoders():
 
 
 @every_model
-def test_hidden_states_can_be_asked_for_in_the_configuration(model_class):
+def test_hidden_states_can_be_requested_in_the_configuration(model_class):
     model = tiny_model(model_class)
     for config in (model.config, *(getattr(model.config, name) for name in model.config.sub_configs)):
         config.output_hidden_states = True
@@ -469,7 +469,7 @@ def test_a_tuple_holds_what_the_output_holds(model_class, where):
         torch.testing.assert_close(value, other, atol=0, rtol=0)
 
 
-def test_features_are_had_from_the_whole_batch_of_a_processor():
+def test_features_accept_the_whole_batch_of_a_processor():
     model, batch = tiny_model(MeritModel), tiny_inputs(MeritModel)
     batch["token_type_ids"] = torch.zeros_like(batch["input_ids"])
     with torch.no_grad():
@@ -483,14 +483,14 @@ def test_features_are_had_from_the_whole_batch_of_a_processor():
     torch.testing.assert_close(both.logits_per_text, both.logits_per_ecg.T)
 
 
-def test_a_text_is_embedded_the_same_whatever_its_padding():
+def test_padding_does_not_change_the_embedding_of_a_text():
     model, inputs = tiny_model(MeritModel), tiny_inputs(MeritModel)
     inputs["attention_mask"][0] = torch.tensor([1, 1, 1, 1, 0, 0])
     padded = model.get_text_features(inputs["input_ids"], inputs["attention_mask"]).pooler_output[:1]
     torch.testing.assert_close(padded, model.get_text_features(inputs["input_ids"][:1, :4]).pooler_output, **CLOSE)
 
 
-def test_as_many_texts_as_one_likes_are_compared_with_as_many_ecgs():
+def test_any_number_of_texts_is_compared_with_any_number_of_ecgs():
     model = tiny_model(MeritModel)
     output = run(model, input_ids=torch.arange(1, 11).view(5, 2), attention_mask=None)
     assert output.logits_per_ecg.shape == (3, 5)
@@ -503,7 +503,7 @@ def test_as_many_texts_as_one_likes_are_compared_with_as_many_ecgs():
 @every_tokenization
 @every_model
 @pytest.mark.parametrize("implementation", ["sdpa", "flex_attention"])
-def test_all_attentions_are_one(model_class, tokenization, implementation):
+def test_all_attention_implementations_agree(model_class, tokenization, implementation):
     model = tiny_model(model_class, tokenization, decoder_hidden_size=32)
     model.set_attn_implementation("eager")
     expected = run(model)
@@ -596,7 +596,7 @@ def test_autocast_works(model_class):
 
 
 @every_model
-def test_a_copy_is_a_model_of_its_own(model_class):
+def test_a_copy_is_independent_of_the_model(model_class):
     model = tiny_model(model_class)
     run(model, output_hidden_states=True)
     twin = copy.deepcopy(model)

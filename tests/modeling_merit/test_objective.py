@@ -1,4 +1,4 @@
-"""The objective by hand: both bounds, the masks, and negatives across processes."""
+"""The objective: both bounds against values computed by hand, the masks, and negatives across processes."""
 
 import math
 from itertools import permutations
@@ -58,12 +58,12 @@ def test_alignment_reaches_the_log_of_the_batch_and_never_more():
         assert alignment_information(z, t, 10 * SCALE, torch.eye(8, dtype=torch.bool)) <= math.log(8)
 
 
-def test_alignment_is_nothing_when_all_embeddings_are_the_same():
+def test_alignment_information_is_zero_if_all_embeddings_are_equal():
     z = F.normalize(torch.ones(5, 3), dim=-1)
     assert alignment_information(z, z, SCALE, torch.eye(5, dtype=torch.bool)).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_the_ecgs_of_identical_reports_may_be_swapped():
+def test_the_ecgs_of_identical_reports_can_be_swapped():
     z, t = embeddings()
     # One report in two languages, whose embeddings differ.
     keys = torch.tensor([0, 1, 2, 1, 4, 5])
@@ -81,14 +81,14 @@ def test_a_batch_of_identical_reports_holds_no_information():
     assert alignment_information(z[:1].expand(6, -1), t[:1].expand(6, -1), SCALE, everything).abs() < 1e-6
 
 
-def test_reports_that_stand_k_times_lower_the_limit_to_the_log_of_batch_over_k():
+def test_reports_that_occur_k_times_lower_the_limit_to_the_log_of_batch_over_k():
     keys = torch.arange(4).repeat(2)
     z = torch.eye(4)[keys]
     information = alignment_information(z, z, torch.tensor(100.0), keys[:, None] == keys)
     assert information.item() == pytest.approx(math.log(4), abs=1e-5)
 
 
-def test_a_report_that_stands_twice_is_no_negative_of_itself():
+def test_a_report_that_occurs_twice_is_not_a_negative_of_itself():
     z, t = embeddings()
     t = t[[0, 1, 1, 3, 4, 5]]
     keys = torch.tensor([0, 1, 1, 3, 4, 5])
@@ -109,7 +109,7 @@ def padded(tokens, length, side="right"):
     return torch.tensor([ids]), torch.tensor([mask])
 
 
-def test_equal_texts_have_equal_keys_however_they_are_padded():
+def test_equal_texts_have_equal_keys_with_any_padding():
     tokens = [2, 17, 4000, 5, 3]
     key = report_keys(torch.tensor([tokens]), None)
     for length in (5, 6, 50):
@@ -159,7 +159,7 @@ def test_information_is_minus_half_the_log_of_the_error_and_rises_as_it_falls():
     assert found == pytest.approx([-0.5 * math.log(error**2) for error in (2.0, 0.5, 0.1)], abs=1e-4)
 
 
-def test_only_hidden_cells_count():
+def test_only_masked_cells_count():
     x, x_hat, hidden = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 4, 5), torch.rand(2, 3, 4) < 0.5
     by_hand = -0.5 * math.log((x - x_hat)[hidden].square().mean())
     assert reconstruction_information(x, x_hat, hidden).item() == pytest.approx(by_hand, abs=1e-5)
@@ -167,7 +167,7 @@ def test_only_hidden_cells_count():
     assert reconstruction_information(elsewhere, x_hat, hidden).item() == pytest.approx(by_hand, abs=1e-5)
 
 
-def test_nothing_hidden_and_nothing_wrong_are_finite():
+def test_information_is_finite_without_masked_cells_and_without_error():
     x = torch.randn(1, 2, 3, 4)
     x_hat = x.clone().requires_grad_()
     nothing = reconstruction_information(x, x_hat, torch.zeros(1, 2, 3, dtype=torch.bool))
@@ -178,7 +178,7 @@ def test_nothing_hidden_and_nothing_wrong_are_finite():
     assert (x_hat.grad == 0).all()
 
 
-def test_leads_are_standardised_over_what_was_recorded():
+def test_leads_are_standardised_over_recorded_samples():
     patches = torch.randn(2, 3, 8, 25) * torch.tensor([0.01, 1, 50])[:, None, None] + 4
     recorded = torch.ones(2, 3, 8, dtype=torch.bool)
     recorded[0, :, 5:] = False
@@ -191,7 +191,7 @@ def test_leads_are_standardised_over_what_was_recorded():
 # Together
 
 
-def test_the_objective_weighs_both_bounds():
+def test_the_objective_is_the_weighted_sum_of_both_bounds():
     zt, zx = torch.tensor(2.0), torch.tensor(0.5)
     assert merit_objective(zt, zx, 1.0, 10.0) == -7
     assert merit_objective(zt, None, 3.0, 0.0) == -6
@@ -202,7 +202,7 @@ def test_the_objective_weighs_both_bounds():
 
 
 @pytest.mark.parametrize(("time_ratio", "lead_ratio"), [(0.5, 0.5), (0.0, 0.25), (0.75, 0.0), (0.9, 0.9)])
-def test_the_mask_hides_the_share_asked_for(time_ratio, lead_ratio):
+def test_the_mask_hides_the_requested_share(time_ratio, lead_ratio):
     recorded = torch.ones(4, 12, 40, dtype=torch.bool)
     visible = random_visibility(recorded, time_ratio, lead_ratio)
     assert (visible.any(1).sum(-1) == max(1, round(40 * (1 - time_ratio)))).all()
@@ -210,7 +210,7 @@ def test_the_mask_hides_the_share_asked_for(time_ratio, lead_ratio):
     assert (leads[leads > 0] == max(1, round(12 * (1 - lead_ratio)))).all()
 
 
-def test_the_share_is_of_what_was_recorded():
+def test_the_masked_share_refers_to_recorded_cells():
     recorded = torch.ones(3, 12, 40, dtype=torch.bool)
     recorded[0, 4:] = False
     recorded[1, :, 10:] = False
@@ -220,7 +220,7 @@ def test_the_share_is_of_what_was_recorded():
     assert visible.sum((1, 2)).tolist() == [20 * 2, 5 * 6, 2 * 6]
 
 
-def test_cells_that_were_not_recorded_are_neither_seen_nor_hidden():
+def test_cells_that_were_not_recorded_are_neither_visible_nor_masked():
     recorded = torch.rand(8, 12, 30) < 0.3
     for seed in range(5):
         visible = random_visibility(recorded, 0.5, 0.5, torch.rand(8, 12, 30, generator=torch.manual_seed(seed)))
@@ -228,17 +228,17 @@ def test_cells_that_were_not_recorded_are_neither_seen_nor_hidden():
 
 
 @pytest.mark.parametrize(("leads", "patches"), [(1, 1), (1, 10), (12, 1), (2, 3)])
-def test_something_always_stays_visible(leads, patches):
+def test_at_least_one_cell_stays_visible(leads, patches):
     recorded = torch.zeros(6, 12, 12, dtype=torch.bool)
     recorded[:, 3 : 3 + leads, :patches] = True
     assert random_visibility(recorded, 0.99, 0.99).flatten(1).any(1).all()
 
 
-def test_a_recording_without_a_cell_stays_without():
+def test_a_recording_without_cells_has_no_visible_cell():
     assert not random_visibility(torch.zeros(1, 12, 10, dtype=torch.bool), 0.5, 0.5).any()
 
 
-def test_noise_decides_the_mask_and_nothing_else_does():
+def test_noise_alone_determines_the_mask():
     recorded = torch.ones(2, 12, 20, dtype=torch.bool)
     noise = torch.rand(2, 12, 20)
     first = random_visibility(recorded, 0.5, 0.5, noise)
@@ -252,14 +252,14 @@ def test_noise_decides_the_mask_and_nothing_else_does():
     assert torch.equal(again, random_visibility(recorded, 0.5, 0.5))
 
 
-def test_every_cell_is_hidden_equally_often():
+def test_every_cell_is_masked_equally_often():
     seen = torch.stack([random_visibility(torch.ones(50, 12, 20, dtype=torch.bool), 0.5, 0.5) for _ in range(40)])
     share = seen.float().mean((0, 1))
     # 2000 draws of probability 1/4: five standard errors.
     torch.testing.assert_close(share, torch.full_like(share, 0.25), atol=0.05, rtol=0)
 
 
-def test_numbers_and_tensors_round_alike():
+def test_numbers_and_tensors_are_rounded_alike():
     counts = torch.arange(1, 2401)
     for ratio in [*(hundredth / 100 for hundredth in range(100)), 1 / 3, 2 / 3]:
         assert num_visible(counts, ratio).tolist() == [num_visible(count, ratio) for count in counts.tolist()]
@@ -294,14 +294,14 @@ def train_on_rank(rank, folder):
 
 
 def pairs():
-    """Six pairs; the reports of the second and of the fifth, on different ranks, are the same."""
+    """Six pairs. The second and the fifth report, which are on different ranks, are equal."""
     inputs = tiny_inputs(MeritModel, batch=WORLD * PER_RANK)
     for name in ("input_ids", "attention_mask"):
         inputs[name][4] = inputs[name][1]
     return inputs
 
 
-def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path):
+def test_two_processes_take_the_training_step_of_one_with_the_whole_batch(tmp_path):
     torch.multiprocessing.spawn(train_on_rank, args=(str(tmp_path),), nprocs=WORLD)
     expected = one_step(tiny_model(MeritModel), pairs())
     for rank in range(WORLD):
@@ -311,6 +311,6 @@ def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path):
             torch.testing.assert_close(found[name], gradient, atol=2e-6, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_one_process_gathers_its_own():
+def test_a_single_process_gathers_its_own_rows():
     tensor = torch.randn(2, 3)
     assert gather_with_gradient(tensor) is tensor

@@ -1,0 +1,1 @@
+../../modeling_merit/hub_config_merit.py
