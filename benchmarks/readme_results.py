@@ -177,7 +177,8 @@ def checkpoint(name: str) -> str:
         f"the recipe of the same name ([files](../hub_cards/{name}/results)). Macro AUROC on fold 10 of PTB-XL in "
         "percent, with 95 % intervals."
     )
-    return section(text, TASKS, rows + supervised())
+    notes = dict.fromkeys(file["intervals"] for file in measured if "intervals" in file)
+    return section(" ".join([text, *notes]), TASKS, rows + supervised())
 
 
 def published(model: str, method: str) -> list[str]:
@@ -212,7 +213,8 @@ def supervised() -> list[list[str]]:
 def robustness() -> str:
     """Macro AUROC on perturbed recordings, with probes and thresholds fitted to unperturbed ones."""
     path = f"hub_cards/{CHECKPOINTS[0]}/results/evaluation.json"
-    table = select(results_table([read(ROOT / path)]), metric="auroc")
+    content = read(ROOT / path)
+    table = select(results_table([content]), metric="auroc")
     columns = [(method, task) for method in ("zero-shot", "linear-probe") for task in ("super", "all", "rhythm")]
     rows = []
     for key in table["setting"].unique():
@@ -223,9 +225,9 @@ def robustness() -> str:
             rows.append([name, *(cell(found[column], "auroc") for column in columns)])
     text = (
         f"**Robustness**: macro AUROC of {CHECKPOINTS[0]} on perturbed recordings of fold 10, in percent; zero-shot "
-        f"with report-supervised labels ([file](../{path}))."
+        f"with report-supervised labels ([file](../{path})). {content.get('intervals', '')}"
     )
-    return section(text, (f"{method.replace('-', ' ')} {task}" for method, task in columns), rows)
+    return section(text.rstrip(), (f"{method.replace('-', ' ')} {task}" for method, task in columns), rows)
 
 
 def reports() -> str:
@@ -425,6 +427,22 @@ def demo_training(name: str, recordings: str) -> str:
     return section(text, ["macro AUC", "random initialisation", "per label"], rows)
 
 
+def intervals() -> str:
+    """Coverage of bootstrap intervals on rare labels, by simulation."""
+    content = load("intervals.json")
+    results = content["results"]
+    ways = next(iter(results.values()))
+    columns = [(what, metric) for what in ("coverage", "holds_its_figure") for metric in results]
+    rows = ([way, *(f"{100 * results[metric][way][what]:.1f}" for what, metric in columns)] for way in ways)
+    text = (
+        "**Bootstrap intervals of macro figures with rare labels**: in percent of "
+        f"{content['samples']} simulated samples, coverage of the mean figure and share of the intervals that hold the "
+        "figure of their own sample ([file](results/intervals.json)). Result files have centred intervals."
+    )
+    names = [metric_name(metric).removeprefix("macro ") for metric in results]
+    return section(text, [*names, *(f"holds its {name}" for name in names)], rows)
+
+
 def zero_shot_scores() -> str:
     figures = pd.DataFrame(load("zero-shot-scores.json")["macro_auc"])
     text = (
@@ -539,7 +557,7 @@ DOCUMENTS = {
         *(robustness, input_rate, demo),
         partial(demo_training, "demo-ptbxl.json", "PTB-XL, fold 10"),
         partial(demo_training, "demo-simulated.json", "Simulated patients"),
-        *(zero_shot_scores, preparation, processing, pretraining, pipeline, report_speed),
+        *(zero_shot_scores, intervals, preparation, processing, pretraining, pipeline, report_speed),
     ],
 }
 

@@ -112,7 +112,8 @@ def paired_difference(one: Result, other: Result, metric: str) -> dict[str, floa
 
     Returns:
         "value", "low" and "high" of `one` minus `other`, and "p", the two-sided bootstrap probability of a difference
-        of the opposite sign (at least one divided by the number of resamples).
+        of the opposite sign (at least one divided by the number of resamples). The replicates are moved so that their
+        median lies on the difference, which corrects the bias of resampling.
     """
     replicates = [result["replicates"][metric] for result in (one, other)]
     if len(replicates[0]) != len(replicates[1]):
@@ -120,6 +121,7 @@ def paired_difference(one: Result, other: Result, metric: str) -> dict[str, floa
     difference = replicates[0] - replicates[1]
     difference = difference[np.isfinite(difference)]
     value = one["metrics"][metric]["value"] - other["metrics"][metric]["value"]
+    difference = difference + (value - np.median(difference))
     low, high = np.percentile(difference, (2.5, 97.5))
     side = min((difference <= 0).mean(), (difference >= 0).mean())
     return {

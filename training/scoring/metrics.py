@@ -1,11 +1,9 @@
-"""Figures of multi-label classification, each on the records themselves and on any number of resamples at once.
+"""Metrics of multi-label classification, computed on the records themselves and on any number of resamples at once.
 
-A resample is a column of `counts`: how often it holds each record. The first column of [`resample_counts`] holds every
-record once, so a figure and its bootstrap replicates are one array and cannot be computed differently. Ranking metrics
-sort the scores of a label once for all columns.
+A resample is a column of `counts`, the number of times that it holds each record. The first column of
+[`resample_counts`] holds every record once, so a figure and its bootstrap replicates are computed in one array. Ranking
+metrics sort the scores of a label once for all columns.
 """
-
-import warnings
 
 import numpy as np
 from scipy.stats import rankdata
@@ -18,11 +16,11 @@ _BLOCK = 64
 
 def resample_counts(units: np.ndarray, resamples: int = 1000, seed: int = 0) -> np.ndarray:
     """
-    How often each record stands in each resample, `(records, 1 + resamples)` float32; the first column is all ones.
+    How often each resample holds each record, `(records, 1 + resamples)` float32; the first column is all ones.
 
     Args:
-        units: `(records,)`, what is drawn with replacement: the patient of each record, as recordings of one patient
-            resemble each other; or the record itself, where patients are not known.
+        units: `(records,)`, the unit of each record that is drawn with replacement: its patient, because recordings of
+            one patient are similar, or the record itself where patients are not known.
 
     Example:
         >>> resample_counts(np.array([1, 1, 2]), resamples=3).shape
@@ -73,7 +71,7 @@ def ranking(targets: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> tupl
 
 
 def auroc(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """The first figure of [`ranking`] on the records themselves, `(labels,)`: quick, for what is chosen by it."""
+    """The AUROC of [`ranking`] on the records themselves, `(labels,)`, fast enough for model selection."""
     positives = targets.sum(0, dtype=np.float64)
     ranks = np.where(targets, rankdata(scores, axis=0), 0).sum(0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -81,7 +79,7 @@ def auroc(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def _cumulate(counts: np.ndarray, order: np.ndarray, out: np.ndarray) -> None:
-    """Sums over the first records of `order` into the rows of `out`: ten times faster than np.cumsum along axis 0."""
+    """Cumulative sums of `counts` in `order`, into the rows of `out`; ten times faster than np.cumsum along axis 0."""
     for rank, record in enumerate(order):
         np.add(out[rank], counts[record], out=out[rank + 1])
 
@@ -90,27 +88,27 @@ def at_thresholds(
     targets: np.ndarray, scores: np.ndarray, thresholds: np.ndarray, counts: np.ndarray
 ) -> dict[str, np.ndarray]:
     """
-    "f1", "sensitivity" and "specificity" of calling every score from its label's threshold on positive.
+    "f1", "sensitivity" and "specificity" of predictions: a score at or above the threshold of its label is positive.
 
     Returns:
         each `(labels, resamples)`; NaN where a resample has no positive, or for specificity no negative.
     """
-    called, targets = scores >= thresholds, targets.astype(bool)
+    predicted, targets = scores >= thresholds, targets.astype(bool)
     total = counts.sum(0)
-    true, positives, calls = (_sums(which, counts) for which in (called & targets, targets, called))
+    true, positives, predictions = (_sums(which, counts) for which in (predicted & targets, targets, predicted))
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
-            "f1": np.where(positives > 0, 2 * true / (positives + calls), np.nan),
+            "f1": np.where(positives > 0, 2 * true / (positives + predictions), np.nan),
             "sensitivity": true / positives,
-            "specificity": 1 - (calls - true) / (total - positives),
+            "specificity": 1 - (predictions - true) / (total - positives),
         }
 
 
 def best_f1_thresholds(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """
-    The threshold of each label, `(labels,)`, at which F1 is highest, halfway to the next lower score.
+    The threshold of each label with the highest F1, `(labels,)`, halfway to the next lower score.
 
-    A label without positives is never called: its threshold is infinite.
+    A label without positives has an infinite threshold.
 
     Example:
         >>> best_f1_thresholds(np.array([[0], [0], [1], [1]]), np.array([[1.0], [3.0], [2.0], [4.0]]))
@@ -120,16 +118,16 @@ def best_f1_thresholds(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
     ranked = np.take_along_axis(scores, order, 0)
     true = np.cumsum(np.take_along_axis(targets, order, 0), axis=0, dtype=np.float64)
     f1 = 2 * true / (true[-1] + np.arange(1, len(true) + 1)[:, None])
-    f1[:-1][ranked[:-1] == ranked[1:]] = -1  # equal scores are called together
+    f1[:-1][ranked[:-1] == ranked[1:]] = -1  # a threshold cannot separate equal scores
     return _threshold_after(ranked, f1.argmax(0), true[-1] > 0)
 
 
 def specificity_thresholds(targets: np.ndarray, scores: np.ndarray, specificity: float) -> np.ndarray:
-    """The lowest threshold of each label, `(labels,)`, at which at least this share of the negatives is not called."""
+    """The lowest threshold of each label with at least this specificity, `(labels,)`."""
     order = np.argsort(-scores, axis=0, kind="stable")
     ranked = np.take_along_axis(scores, order, 0)
     negatives = np.cumsum(1 - np.take_along_axis(targets, order, 0).astype(np.float64), axis=0)
-    # As shares of negatives; a little slack, because 0.1 * 10 is not below 1.
+    # The tolerance covers rounding in the product.
     allowed = negatives <= (1 - specificity) * negatives[-1] + 1e-9
     allowed[:-1][ranked[:-1] == ranked[1:]] = False
     last = len(allowed) - 1 - allowed[::-1].argmax(0)
@@ -137,7 +135,7 @@ def specificity_thresholds(targets: np.ndarray, scores: np.ndarray, specificity:
 
 
 def _threshold_after(ranked: np.ndarray, position: np.ndarray, exists: np.ndarray) -> np.ndarray:
-    """Halfway between the falling scores at `position` and after; infinite where there is none."""
+    """Halfway between the descending scores at `position` and after it; infinite where there is none."""
     after = np.minimum(position + 1, len(ranked) - 1)
     columns = np.arange(ranked.shape[1])
     here, following = ranked[position, columns], ranked[after, columns]
@@ -147,9 +145,9 @@ def _threshold_after(ranked: np.ndarray, position: np.ndarray, exists: np.ndarra
 
 def fit_calibration(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
-    Slope and intercept, both `(labels,)`, that turn scores into log-odds: logistic regression of each label by itself.
+    Slope and intercept, both `(labels,)`, from scores to log-odds, by a logistic regression for each label.
 
-    A label of which all or no records are positive gets its smoothed frequency, whatever the score.
+    A label with only positive or only negative records gets its smoothed frequency, independent of the score.
     """
     slope, intercept = np.zeros((2, targets.shape[1]))
     for label, (target, score) in enumerate(zip(targets.T, scores.T.astype(np.float64))):
@@ -197,11 +195,26 @@ def mean_over_labels(values: np.ndarray, weights: np.ndarray | None = None) -> n
 
 
 def interval(values: np.ndarray, digits: int = 5) -> dict[str, float | None]:
-    """The figure and the 2.5th and 97.5th percentile of its replicates; None where nothing is defined."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # all replicates undefined
-        low, high = np.nanpercentile(values[1:], (2.5, 97.5)) if len(values) > 1 else (np.nan, np.nan)
-    return {name: rounded(value, digits) for name, value in (("value", values[0]), ("low", low), ("high", high))}
+    """
+    A figure with its 95 % bootstrap interval; None where nothing is defined.
+
+    The interval is the 2.5th and 97.5th percentile of the replicates, moved so that their median lies on the figure,
+    and kept between 0 and 1 for figures that have these limits. Resampling biases some figures: labels without
+    positives drop out of a macro figure, repeated positives raise the average precision, and noise raises a calibration
+    error. Percentiles alone then miss the figure itself. benchmarks/bench_intervals.py compares the coverage with that
+    of other intervals.
+
+    Args:
+        values: `(1 + resamples,)`, the figure and its replicates.
+    """
+    value, replicates = values[0], values[1:][np.isfinite(values[1:])]
+    low = high = np.nan
+    if len(replicates):
+        low, middle, high = np.percentile(replicates, (2.5, 50, 97.5))
+        low, high = low + value - middle, high + value - middle
+        low = max(low, 0.0) if replicates.min() >= 0 else low
+        high = min(high, 1.0) if replicates.max() <= 1 else high
+    return {name: rounded(number, digits) for name, number in (("value", value), ("low", low), ("high", high))}
 
 
 def rounded(value: float, digits: int = 5) -> float | None:

@@ -3,8 +3,9 @@
 - Records without a label of the task are left out, as is usual for PTB-XL.
 - Thresholds and calibration are fitted on "validation"; "test" is only scored. One figure takes its thresholds from
   "test", for comparison with the literature, and says so in its name: f1_oracle_threshold.
-- Every figure has a 95 % bootstrap interval from 1,000 resamples of the test patients. The resamples are the same for
-  every model on the same split, so that two models can be compared resample by resample.
+- Every figure has a 95 % bootstrap interval from 1,000 resamples of the test patients, corrected for the bias of
+  resampling, see `metrics.interval`. The resamples are the same for every model on the same split, so that two models
+  can be compared resample by resample.
 - Labels with fewer than ten test positives count in the macro figures, as in published work, and are also reported
   separately.
 """

@@ -1,4 +1,4 @@
-"""Metrics equal those of scikit-learn on every resample, and what is known beforehand comes out."""
+"""Metrics equal those of scikit-learn on every resample, and intervals hold their figures."""
 
 import numpy as np
 import pytest
@@ -145,3 +145,40 @@ def test_macro_leaves_out_labels_that_a_resample_does_not_define():
     values = np.array([[0.5, np.nan], [1.0, 0.75]])
     assert metrics.mean_over_labels(values).tolist() == [0.75, 0.75]
     assert metrics.mean_over_labels(values, np.array([[3.0, 1.0], [1.0, 1.0]])).tolist() == [0.625, 0.75]
+
+
+def test_an_interval_is_moved_so_that_its_median_lies_on_the_figure():
+    replicates = np.linspace(0.3, 0.5, 201)
+    assert metrics.interval(np.append(0.4, replicates)) == {"value": 0.4, "low": 0.305, "high": 0.495}
+    assert metrics.interval(np.append(0.25, replicates)) == {"value": 0.25, "low": 0.155, "high": 0.345}
+
+
+def test_an_interval_stays_between_the_limits_of_its_figure():
+    assert metrics.interval(np.append(0.01, np.linspace(0.0, 0.2, 201)))["low"] == 0.0
+    assert metrics.interval(np.append(0.99, np.linspace(0.8, 1.0, 201)))["high"] == 1.0
+    assert metrics.interval(np.append(-0.1, np.linspace(-0.4, 0.0, 201)))["low"] == pytest.approx(-0.29)
+    assert metrics.interval(np.append(26.0, np.linspace(20, 30, 201)))["high"] == pytest.approx(30.75)
+
+
+def test_a_figure_without_replicates_has_no_interval():
+    undefined = {"value": 0.5, "low": None, "high": None}
+    assert metrics.interval(np.array([0.5])) == metrics.interval(np.array([0.5, np.nan, np.nan])) == undefined
+
+
+@pytest.mark.parametrize("metric", ["auprc", "ece"])
+def test_intervals_of_figures_that_resampling_biases_hold_them(metric):
+    """Percentiles of replicates miss the average precision of rare labels and the calibration error altogether."""
+    rng = np.random.default_rng(1)
+    prevalence = 0.004 if metric == "auprc" else 0.05
+    targets = (rng.random((600, 100)) < prevalence).astype(np.uint8)
+    counts = metrics.resample_counts(np.arange(600), 100)
+    if metric == "auprc":
+        figures = metrics.ranking(targets, rng.normal(size=targets.shape) + 2 * targets, counts)[1]
+    else:
+        figures = metrics.calibration(targets, np.full(targets.shape, prevalence), counts)["ece"]
+    macro = metrics.mean_over_labels(figures)
+    low, high = np.percentile(macro[1:], (2.5, 97.5))
+    assert not low <= macro[0] <= high
+    found = metrics.interval(macro)
+    assert found["low"] < found["value"] < found["high"]
+    assert found["high"] - found["low"] == pytest.approx(high - low, rel=0.6)
