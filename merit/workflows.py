@@ -88,7 +88,8 @@ def pretrain(
     settings = load_recipe(recipe, overrides)
     with main_process_first():
         dataset = pretraining.combine([load_data(folder) for folder in data])
-    return _export_run(*pretraining.pretrain(dataset, settings, output, resume), output)
+    trained, processor = pretraining.pretrain(dataset, settings, output, resume)
+    return _export_run(trained, processor, output)
 
 
 def train_reports(
@@ -118,8 +119,8 @@ def train_reports(
         dataset = load_data(data)
     source = checkpoints.find(model)
     encoder, processor = AutoModel.from_pretrained(source), AutoProcessor.from_pretrained(source)
-    trained = report_generation.train_reports(encoder, processor, dataset, settings, output, resume)
-    return _export_run(*trained, output)
+    trained, report_processor = report_generation.train_reports(encoder, processor, dataset, settings, output, resume)
+    return _export_run(trained, report_processor, output)
 
 
 def _export_run(model, processor, output: str | Path) -> Path | None:

@@ -114,6 +114,9 @@ class WindowClassifier(nn.Module):
         deviation: their standard deviation in mV.
     """
 
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
     def __init__(self, network: XResNet1d, mean: torch.Tensor, deviation: torch.Tensor):
         super().__init__()
         self.network = network
@@ -133,7 +136,9 @@ class BaselineTrainer(EcgTrainer):
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None):
         if self.lr_scheduler is None:
             self.lr_scheduler = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer or self.optimizer, self.args.learning_rate, num_training_steps
+                optimizer or self.optimizer,  # type: ignore[arg-type]
+                self.args.learning_rate,
+                num_training_steps,
             )
         return self.lr_scheduler
 

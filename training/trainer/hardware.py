@@ -1,9 +1,11 @@
 """Settings that train fast on this machine."""
 
+from typing import Any
+
 import torch
 
 
-def fast_precision() -> dict[str, bool]:
+def fast_precision() -> dict[str, Any]:
     """Arguments of the Trainer for bf16 where the GPU or CPU multiplies it natively."""
     if torch.cuda.is_available():
         return {"bf16": torch.cuda.is_bf16_supported()}
