@@ -111,7 +111,9 @@ def check(directory: str | Path) -> None:
 
 def _by_label(answer: Any) -> Any:
     """Scores by label, because close scores may change their order; other answers unchanged."""
-    if isinstance(answer, list) and all(set(entry) == {"label", "score"} for entry in answer):
+    if isinstance(answer, list) and all(
+        isinstance(entry, dict) and set(entry) == {"label", "score"} for entry in answer
+    ):
         return {entry["label"]: entry["score"] for entry in answer}
     return answer
 

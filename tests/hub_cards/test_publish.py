@@ -332,6 +332,11 @@ def test_the_check_finds_missing_files_and_different_answers(folder, untrained):
         check(folder)
 
 
+def test_an_encoder_with_an_example_passes_the_check(untrained, simulated, tmp_path):
+    record = simulated / "records100" / "00000" / "00002_lr"
+    check(export(*untrained, tmp_path / "encoder", example=record, encoder_only=True))
+
+
 def test_an_incomplete_folder_is_not_sent(hub, merit, folder):
     (folder / "LICENSE").unlink()
     assert "it has no LICENSE" in merit("publish", folder, "--repo-id", "org/merit", status=1)
