@@ -1,12 +1,23 @@
 """Tables (CSV) to `Recording`."""
 
 import csv
+import io
 import os
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
-from .recording_base_merit import EcgError, Recording, per_lead
+from .leads_merit import millivolts_per, standard_lead
+from .recording_base_merit import EcgError, Recording, decode_text, file_size, open_file, per_lead, quote, to_path
+
+MAX_BYTES = 1 << 26
+_UNIT = "s|secs?|seconds?|ms|msecs?|milliseconds?|[uµμ]s|microseconds?"
+_TIME_COLUMN = re.compile(
+    rf"(?:time|t)(?:[ _]*[(\[_ ] *(?P<unit>{_UNIT})[)\]]?)?|(?P<only>seconds|milliseconds|ms)", re.I
+)
+_NAME_AND_UNIT = re.compile(r"(.*?)\s*[(\[]\s*([munµμ]?V)\s*[)\]]", re.I)
+_DECIMAL_COMMA = re.compile(r"^(\s*[-+]?\d*),(\d+)")
 
 
 def read_csv(
@@ -17,13 +28,18 @@ def read_csv(
 ) -> Recording:
     """Read a CSV table with one column per lead, lead names in the first row.
 
-    A column named "time" or "t" holds seconds; it gives the sampling rate where none is passed, and must agree with
-    the one that is. Empty cells and "nan" are invalid samples.
+    Commas, semicolons and tabs separate columns; decimal commas are read where they do not separate. A lead name may
+    state its unit, as in `II (mV)`. Without a row of names pass `lead_names`.
+
+    A time column, such as "time", "t", "Time [s]" or "time_ms", gives the sampling rate where none is passed, and must
+    agree with the one that is. Without a unit it holds seconds, or milliseconds where only these give 50 to 5000 Hz. A
+    column without a name that counts the rows is left out. Empty cells and "nan" are invalid samples.
 
     Args:
-        path (`str` or `os.PathLike`): The table, separated by commas.
+        path (`str` or `os.PathLike`): The table.
         sampling_rate (`float`, *optional*): Samples per second; needed without a time column.
-        units (`str` or `list[str]`): The unit of all leads or of each, such as "mV"; a table cannot say it.
+        units (`str` or `list[str]`, *optional*): The unit of all leads or of each, such as "mV"; needed where the
+            lead names do not state it.
         lead_names (`list[str]`, *optional*): Names to use instead of those in the first row.
 
     Returns:
@@ -38,40 +54,86 @@ def read_csv(
     >>> recording = read_csv("ecg.csv", sampling_rate=250, units="mV")  # doctest: +SKIP
     ```
     """
-    path = os.fspath(path)
-    name = os.path.splitext(os.path.basename(path))[0]
-    if units is None:
-        raise EcgError(f"{name}: a CSV file does not say its units; pass units=, for example units='mV'")
-    if not os.path.isfile(path):
-        raise EcgError(f"{name}: there is no file {path}")
+    path = to_path(path)
+    name = quote(os.path.splitext(os.path.basename(path))[0])
+    if not os.path.exists(path):
+        raise EcgError(f"{name}: there is no file {quote(path)}")
+    if file_size(path, name) > MAX_BYTES:
+        raise EcgError(f"{name}: {path} has more than {MAX_BYTES} bytes; store it as a WFDB record")
+    with open_file(path, name) as file:
+        text = decode_text(file.read())
+    first_line = text.lstrip("\r\n").partition("\n")[0]
+    separator = next((character for character in ";\t," if character in first_line), ",")
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
+        if "\0" in text:
+            raise csv.Error("it contains NUL")
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
+    except csv.Error as error:
         raise EcgError(f"{name}: {path} is not a CSV table ({error})") from error
+    del text
+    if separator != ",":
+        rows[1:] = [[_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in row] for row in rows[1:]]
+    columns = [column.strip(" '\"") for column in rows[0]] if rows else []
+    if columns and all(_is_number(column.replace(",", ".")) for column in columns):
+        if lead_names is None:
+            raise EcgError(
+                f"{name}: the first row of {path} must name the leads, but it starts with {rows[0][0]!r}; pass the "
+                "lead names if the table has no such row"
+            )
+        extra = [""] * (len(columns) - len(lead_names))
+        rows.insert(0, [])
+        rows[1] = [_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in rows[1]]
+        columns = [*extra, *lead_names]
     if len(rows) < 2:
         raise EcgError(f"{name}: {path} holds no samples; the first row must name the leads, samples follow below")
-    columns = [column.strip() for column in rows[0]]
-    if all(_is_number(column) for column in columns):
-        raise EcgError(f"{name}: the first row of {path} must name the leads, but it starts with {rows[0][0]!r}")
     table = _parse_table(rows[1:], columns, name)
 
-    time_column = next((i for i, column in enumerate(columns) if column.lower() in ("time", "t")), None)
-    if time_column is not None:
-        sampling_rate = _rate_of_time_column(table[time_column], sampling_rate, name)
-        table = np.delete(table, time_column, axis=0)
-        del columns[time_column]
+    times = [i for i, column in enumerate(columns) if column and _TIME_COLUMN.fullmatch(column)]
+    if times:
+        match = _TIME_COLUMN.fullmatch(columns[times[0]])
+        unit = ((match and (match["unit"] or match["only"])) or "").lower().replace("µ", "u").replace("μ", "u")
+        sampling_rate = _rate_of_time_column(table[times[0]], unit, sampling_rate, name)
+    counters = [i for i, column in enumerate(columns) if not column and (np.diff(table[i]) == 1).all()]
+    left_out = [*times[:1], *counters]
+    table = np.delete(table, left_out, axis=0)
+    columns = [column for i, column in enumerate(columns) if i not in left_out]
     if sampling_rate is None:
         raise EcgError(f"{name}: a CSV file without a time column does not say its rate; pass sampling_rate= in Hz")
+    columns, units = _split_units(columns, units, name)
     if lead_names is not None and len(lead_names) != len(columns):
         raise EcgError(f"{name}: {len(lead_names)} lead names for the {len(columns)} lead columns {columns}")
+    for given, own in zip(lead_names or (), columns):
+        if standard_lead(own) not in (None, standard_lead(given)):
+            raise EcgError(
+                f"{name}: the lead names call {given!r} what the table calls {own!r}; pass none, or correct it"
+            )
     return Recording(
         name=name,
         signal=table,
         sampling_rate=float(sampling_rate),
         lead_names=tuple(columns if lead_names is None else lead_names),
-        units=per_lead(units, len(columns), name),
+        units=units,
     )
+
+
+def _split_units(columns: list[str], units: str | Sequence[str] | None, name: str) -> tuple[list[str], tuple[str, ...]]:
+    """Lead names without their units, and the unit of each lead."""
+    matches = [_NAME_AND_UNIT.fullmatch(column) for column in columns]
+    names = [match[1] if match else column for match, column in zip(matches, columns)]
+    stated = [match[2] if match else None for match in matches]
+    if units is None:
+        if None in stated:
+            lead = names[stated.index(None)]
+            raise EcgError(
+                f"{name}: a CSV file does not say its units unless a lead is named as in 'II (mV)', and {lead!r} is "
+                "not; pass units=, for example units='mV'"
+            )
+        return names, tuple([unit or "" for unit in stated])
+    given = per_lead(units, len(columns), name)
+    for lead, unit, own in zip(names, given, stated):
+        if own is not None and millivolts_per(own) != millivolts_per(unit):
+            raise EcgError(f"{name}: units={unit!r} was passed, but its lead {lead} is in {own!r}; pass none")
+    return names, given
 
 
 def _is_number(text: str) -> bool:
@@ -87,7 +149,12 @@ def _parse_table(rows: list[list[str]], columns: list[str], name: str) -> np.nda
     table = np.empty((len(columns), len(rows)))
     for i, row in enumerate(rows):
         if len(row) != len(columns):
-            raise EcgError(f"{name}: row {i + 2} has {len(row)} cells where the first row names {len(columns)} columns")
+            hint = (
+                "; separate the columns with semicolons if these are decimal commas" if len(row) > len(columns) else ""
+            )
+            raise EcgError(
+                f"{name}: row {i + 2} has {len(row)} cells where the first row names {len(columns)} columns{hint}"
+            )
         try:
             table[:, i] = [float(cell) if cell.strip() else np.nan for cell in row]
         except ValueError:
@@ -96,7 +163,18 @@ def _parse_table(rows: list[list[str]], columns: list[str], name: str) -> np.nda
     return table
 
 
-def _rate_of_time_column(seconds: np.ndarray, sampling_rate: float | None, name: str) -> float:
+def _rate_of_time_column(times: np.ndarray, unit: str, sampling_rate: float | None, name: str) -> float:
+    seconds = times * {"m": 1e-3, "u": 1e-6}.get(unit[:1], 1.0)
+    step = (times[-1] - times[0]) / max(1, len(times) - 1)
+    if not unit and 0 < step < np.inf:
+        if step == 1 and sampling_rate is None:
+            raise EcgError(
+                f"{name}: its time column counts rows or milliseconds; call it time_ms, or pass sampling_rate="
+            )
+        if step == 1:
+            return sampling_rate or 0.0
+        if 50 <= 1e3 / step <= 5000:
+            seconds = times * 1e-3
     duration = seconds[-1] - seconds[0]
     if not 0 < duration < np.inf:
         raise EcgError(f"{name}: its time column runs from {seconds[0]:g} to {seconds[-1]:g} s; it must increase")

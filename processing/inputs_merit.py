@@ -120,7 +120,7 @@ def _to_recording(item: Any, name: str, sampling_rate: Any, leads: Any, units: A
     if isinstance(item, str | os.PathLike) and os.fsdecode(item).lower().endswith(".npy"):
         recording = recording_of_row(_row_of_npy(os.fsdecode(item)), name, sampling_rate, leads, units)
     elif isinstance(item, str | os.PathLike):
-        recording = read_recording(item, sampling_rate, units)
+        recording = read_recording(item, sampling_rate, units, leads)
     elif isinstance(item, Recording):
         row = {"record_id": item.name} | {name: getattr(item, name) for name in _FIELDS}
         recording = recording_of_row(row, name, sampling_rate, leads, units)

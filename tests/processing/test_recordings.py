@@ -316,3 +316,38 @@ def test_a_csv_table_says_what_is_wrong(tmp_path, text, kwargs, message):
 
 def test_a_missing_csv_file_is_named(tmp_path):
     assert "there is no file" in error(tmp_path / "ecg.csv", read_csv, units="mV")
+
+
+@pytest.mark.parametrize(
+    ("text", "kwargs"),
+    [
+        ("II;V1\n0,5;1\n-1,25;2\n", {}),
+        ("II\tV1\n0,5\t1\n-1.25\t2\n", {}),
+        ("time;II;V1\n0;0,5;1\n4;-1,25;2\n", {"sampling_rate": None}),
+        ("Time [s],II,V1\n0,0.5,1\n0.004,-1.25,2\n", {"sampling_rate": None}),
+        ("time_ms,II,V1\n0,0.5,1\n4,-1.25,2\n", {"sampling_rate": None}),
+        ('II (mV),"V1 [mV]"\n0.5,1\n-1.25,2\n', {"units": None}),
+        ("\"'II'\",V1\n0.5,1\n-1.25,2\n", {}),
+        (",II,V1\n0,0.5,1\n1,-1.25,2\n", {}),
+        ("0.5,1\n-1.25,2\n", {"lead_names": ["II", "V1"]}),
+        ("0,5;1\n-1,25;2\n", {"lead_names": ["II", "V1"]}),
+    ],
+)
+def test_usual_forms_of_tables_are_read(tmp_path, text, kwargs):
+    recording = read_csv(csv(tmp_path, text), **{"sampling_rate": 250, "units": "mV", **kwargs})
+    assert (recording.sampling_rate, recording.lead_names, recording.units) == (250, ("II", "V1"), ("mV", "mV"))
+    np.testing.assert_array_equal(recording.signal, [[0.5, -1.25], [1, 2]])
+
+
+@pytest.mark.parametrize(
+    ("text", "kwargs", "message"),
+    [
+        ("II\n0,5\n1,5\n", {}, "if these are decimal commas"),
+        ("II (mV),V1\n1,2\n", {"units": None}, "'V1' is not; pass units="),
+        ("II (mV)\n1\n2\n", {"units": "uV"}, "units='uV' was passed, but its lead II is in 'mV'"),
+        ("time,II\n0,1\n1,2\n", {"sampling_rate": None}, "counts rows or milliseconds"),
+        ("V1,II\n1,2\n3,4\n", {"lead_names": ["II", "V1"]}, "call 'II' what the table calls 'V1'"),
+    ],
+)
+def test_tables_with_several_meanings_are_refused(tmp_path, text, kwargs, message):
+    assert message in error(csv(tmp_path, text), read_csv, **{"sampling_rate": 250, "units": "mV", **kwargs})
