@@ -1,12 +1,13 @@
-"""How much of the heart's physiology frozen features still hold: intervals, axis and amplitudes, regressed linearly.
+"""Linear regression of physiological quantities (intervals, axis and amplitudes) from frozen features.
 
     >>> features = {split: embed(encoder, dataset[split]) for split in dataset}  # doctest: +SKIP
     >>> truths = {split: simulated_truths(dataset[split]["record_id"], seed=0) for split in dataset}  # doctest: +SKIP
     >>> physiology(features, truths)["qrs"]["r2"]  # doctest: +SKIP
     {'value': 0.71, 'low': 0.66, 'high': 0.75}
 
-Of simulated recordings the truth is known exactly, by [`simulated_truths`]. Real ones are measured, by [`measure`] or
-elsewhere: any table with columns of `QUANTITIES` will do. Measurement errors limit what can be explained.
+The true values of simulated recordings are known exactly, see [`simulated_truths`]. Real recordings are measured by
+[`measure`] or another program: any table with columns of `QUANTITIES` works. Measurement errors limit the explained
+variance.
 """
 
 import math
@@ -39,9 +40,9 @@ QUANTITIES = {
     "s_v1": "mV",
     "st_v5": "mV",
 }
-# Of the mean squared error of a record, features being standardised.
+# L2 penalties relative to the mean squared error of a record, on standardised features.
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-MEASURED_AT = 500  # Hz; the delineation of neurokit2 was made for such rates
+MEASURED_AT = 500  # Hz; neurokit2 delineates recordings at such rates best
 ST_AFTER = 0.06  # s from the end of QRS
 
 
@@ -51,7 +52,7 @@ def physiology(
     """
     Regress each quantity from frozen features by ridge regression, its penalty chosen on "validation".
 
-    The axis is an angle, so that its cosine and sine are regressed, and judged together.
+    The axis is an angle: its cosine and sine are regressed, and scored together.
 
     Args:
         features: (records, dim) of "train", "validation" and "test".
@@ -61,8 +62,8 @@ def physiology(
         seed: of the bootstrap.
 
     Returns:
-        for each quantity that the truths have: "unit", "r2" on "test" with its interval, the "penalty" and the number
-        of "records" with a truth in each split.
+        for each quantity of the truths: "unit", "r2" on "test" with its interval, the "penalty", and the number of
+        "records" with a true value in each split.
 
     Raises:
         ValueError: features and truths do not have the same records, or no quantity is known.
@@ -98,7 +99,7 @@ def physiology(
 
 
 def _targets(name: str, values: np.ndarray) -> np.ndarray:
-    """What is regressed, (records, targets)."""
+    """Regression targets, (records, targets)."""
     if name == "axis":
         return np.stack([np.cos(np.radians(values)), np.sin(np.radians(values))], axis=1)
     return values[:, None]
@@ -111,7 +112,7 @@ def _predicted(fit: Ridge, x: np.ndarray) -> np.ndarray:
 def _r2(y: np.ndarray, predicted: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The share of variance explained in each resample, (resamples,), over (records, targets)."""
     total = counts.sum(0, dtype=np.float64)
-    centred = y - y.mean(0)  # keeps what is squared small
+    centred = y - y.mean(0)  # for numerical precision
     mean = centred.T @ counts / total
     variance = (centred**2).sum(1) @ counts / total - (mean**2).sum(0)
     error = ((y - predicted) ** 2).sum(1) @ counts / total
@@ -121,18 +122,18 @@ def _r2(y: np.ndarray, predicted: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 def simulated_truths(record_ids: Iterable[str], seed: int) -> pd.DataFrame:
     """
-    The truth of recordings that `merit simulate` wrote with this seed, which decides the parameters of each.
+    The true values of recordings that `merit simulate` wrote with this seed, which determines their parameters.
 
     Args:
         record_ids: such as "records100/00000/00001_lr".
-        seed: of the tree; its README names it.
+        seed: of the tree, named in its README.
     """
     ecg_ids = [int(Path(record_id).name.split("_")[0]) for record_id in record_ids]
     return pd.DataFrame([truth_of(sample_parameters(np.random.default_rng([seed, ecg_id]))) for ecg_id in ecg_ids])
 
 
 def truth_of(parameters: EcgParameters) -> dict[str, float]:
-    """The quantities of a simulated heart; nan for the PR interval of a beat without P wave."""
+    """The quantities of a simulated heart; NaN for the PR interval of a beat without P wave."""
     qrs = qrs_in_leads(parameters.qrs_waves, parameters.electrode_field)
     return {
         "heart_rate": parameters.heart_rate,
@@ -148,13 +149,13 @@ def truth_of(parameters: EcgParameters) -> dict[str, float]:
 
 def measure(dataset: Dataset) -> pd.DataFrame:
     """
-    The quantities of real recordings of twelve leads, as neurokit2 delineates them in lead II; NaN where it cannot.
+    Quantities of real twelve-lead recordings, from a delineation of lead II by neurokit2; NaN where that fails.
 
     On 98 simulated recordings at 100 Hz the median of its absolute errors was 0.1 per minute of the heart rate, 16 ms
     of PR (too short), 22 ms of QRS (too long), 9 ms of QT, 1 degree, 0.014 mV of R, 0.010 mV of S and 0.009 mV of ST.
 
-    neurokit2 needs pandas below 3: where that is not wanted, run this in an environment of its own, write the table as
-    a CSV file, and read it where the features are.
+    neurokit2 needs pandas below 3. If you use a later pandas, run this function in a separate environment and save the
+    table as a CSV file.
 
     Args:
         dataset: a split, as `load_data` returns it.
@@ -179,7 +180,7 @@ def measure(dataset: Dataset) -> pd.DataFrame:
         leads = dict(zip(recording.lead_names, np.nan_to_num(recording.physical())))
         try:
             quantities = _measured(neurokit2, leads)
-        except (ArithmeticError, LookupError, ValueError):  # of neurokit2, where it finds no beats
+        except (ArithmeticError, LookupError, ValueError):  # raised by neurokit2 if it finds no beats
             quantities = {}
         table.append({"record_id": row["record_id"], **{name: quantities.get(name, math.nan) for name in QUANTITIES}})
     return pd.DataFrame(table)
@@ -198,7 +199,7 @@ def _measured(neurokit2: Any, leads: Mapping[str, np.ndarray]) -> dict[str, floa
     beats = [(int(first), int(last)) for first, last in zip(start[whole], end[whole])]
 
     def per_beat(lead: str, quantity: Any) -> list[float]:
-        """Of QRS, in millivolts from the level at its start."""
+        """A quantity of each QRS complex, in millivolts relative to the level at its start."""
         values = leads[lead]
         return [
             quantity(values[first : last + 1] - values[max(0, first - 10) : first + 1].mean()) for first, last in beats

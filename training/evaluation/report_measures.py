@@ -1,4 +1,4 @@
-"""How good a generated report is: by its words beside the written report, by what it states beside the record's codes.
+"""Metrics of generated reports: agreement of their words with the written report, and of their statements with labels.
 
     >>> sorted(findings_in("sinus rhythm. incomplete right bundle branch block. no acute infarct."))
     ['IRBBB', 'SR']
@@ -6,10 +6,10 @@
     ['AFIB', 'CLBBB']
 
 [`report_measures`] are those of machine translation and need the extra `report` (nltk, rouge-score); they reward a text
-that sounds right. [`clinical_measures`] read the statements out of the text by [`findings_in`], a table of phrases,
-`report_patterns.tsv`, and after it the names of the glossary. No label is used. PTB-XL's codes
-and its reports often differ: the written reports of fold 9, read in this way, have a micro F1 of 0.77 in English and
-0.76 in German, which is what a generator reaches that writes exactly them.
+that sounds right. [`clinical_measures`] read the statements from the text with [`findings_in`], which uses a table of
+phrases, `report_patterns.tsv`, and then the names of the glossary, but no labels. The codes and reports of PTB-XL often
+differ: the written reports of fold 9, read in this way, have a micro F1 of 0.77 in English and 0.76 in German, which is
+the limit for a generator.
 
 Every figure comes with an interval by resampling patients, see `metrics.resample_counts`.
 """
@@ -37,7 +37,7 @@ NORMAL_MAY_HAVE = frozenset({
     "IRBBB", "IVCD", "LPR", "VCLVH", "HVOLT", "LVOLT", "STE_", "NT_", "TAB_",
 })
 # fmt: on
-# Left and right of the same thing; the axis has no code.
+# Codes of the left and the right side of the same finding; the axis has no code.
 SIDES = (
     ({"CLBBB", "ILBBB"}, {"CRBBB", "IRBBB"}),
     ({"LVH", "VCLVH"}, {"RVH"}),
@@ -61,7 +61,7 @@ def report_measures(
     generated: Sequence[str], references: Sequence[str], patients: np.ndarray, resamples: int = 1000
 ) -> dict[str, Interval]:
     """
-    How the words of generated reports agree with those of the written ones.
+    Agreement of the words of generated and written reports.
 
     Args:
         generated: one text a record; an empty one scores 0.
@@ -95,7 +95,7 @@ def report_measures(
         scores = [score.fmeasure for score in rouge.score(reference, text).values()]
         return [*_bleu_counts(text, reference), *scores, _meteor(text, reference, wordnet)]
 
-    # Many reports are the same to the letter.
+    # Many reports are identical.
     pairs = list(zip(generated, references))
     row = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
     compared = np.array([compare(*pair) for pair in row])[[row[pair] for pair in pairs]]
@@ -108,11 +108,11 @@ def report_measures(
 
 
 def _bleu_counts(text: str, reference: str) -> list[int]:
-    """Matches of each order, n-grams of each order, and both lengths: all that BLEU adds up over a corpus."""
+    """Matches and n-grams of each order, and both lengths: the sums of BLEU over a corpus."""
     from nltk.translate.bleu_score import modified_precision
 
     words, expected = tokenize(text), tokenize(reference)
-    # As fractions that are not reduced.
+    # These fractions are not reduced.
     precisions = [modified_precision([expected], words, order + 1) for order in range(BLEU_ORDER)]
     return [*(p.numerator for p in precisions), *(p.denominator for p in precisions), len(words), len(expected)]
 
@@ -148,7 +148,7 @@ def clinical_measures(
     generated: Sequence[str], codes: Sequence[Collection[str]], patients: np.ndarray, resamples: int = 1000
 ) -> dict[str, Any]:
     """
-    How what generated reports state agrees with the codes of their records.
+    Agreement of the statements of generated reports with the codes of their records.
 
     Args:
         generated: one text a record.
@@ -236,7 +236,7 @@ def _agreement(true: np.ndarray, stated: np.ndarray, positives: np.ndarray) -> d
 
 
 def _sides(codes: Collection[str]) -> list[int]:
-    """Of each of `SIDES` -1 for left only, 1 for right only, else 0."""
+    """For each of `SIDES`: -1 for only left, 1 for only right, otherwise 0."""
     return [int(not right.isdisjoint(codes)) - int(not left.isdisjoint(codes)) for left, right in SIDES]
 
 

@@ -1,4 +1,4 @@
-"""Weights by name: how result files say which model they measured, and a card finds those of its own."""
+"""The hash of weights, by which result files identify their model and a card finds its results."""
 
 import hashlib
 from collections.abc import Mapping
