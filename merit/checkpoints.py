@@ -102,33 +102,17 @@ def require(model: str | Path, *kinds: Kind) -> Kind:
     return kind
 
 
-def load_pipeline(model: str | Path, *kinds: Kind, **settings: Any) -> Any:
+def load_pipeline(model: str | Path, *kinds: Kind) -> Any:
     """
     The pipeline of a checkpoint.
 
     Args:
         model: folder, name in hub_cards, or Hub id.
         kinds: that are accepted.
-        settings: of the feature extractor, such as `max_amplitude=20`, instead of those of the checkpoint.
 
     Raises:
-        ValueError: the checkpoint is of another kind, a tensor is missing in it, or a setting cannot be used.
+        ValueError: the checkpoint is of another kind, or a tensor is missing in it.
     """
-    from transformers import (
-        AutoModel,
-        AutoModelForMultimodalLM,
-        AutoModelForSequenceClassification,
-        AutoProcessor,
-        pipeline,
-    )
+    from transformers import pipeline
 
-    kind, source = require(model, *kinds), find(model)
-    auto: Any = {DUAL_ENCODER: AutoModel, CLASSIFIER: AutoModelForSequenceClassification}.get(kind)
-    network, loading = (auto or AutoModelForMultimodalLM).from_pretrained(source, output_loading_info=True)
-    if missing := sorted(loading["missing_keys"]):
-        raise ValueError(f"{model} is incomplete: {len(missing)} tensors are missing, such as {missing[0]}.")
-    processor = AutoProcessor.from_pretrained(source)
-    if settings:
-        extractor = processor.feature_extractor
-        processor.feature_extractor = type(extractor)(**{**extractor.to_dict(), **settings})
-    return pipeline(kind.task, model=network, processor=processor)  # type: ignore[call-overload]
+    return pipeline(require(model, *kinds).task, model=find(model))  # type: ignore[call-overload]

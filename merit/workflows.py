@@ -9,7 +9,7 @@ Each function imports what it needs, so that `merit export` works without the ex
 """
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -459,12 +459,13 @@ def classify(
         options |= {"candidate_labels": labels, "hypothesis_template": template, "multi_label": multi_label}
     elif labels or multi_label or template != "{}":
         raise ValueError(f"{model} is {kind.name}: leave out --labels, --template and --multi-label.")
-    pipeline = checkpoints.load_pipeline(model, kind, **(settings or {}))
-    answers = list(_answers(pipeline, records, **options, **(description or {})))
+    pipeline = checkpoints.load_pipeline(model, kind)
+    answers = pipeline(list(map(str, records)), on_error="return", **options, **(description or {}), **(settings or {}))
     if plot and not isinstance(answers[0], Exception):
         from .plot import draw_recording
 
-        draw_recording(records[0], plot, pipeline.processor.feature_extractor, answers[0], **(description or {}))
+        extractor = pipeline.processor.feature_extractor.with_settings(**(settings or {}))
+        draw_recording(records[0], plot, extractor, answers[0], **(description or {}))
     return answers
 
 
@@ -492,17 +493,14 @@ def report(
         for each recording what the pipeline "ecg-report-generation" returns, or the `EcgError` that says why it cannot
         be used.
     """
-    pipeline = checkpoints.load_pipeline(model, checkpoints.REPORT_MODEL, **(settings or {}))
-    options = {"text": text, "language": language, "generate_kwargs": {"num_beams": beams}}
-    return list(_answers(pipeline, records, window_pooling=window_pooling, **options, **(description or {})))
-
-
-def _answers(pipeline: Any, records: Sequence[str | Path], **options: Any) -> Iterator[Any]:
-    """The answer to each recording, or the error that its file causes."""
-    from .processing.recordings_merit import EcgError
-
-    for record in records:
-        try:
-            yield pipeline(str(record), **options)
-        except EcgError as error:
-            yield error
+    pipeline = checkpoints.load_pipeline(model, checkpoints.REPORT_MODEL)
+    return pipeline(
+        list(map(str, records)),
+        text=text,
+        language=language,
+        generate_kwargs={"num_beams": beams},
+        window_pooling=window_pooling,
+        on_error="return",
+        **(description or {}),
+        **(settings or {}),
+    )

@@ -88,15 +88,8 @@ def test_a_checkpoint_with_a_missing_tensor_is_refused(model_folder, tmp_path):
     missing = next(name for name in sorted(weights) if "ecg_projection" in name)
     del weights[missing]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ValueError, match=f"damaged is incomplete: 1 tensors are missing, such as {missing}"):
+    with pytest.raises(ValueError, match=f"damaged is .* without trained values for {missing}"):
         checkpoints.load_pipeline(folder, DUAL_ENCODER)
-
-
-def test_the_settings_of_the_feature_extractor_can_be_changed(model_folder):
-    pipeline = checkpoints.load_pipeline(model_folder, DUAL_ENCODER, max_amplitude=20.0)
-    assert pipeline.processor.feature_extractor.max_amplitude == 20.0
-    with pytest.raises(ValueError, match="max_amplitude=-1 is not a positive number"):
-        checkpoints.load_pipeline(model_folder, DUAL_ENCODER, max_amplitude=-1)
 
 
 def test_the_demo_without_a_checkpoint_says_what_to_pass_and_writes_nothing(tmp_path, monkeypatch):

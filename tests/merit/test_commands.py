@@ -175,7 +175,9 @@ def test_wrong_usage_has_exit_code_2(here, arguments, message):
 
 def test_a_missing_library_is_named_with_the_extra_that_installs_it(here, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "sklearn", None)
+    # An earlier test may have imported the module that needs it.
     monkeypatch.delitem(sys.modules, "merit.training.learning.label_learning", raising=False)
+    monkeypatch.delattr("merit.training.learning.label_learning", raising=False)
     status, out, err = here("learn-labels", "m", "--data", tmp_path, "--output", tmp_path / "out")
     assert (status, out) == (1, "")
     assert err.startswith("merit: ")
@@ -505,7 +507,7 @@ def test_pretrain_does_not_overwrite_a_run_but_resumes_it(here, tree, run_folder
     ("recipe", "setting", "message"),
     [
         ("nothing", "training.seed=1", "no recipe 'nothing'"),
-        ("demo", "training.seed", "no setting"),
+        ("demo", "training.seed", "not a setting"),
         ("demo", "training.seed=[1", "not YAML"),
         ("demo", "training.sede=1", "sede"),
         ("demo", "model.ecg_config.hidden_size=many", "hidden_size"),
