@@ -418,7 +418,7 @@ def test_classify_without_labels_says_what_to_pass(here, model_folder, record):
         (["--max-amplitude", "0"], "max_amplitude=0.0 is not a positive number"),
         (["--min-duration", "10.5"], "min_duration"),
         (["--sampling-rate-range", "400", "600"], "sampling_rate_range"),
-        (["--window-stride", "-1"], "window_stride=-1.0 is not a positive number"),
+        (["--window-stride", "-1"], "window_stride=-1.0 is not None or a positive number"),
         (["--max-gap", "-1"], "max_gap=-1.0 is not a number of seconds"),
         (["--on-bad-lead", "ignore"], "on_bad_lead='ignore' is not one of drop, error"),
         (["--leads", "V1", "V2"], "2 lead names for a signal of shape (12, 1000)"),
