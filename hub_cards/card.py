@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from ..training.results.atomic import atomic_write
 from ..training.results.published import published_figures
 from ..training.results.result_files import results_of
+from ..training.results.table import select
 from ..training.results.weights import answering, weights_sha256
 from ..training.results.wording import cell, how_measured, metric_name
 from .markdown import escape, link
@@ -292,8 +293,8 @@ def _compared(own: Mapping[str, File], trained_on: str) -> Iterator[Table]:
 
 def _published() -> list[dict[str, Any]]:
     """Published figures of macro AUROC, each with the training data and the source."""
-    figures = published_figures()
-    return figures[figures["metric"] == "auroc"].rename(columns={"value": "auroc"}).to_dict("records")
+    figures = select(published_figures().assign(label=""), metric="auroc")
+    return figures.rename(columns={"value": "auroc"}).to_dict("records")
 
 
 def _name(card: ModelCard) -> str:

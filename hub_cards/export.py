@@ -128,7 +128,8 @@ def load(folder: str | Path) -> tuple[PreTrainedModel, ProcessorMixin]:
         *(MeritForPreTraining, MeritModel, MeritForEcgClassification, MeritForReportGeneration, MeritEcgModel),
     ):
         if architectures == [model_class.__name__]:
-            return model_class.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
+            model: Any = model_class.from_pretrained(folder)
+            return model, AutoProcessor.from_pretrained(folder)
     raise ValueError(f"{folder} holds no model of MERIT: its config.json names {architectures} as architectures.")
 
 

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -493,7 +494,8 @@ class MeritPreTrainedModel(PreTrainedModel):
         if isinstance(config, MeritEcgConfig) and cls.config_class is MeritConfig:
             config = MeritConfig(**MeritConfig.around_encoder(config.to_dict()))
         kwargs = {"key_mapping": cls._key_mapping, **kwargs}
-        model, info = super().from_pretrained(*args, config=config, output_loading_info=True, **kwargs)
+        loaded: Any = super().from_pretrained(*args, config=config, output_loading_info=True, **kwargs)
+        model, info = loaded
         # Names of weights are translated when they are loaded, and not back when they are saved.
         model._weight_conversions = []
         # Loading replaces frozen parameters by new ones that require gradients.

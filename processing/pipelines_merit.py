@@ -90,17 +90,19 @@ class EcgPipeline(Pipeline):
         )
 
     def __call__(self, ecg: Any, **kwargs) -> Any:
+        run: Any = super().__call__  # its declared return types leave out what pipelines return
         _check_count("batch_size", kwargs.get("batch_size") if "batch_size" in kwargs else self._batch_size)
         is_stream = isinstance(ecg, Iterable) and not isinstance(
             ecg, list | tuple | set | frozenset | str | bytes | Mapping | np.ndarray | torch.Tensor
         )
         if is_stream and not hasattr(ecg, "to_numpy"):  # a generator, a data set or a column of one, but no table
-            return super().__call__((item for item in ecg), **kwargs)
+            return run((item for item in ecg), **kwargs)
         if not is_recording(ecg):
-            return super().__call__(list(ecg), **kwargs) if len(ecg) else []
+            items: list[Any] = list(ecg)
+            return run(items, **kwargs) if items else []
         if isinstance(ecg, list | tuple):  # leads as lists of numbers, or what wfdb.rdsamp returns
-            return super().__call__([ecg], **kwargs)[0]
-        return super().__call__(ecg, **kwargs)
+            return run([ecg], **kwargs)[0]
+        return run(ecg, **kwargs)
 
     def save_pretrained(self, save_directory, **kwargs):
         """Save the model, its processor and their code, see `Pipeline.save_pretrained`."""
@@ -245,7 +247,9 @@ class ZeroShotEcgClassificationPipeline(EcgPipeline):
         stored_key, labels = self._last_labels
         if labels is None or stored_key != key:
             with _TOKENIZER_LOCK:
-                labels = embed_labels(self.model, self.processor.tokenizer, *arguments, self.processor.glossary)
+                labels = embed_labels(
+                    self.model, self.processor.tokenizer, *arguments, glossary=self.processor.glossary
+                )
             self._last_labels = (key, labels)
         return labels
 

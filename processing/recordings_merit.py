@@ -39,5 +39,5 @@ def read_recording(
     """
     path = to_path(path)
     if path.lower().endswith((".csv", ".tsv")):
-        return read_csv(path, sampling_rate, units, leads)
+        return read_csv(path, sampling_rate, units, None if leads is None else tuple(leads))
     return read_wfdb(path, verify_checksums)

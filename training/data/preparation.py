@@ -145,7 +145,7 @@ def load_prepared(folder: str | Path, verify: bool = False) -> DatasetDict:
     tables = _check_shards(folder, _read_manifest(folder), verify)
     # Concatenating one data set per shard takes half a minute for MIMIC-IV-ECG; concatenating their tables does not.
     try:
-        return DatasetDict({split: Dataset(concat_tables(shards)) for split, shards in tables.items()})
+        return DatasetDict({split: Dataset(concat_tables(list(shards))) for split, shards in tables.items()})
     except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{folder} holds shards of different or damaged columns ({error}); {_PREPARE_AGAIN}"

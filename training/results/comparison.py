@@ -11,7 +11,7 @@ import pandas as pd
 from .published import published_figures
 from .result_files import read_result_file
 from .scores import read_replicates, scores_path
-from .table import markdown, results_table, select
+from .table import markdown, results_table, select, where
 from .wording import cell, how_measured, metric_name
 
 METRICS = (
@@ -71,11 +71,10 @@ def comparison(read: Sequence[File], published: bool = True) -> str:
         published: add rows with figures of the literature, which are marked.
     """
     table = results_table(read)
-    table = table[table["label"] == ""]
+    table = where(table, table["label"] == "")
+    groups: Any = table.groupby(["method", "setting"], sort=False)
     parts = []
-    for (method, setting), group in sorted(
-        table.groupby(["method", "setting"], sort=False), key=lambda entry: entry[0][0]
-    ):
+    for (method, setting), group in sorted(groups, key=lambda entry: entry[0][0]):
         tasks = list(dict.fromkeys(group["task"]))
         for metric in METRICS:
             figures = select(group, metric=metric)

@@ -11,7 +11,7 @@ import pandas as pd
 from .atomic import atomic_write
 from .comparison import File, find_result
 from .result_files import MAX_CONFUSION_LABELS
-from .table import results_table, select, setting_key
+from .table import results_table, select, setting_key, where
 from .wording import setting_in_words
 
 # Name, size in inches, and a function that draws on axes.
@@ -37,11 +37,11 @@ def draw_comparison(read: Sequence[File], directory: str | Path) -> list[Path]:
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     table = results_table(read)
-    table = table[table["task"] != "reports"]
+    table = where(table, table["task"] != "reports")
     paths = []
     for plots in (_labels, _label_efficiency, _reliability, _confusion, _robustness):
         for task in table["task"].unique():
-            for name, size, draw in plots(read, table[table["task"] == task], task):
+            for name, size, draw in plots(read, where(table, table["task"] == task), task):
                 figure = Figure(figsize=size, layout="constrained")
                 draw(figure.subplots())
                 path = directory / f"{name}-{task}.png"
@@ -58,10 +58,11 @@ def _methods(table: pd.DataFrame) -> list[str]:
 
 
 def _labels(read: Sequence[File], table: pd.DataFrame, task: str) -> Iterator[Plot]:
-    table = table[(table["metric"] == "auroc") & (table["label"] != "") & (table["setting"] == setting_key({}))]
+    table = where(table, (table["metric"] == "auroc") & (table["label"] != "") & (table["setting"] == setting_key({})))
     for method, figures in table.groupby("method", sort=False):
         models = list(figures["model"].unique())
-        order = list(figures[figures["model"] == models[0]].sort_values("value", kind="stable")["label"])
+        first = where(figures, figures["model"] == models[0])
+        order = list(first.sort_values("value", kind="stable")["label"])
 
         def draw(axes, figures=figures, models=models, order=order, method=method):
             for i, model in enumerate(models):
@@ -124,7 +125,7 @@ def _reliability(read: Sequence[File], table: pd.DataFrame, task: str) -> Iterat
 
 def _confusion(read: Sequence[File], table: pd.DataFrame, task: str) -> Iterator[Plot]:
     for number, file in enumerate(read):
-        for method in _methods(table[table["file"] == number]):
+        for method in _methods(where(table, table["file"] == number)):
             result = find_result(file, task, method)
             labels = result.get("labels", {}) if result else {}
             if not 1 < len(labels) <= MAX_CONFUSION_LABELS or not all("mistaken_for" in one for one in labels.values()):
@@ -149,7 +150,7 @@ def _robustness(read: Sequence[File], table: pd.DataFrame, task: str) -> Iterato
         "sampling_rate": ("Hz", None),
         "noise": ("signal-to-noise ratio, dB", None),
     }
-    table = table[(table["metric"] == "auroc") & (table["label"] == "")]
+    table = where(table, (table["metric"] == "auroc") & (table["label"] == ""))
     settings = table["setting"].map(json.loads)
     for method in _methods(table):
         for kind, (axis, unperturbed) in kinds.items():

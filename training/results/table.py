@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -55,6 +55,11 @@ def _rows(name: Any, content: Mapping[str, Any]) -> Iterator[tuple]:
                     yield (*where, *how, label, metric, figure, None, None)
 
 
+def where(table: pd.DataFrame, condition: Any) -> pd.DataFrame:
+    """The rows of a table for which a column of booleans is true."""
+    return cast(pd.DataFrame, table[condition])  # type checkers expect a Series
+
+
 def select(table: pd.DataFrame, setting: Mapping[str, Any] | None = None, **values: Any) -> pd.DataFrame:
     """
     The rows of a table that have these values in these columns; macro figures unless a label is named.
@@ -67,7 +72,7 @@ def select(table: pd.DataFrame, setting: Mapping[str, Any] | None = None, **valu
     if setting is not None:
         values["setting"] = setting_key(setting)
     for column, value in values.items():
-        table = table[table[column].isin(value if isinstance(value, (list, tuple)) else [value])]
+        table = where(table, table[column].isin(value if isinstance(value, (list, tuple)) else [value]))
     return table
 
 
