@@ -380,13 +380,14 @@ def export_checkpoint(
     dtype: str | None = None,
     max_shard_size: str = "5GB",
     results: Iterable[str | Path] = (),
+    encoder_only: bool = False,
 ) -> Path:
     """
     Export a checkpoint as a complete folder, with its result files and an example recording.
 
     Args:
         model: folder or Hub id.
-        directory, dtype, max_shard_size: see `merit.export`.
+        directory, dtype, max_shard_size, encoder_only: see `merit.export`.
         results: files that are added to those of the checkpoint, or replace those of the same name.
     """
     from .hub_cards.folder import example_record, fetch, remember
@@ -404,6 +405,7 @@ def export_checkpoint(
             max_shard_size=max_shard_size,
             example=example,
             results=files.values(),
+            encoder_only=encoder_only,
         )
     if commit:
         remember(folder, model, "main", commit)

@@ -24,12 +24,20 @@ def export(
     ] = None,
     max_shard_size: Annotated[str, Option(metavar="SIZE", help="Largest size of a file of weights.")] = "5GB",
     results: Annotated[list[Path] | None, Option(metavar="FILE...", help="Result files to add to results/.")] = None,
+    encoder_only: Annotated[
+        bool, Option("--encoder-only", help="Export the ECG encoder alone, which AutoModel loads as MeritEcgModel.")
+    ] = False,
 ) -> None:
     """Write a model as a complete folder that loads with or without this package."""
     from .. import workflows
 
     folder = workflows.export_checkpoint(
-        model, directory, dtype=dtype, max_shard_size=max_shard_size, results=results or []
+        model,
+        directory,
+        dtype=dtype,
+        max_shard_size=max_shard_size,
+        results=results or [],
+        encoder_only=encoder_only,
     )
     typer.echo(f"Model in {folder}")
 

@@ -540,3 +540,11 @@ def test_the_card_of_a_pretrained_model_names_its_training_data(run_folder):
     card = (run_folder / "model" / "README.md").read_text()
     assert "simulated, train: " in card
     assert "([file](results/training.json))" in card
+
+
+def test_export_writes_the_encoder_alone_on_request(here, model_folder, tmp_path):
+    from transformers import AutoModel
+
+    status, _, err = here("export", model_folder, tmp_path / "encoder", "--encoder-only")
+    assert status == 0, err
+    assert type(AutoModel.from_pretrained(tmp_path / "encoder")).__name__ == "MeritEcgModel"
