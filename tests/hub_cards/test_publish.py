@@ -177,7 +177,8 @@ def test_a_dry_run_without_a_network_shows_its_local_checks(environment, folder,
 
 
 @pytest.mark.parametrize("model", ["/no/such/folder", "no/such/folder", "./merit", "a model"])
-def test_a_model_that_is_no_folder_and_no_name_on_the_hub_is_refused(model):
+def test_a_model_that_is_no_folder_and_no_name_on_the_hub_is_refused(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=f"^{model} is not a folder here, and not a model on the Hub"):
         fetch(model)
 

@@ -209,7 +209,7 @@ def test_simulate_does_not_write_into_a_folder_that_is_in_use(here, tree):
     assert status == 1
     assert out == ""
     assert err.startswith("merit: ")
-    assert "not empty" in err
+    assert "is not an empty folder" in err
     assert len(list(tree.glob("records100/*/*.dat"))) == 60
 
 
@@ -270,7 +270,7 @@ def test_prepare_reads_a_table_of_own_recordings_and_skips_bad_records(here, tre
         ("ptbxl", [], "ptbxl_database.csv is missing"),
         ("ptbxl", ["--sampling-rate", 250], "100 and 500 Hz, not at 250 Hz"),
         ("georgia", ["--splits", "lists"], "Row lists are published for cpsc2018 and csn"),
-        ("csn", ["--labels", "MI"], "go with a folder of one's own"),
+        ("csn", ["--labels", "MI"], "apply to the data set 'folder' only"),
     ],
 )
 def test_prepare_explains_errors(here, tmp_path, name, more, message):

@@ -28,7 +28,9 @@ def round_trips(config, tmp_path):
 
 
 def compared(config):
-    return {**json.loads(config.to_json_string(use_diff=False)), "_name_or_path": ""}
+    # Saving adds the classes of the folder, which a configuration that was never saved does not name.
+    fields = json.loads(config.to_json_string(use_diff=False))
+    return {name: value for name, value in fields.items() if name not in ("_name_or_path", "auto_map")}
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_the_programs_run_as_they_stand(number, printed, here):
 
 def test_a_model_is_fine_tuned_and_measured_as_shown(shell, here, prepared, block):
     printed = shell(block("merit finetune"))
-    assert "super: " in printed
+    assert "super fine-tuned: auroc" in printed
     assert (here / "super" / "model.safetensors").is_file()
 
 

@@ -13,11 +13,11 @@ from transformers import Trainer
 from ..results.atomic import atomic_write
 
 CHECKPOINTS = "checkpoints"
-# Names of the files that the Trainer, the model and the processor write into a checkpoint.
+# Names of the files that the Trainer, the model and the processor write into a checkpoint, their code included.
 _CHECKPOINT_FILE = re.compile(
     r"(model|pytorch_model|adapter|optimizer|scheduler|scaler|rng_state|trainer_state|training_args|config|"
     r"generation_config|tokenizer|special_tokens|added_tokens|vocab|merges|preprocessor_config|processor_config|"
-    r"README)\w*([.-].*)?"
+    r"README|\w+_merit)\w*([.-].*)?"
 )
 
 

@@ -216,7 +216,7 @@ def test_the_command_learns_labels_and_records_their_source(plain, simulated, tm
     assert record["reports"] == len(with_text(load_data(simulated)["train"]))
     assert record["start"] == {"name": "model", "weights_sha256": weights_sha256(answering(model.state_dict()))}
     card = (tmp_path / "learned/README.md").read_text()
-    assert f"{len(record['stated'])} labels were learned from the training recordings" in card
+    assert f"For {len(record['stated'])} findings, `merit learn-labels` then fitted a linear classifier" in card
     assert record["kept"] == []
 
     # Fewer labels are mentioned often enough now: the others are kept.
