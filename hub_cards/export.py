@@ -63,7 +63,7 @@ def export(
     """
     directory = Path(directory)
     if encoder_only:
-        model = _ecg_encoder(model)
+        model = deepcopy(_ecg_encoder(model))  # saving changes its configuration, a part of that of the whole model
     stored = _exact_dtype(model) if dtype is None else _named_dtype(dtype)
     with write_whole(directory) as unfinished:
         _write_folder(unfinished, model, processor, stored, max_shard_size, example, results)
