@@ -174,8 +174,10 @@ def test_wrong_usage_has_exit_code_2(here, arguments, message):
 
 
 def test_a_missing_library_is_named_with_the_extra_that_installs_it(here, monkeypatch, tmp_path):
+    # Earlier tests may have imported the library, and the module that needs it.
+    for name in [name for name in sys.modules if name.startswith("sklearn.")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    # An earlier test may have imported the module that needs it.
     monkeypatch.delitem(sys.modules, "merit.training.learning.label_learning", raising=False)
     monkeypatch.delattr("merit.training.learning.label_learning", raising=False)
     status, out, err = here("learn-labels", "m", "--data", tmp_path, "--output", tmp_path / "out")
