@@ -1,7 +1,6 @@
 """Draw an ECG on ECG paper, at true scale."""
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
+
+from .training.results.atomic import atomic_write
 
 # The paper: 25 mm for a second, 10 mm for a millivolt.
 MM_PER_SECOND = 25.0
@@ -173,12 +174,5 @@ def _save(figure, path_or_file: str | os.PathLike | BinaryIO) -> None:
         figure.savefig(path_or_file, format="png", facecolor=figure.get_facecolor())
         return
     path = Path(path_or_file)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            figure.savefig(file, format=path.suffix[1:] or "png", facecolor=figure.get_facecolor())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        figure.savefig(file, format=path.suffix[1:] or "png", facecolor=figure.get_facecolor())

@@ -243,7 +243,7 @@ class MeritReportConfig(HubConfig):
     Args:
         merit_config (`MeritConfig` or `dict`): the dual encoder.
         text_config (`PreTrainedConfig` or `dict`): any causal language model of transformers; a small Llama by default.
-        num_ecg_tokens (`int`): number of tokens that the connector makes of a recording, whatever its length.
+        num_ecg_tokens (`int`): number of tokens per recording that the connector returns, independent of its duration.
         ecg_token_id (`int`): id of the placeholder token in the text that they replace.
         connector_num_attention_heads (`int`): number of attention heads of the connector.
         freeze_encoder (`bool`): train the connector and the language model only. An ECG encoder that is trained further

@@ -37,7 +37,7 @@ _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding and the wording that stands for it.
+    """A finding with its names and prompts.
 
     Attributes:
         code (`str`): its code in PTB-XL, otherwise in another data set.

@@ -40,7 +40,7 @@ Units = Annotated[
     Option(metavar="UNIT", help="Units of files that do not state them: mV, uV, V or nV.", rich_help_panel=_READING),
 ]
 IgnoreUnknownLeads = Annotated[
-    bool,
+    bool | None,
     Option("--ignore-unknown-leads", help="Leave out channels that are not a standard lead.", rich_help_panel=_READING),
 ]
 OnBadLead = Annotated[
@@ -70,7 +70,7 @@ WindowStride = Annotated[
     Option(metavar="SECONDS", help="Distance of the windows of a long recording.", rich_help_panel=_READING),
 ]
 DeriveLimbLeads = Annotated[
-    bool,
+    bool | None,
     Option(
         "--derive-limb-leads/--no-derive-limb-leads",
         help="Compute missing limb leads from two others.",
@@ -80,6 +80,7 @@ DeriveLimbLeads = Annotated[
 
 
 def classify(
+    context: typer.Context,
     records: Records,
     model: Checkpoint,
     labels: Annotated[
@@ -103,14 +104,14 @@ def classify(
     sampling_rate: SamplingRate = None,
     leads: Leads = None,
     units: Units = None,
-    ignore_unknown_leads: IgnoreUnknownLeads = False,
+    ignore_unknown_leads: IgnoreUnknownLeads = None,
     on_bad_lead: OnBadLead = None,
     max_gap: MaxGap = None,
     max_amplitude: MaxAmplitude = None,
     min_duration: MinDuration = None,
     sampling_rate_range: SamplingRateRange = None,
     window_stride: WindowStride = None,
-    derive_limb_leads: DeriveLimbLeads = True,
+    derive_limb_leads: DeriveLimbLeads = None,
 ) -> None:
     """Classify recordings, with labels of your choice (zero-shot) or those of a fine-tuned classifier."""
     from .. import workflows
@@ -124,17 +125,7 @@ def classify(
         top_k=top_k,
         window_pooling=window_pooling,
         plot=plot,
-        description=_given(sampling_rate=sampling_rate, leads=leads, units=units),
-        settings=_given(
-            ignore_unknown_leads=ignore_unknown_leads or None,
-            on_bad_lead=on_bad_lead,
-            max_gap=max_gap,
-            max_amplitude=max_amplitude,
-            min_duration=min_duration,
-            sampling_rate_range=sampling_rate_range,
-            window_stride=window_stride,
-            derive_limb_leads=None if derive_limb_leads else False,
-        ),
+        **_reading(context),
     )
     failed = _print_answers(records, answers, as_json, score_table, DISCLAIMER)
     if plot and not failed:
@@ -143,6 +134,7 @@ def classify(
 
 
 def report(
+    context: typer.Context,
     records: Records,
     model: Checkpoint,
     language: Annotated[str | None, Option(metavar="en|de", help="Language of the report.", show_default="en")] = None,
@@ -153,14 +145,14 @@ def report(
     sampling_rate: SamplingRate = None,
     leads: Leads = None,
     units: Units = None,
-    ignore_unknown_leads: IgnoreUnknownLeads = False,
+    ignore_unknown_leads: IgnoreUnknownLeads = None,
     on_bad_lead: OnBadLead = None,
     max_gap: MaxGap = None,
     max_amplitude: MaxAmplitude = None,
     min_duration: MinDuration = None,
     sampling_rate_range: SamplingRateRange = None,
     window_stride: WindowStride = None,
-    derive_limb_leads: DeriveLimbLeads = True,
+    derive_limb_leads: DeriveLimbLeads = None,
 ) -> None:
     """Write a report for each recording."""
     from .. import workflows
@@ -172,17 +164,7 @@ def report(
         language=language,
         beams=beams,
         window_pooling=window_pooling,
-        description=_given(sampling_rate=sampling_rate, leads=leads, units=units),
-        settings=_given(
-            ignore_unknown_leads=ignore_unknown_leads or None,
-            on_bad_lead=on_bad_lead,
-            max_gap=max_gap,
-            max_amplitude=max_amplitude,
-            min_duration=min_duration,
-            sampling_rate_range=sampling_rate_range,
-            window_stride=window_stride,
-            derive_limb_leads=None if derive_limb_leads else False,
-        ),
+        **_reading(context),
     )
 
     def statements(answer: dict) -> str:
@@ -193,9 +175,16 @@ def report(
     raise typer.Exit(_print_answers(records, answers, as_json, statements, note))
 
 
-def _given(**options: Any) -> dict[str, Any]:
-    """The options that were given; the checkpoint decides the others."""
-    return {name: value for name, value in options.items() if value is not None}
+def _reading(context: typer.Context) -> dict[str, dict[str, Any]]:
+    """The options for reading recordings that were given; the file or the checkpoint decides the others."""
+    from ..processing.feature_extraction_merit import SETTINGS
+    from ..processing.pipelines_merit import DESCRIPTION
+
+    given = {name: value for name, value in context.params.items() if value is not None}
+    return {
+        part: {name: given[name] for name in names if name in given}
+        for part, names in (("description", DESCRIPTION), ("settings", SETTINGS))
+    }
 
 
 def _print_answers(
