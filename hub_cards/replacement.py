@@ -47,14 +47,17 @@ def require_replaceable(directory: Path) -> None:
         raise ValueError(f"{directory} is a symbolic link to {os.readlink(directory)}: name the folder itself.")
     if not directory.exists():
         return
-    if not directory.is_dir():
-        raise ValueError(f"{directory} is a file: name a folder to write.")
     if Path.cwd().is_relative_to(directory.resolve()):
         raise ValueError(
             f"{directory} is the current folder or holds it, and an export replaces its folder as a whole: "
             "run it from another folder, or name a new folder."
         )
-    _require_earlier_export(directory, directory)
+    try:
+        _require_earlier_export(directory, directory)
+    except FileNotFoundError:  # another export is replacing it at this moment
+        return
+    except NotADirectoryError:
+        raise ValueError(f"{directory} is a file: name a folder to write.") from None
 
 
 def _require_earlier_export(directory: Path, name: Path) -> None:
@@ -107,8 +110,6 @@ def write_whole(directory: Path) -> Iterator[Path]:
     try:
         unfinished.mkdir(parents=True)
         yield unfinished
-        if place.exists():
-            _keep(place, unfinished)
         replaced = _put_in_place(unfinished, place)
     except (OSError, SafetensorError) as error:
         if isinstance(error, OSError) and error.errno not in _CANNOT_WRITE:
@@ -141,7 +142,7 @@ def _keep(old: Path, new: Path) -> None:
 
 def _put_in_place(new: Path, place: Path) -> Path | None:
     """
-    Rename `new` to `place`.
+    Rename `new` to `place`, with what is kept of the folder that was there.
 
     Returns:
         where the folder is now that was there before; it was checked once more, since it may have changed meanwhile.
@@ -155,6 +156,7 @@ def _put_in_place(new: Path, place: Path) -> Path | None:
         try:
             if old:
                 _require_earlier_export(old, place)
+                _keep(old, new)
             new.rename(place)
             return old
         except BaseException as error:

@@ -71,7 +71,8 @@ def site(checkout, tmp_path_factory):
 
 def run_installed(code, site, cwd, *arguments):
     # Ahead of this environment's own installation of the package.
-    preamble = "import sys, site; sys.meta_path = [f for f in sys.meta_path if f.__name__ != 'CheckoutFinder']\n"
+    others = "[finder for finder in sys.meta_path if getattr(finder, '__name__', None) != 'CheckoutFinder']"
+    preamble = f"import sys, site; sys.meta_path = {others}\n"
     return run(
         f"{preamble}sys.modules.pop('_editable_merit_ecg', None)\nsys.path.insert(0, {str(site)!r})\n"
         f"site.addsitedir({str(site)!r})\n{code}",
