@@ -59,7 +59,7 @@ def main() -> None:
         classifier(paths, candidate_labels=LABELS, batch_size=args.batch_size)
 
     ready = classifier.preprocess(paths[: args.batch_size])
-    del ready["record_index"]
+    del ready["record_index"], ready["window_seconds"]
 
     @torch.inference_mode()
     def encoder() -> None:

@@ -78,8 +78,8 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         duration (`float`, defaults to 10.0): Length of the window in seconds.
         long_recordings (`str`, defaults to `"crop"`): How to handle recordings longer than `duration`. `"crop"` takes
             the central window. `"window"` takes consecutive windows, the last one aligned to the end, and adds
-            `record_index` to the output. `"keep"` takes the whole recording, up to `max_duration`. Windows are cut
-            before filtering, so samples outside a window have no influence on it.
+            `record_index` and `window_seconds` to the output. `"keep"` takes the whole recording, up to
+            `max_duration`. Windows are cut before filtering, so samples outside a window have no influence on it.
         window_stride (`float`, *optional*): Seconds from one window to the next; `duration` if `None`.
         min_duration (`float`, defaults to 2.5): Shorter recordings, in seconds, are an error.
         max_duration (`float`, defaults to 60.0): Longest recording that `"keep"` accepts, in seconds.
@@ -204,7 +204,8 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
             - **lead_mask** `(batch, leads)` bool, true where the lead was recorded or derived;
             - **sample_mask** `(batch, samples)` bool, true where there is signal: from the first sample to the end of
               the recording without padding;
-            - **record_index** `(batch,)` int64, only if `long_recordings="window"`: the recording of each window.
+            - **record_index** `(batch,)` int64 and **window_seconds** `(batch, 2)` float32, only if
+              `long_recordings="window"`: the recording of each window, and where the window starts and ends in it.
 
         Raises:
             EcgError: the input cannot be used; the message names the recording, the lead and the value.
@@ -259,6 +260,9 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         features = {"ecg_values": ecg_values, "lead_mask": lead_mask, "sample_mask": sample_mask}
         if self.long_recordings == "window":
             features["record_index"] = np.array([window.record for window in windows], np.int64)
+            ends = np.array([[window.start, window.start + window.signal.shape[1]] for window in windows])
+            rates = np.array([recordings[window.record].sampling_rate for window in windows])
+            features["window_seconds"] = (ends / rates[:, None]).astype(np.float32)
         if not usable.all():
             features = {name: value[usable] for name, value in features.items()}
         return BatchFeature(features, tensor_type=return_tensors)

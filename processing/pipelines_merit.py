@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from transformers import Pipeline
 
+from .answers_merit import EcgAnswer
 from .feature_extraction_merit import SETTINGS
 from .inputs_merit import is_recording
 from .processing_merit import INSTRUCTIONS
@@ -47,6 +48,8 @@ class EcgPipeline(Pipeline):
         on_error (`str`, defaults to `"raise"`): `"raise"` raises the [`EcgError`] of a recording that cannot be used,
             `"return"` puts it in the place of the result. For a list it names the position in the list.
         window_pooling (`str`, defaults to `"mean"`): how to pool the outputs of the windows, `"mean"` or `"max"`.
+        per_window (`bool`, defaults to `False`): add the labels of each window of a recording, with its start and end
+            in seconds, as the attribute `windows` of an [`EcgAnswer`] (classification only).
         batch_size (`int`, defaults to 1): recordings in a batch.
         Fields of [`MeritFeatureExtractor`], such as `ignore_unknown_leads` or `max_amplitude`: override those of the
             model, except its `sampling_rate` and `lead_names`.
@@ -117,6 +120,10 @@ class EcgPipeline(Pipeline):
         if pooling.get("window_pooling", "mean") not in ("mean", "max"):
             raise ValueError(f'window_pooling must be "mean" or "max", not {pooling["window_pooling"]!r}.')
         _check_count("top_k", kwargs.get("top_k"))
+        if kwargs.get("per_window") and preprocess.get("long_recordings", "window") != "window":
+            raise ValueError(
+                f'per_window=True needs long_recordings="window", not {preprocess["long_recordings"]!r}: leave it out.'
+            )
         return preprocess, pooling, self._postprocess_options(**kwargs)
 
     def _postprocess_options(self, **kwargs) -> dict[str, Any]:
@@ -172,22 +179,56 @@ class EcgPipeline(Pipeline):
         description = {name: options.pop(name) for name in DESCRIPTION if name in options}
         extractor = self.extractor.with_settings(**options) if options else self.extractor
         features = dict(extractor(recordings, return_tensors="pt", padding="max_length", **description))
-        return {"record_index": torch.arange(len(recordings)), **features}
+        if "record_index" not in features:  # with another value of long_recordings, one row per recording
+            features["record_index"] = torch.arange(len(recordings))
+            features["window_seconds"] = torch.full((len(recordings), 2), torch.nan)
+        return features
 
-    def _forward(self, model_inputs: dict[str, torch.Tensor], window_pooling: str = "mean", **options) -> torch.Tensor:
-        index = model_inputs.pop("record_index")
-        values = model_inputs["ecg_values"]
-        per_window = self._represent({**model_inputs, "ecg_values": values.to(self.model.dtype)}, **options).float()
-        pooled = per_window.new_zeros(int(index.max()) + 1, per_window.shape[1])
-        reduce = {"mean": "mean", "max": "amax"}[window_pooling]
-        return pooled.scatter_reduce(0, index[:, None].expand_as(per_window), per_window, reduce, include_self=False)
+    def _forward(
+        self, model_inputs: dict[str, torch.Tensor], window_pooling: str = "mean", **options
+    ) -> list[dict[str, torch.Tensor]]:
+        """For each recording `pooled` `(features,)`, `windows` `(windows, features)` and `seconds` `(windows, 2)`."""
+        inputs = dict(model_inputs)
+        index, seconds = inputs.pop("record_index"), inputs.pop("window_seconds")
+        inputs["ecg_values"] = inputs["ecg_values"].to(self.model.dtype)
+        per_window = self._represent(inputs, **options).float()
+        outputs = []
+        for record in range(int(index.max()) + 1):
+            windows = per_window[index == record]
+            pooled = windows.amax(0) if window_pooling == "max" else windows.mean(0)
+            outputs.append({"pooled": pooled, "windows": windows, "seconds": seconds[index == record]})
+        return outputs
 
     def _represent(self, inputs: dict[str, torch.Tensor], **options) -> torch.Tensor:
         """The output of the model for each window, `(windows, features)`, before pooling."""
         raise NotImplementedError
 
 
-class ZeroShotEcgClassificationPipeline(EcgPipeline):
+class _LabelPipeline(EcgPipeline):
+    """Base class of the pipelines that score labels: an [`EcgAnswer`] for each recording."""
+
+    def _postprocess_options(self, **kwargs) -> dict[str, Any]:
+        options = {name: kwargs.pop(name) for name in ("top_k", "per_window") if name in kwargs}
+        return super()._postprocess_options(**kwargs) | options
+
+    def postprocess(
+        self, outputs: list[dict[str, torch.Tensor]], top_k: int | None = None, per_window: bool = False, **options
+    ) -> EcgAnswer:
+        output = outputs[0]
+        windows = None
+        if per_window:
+            windows = [
+                {"start": start, "end": end, "labels": self._labels(logits, **options)[:top_k]}
+                for logits, (start, end) in zip(output["windows"], output["seconds"].tolist())
+            ]
+        return EcgAnswer(self._labels(output["pooled"], **options)[:top_k], windows=windows)
+
+    def _labels(self, logits: torch.Tensor, **options) -> list[dict[str, Any]]:
+        """The labels of a recording, or of a window, with what is known of them, by decreasing score."""
+        raise NotImplementedError
+
+
+class ZeroShotEcgClassificationPipeline(_LabelPipeline):
     """
     Zero-shot classification of recordings with labels in plain text.
 
@@ -221,7 +262,7 @@ class ZeroShotEcgClassificationPipeline(EcgPipeline):
             on_error, batch_size, sampling_rate, leads, units, and others: see [`EcgPipeline`].
 
         Returns:
-            `[{"label": ..., "score": ...}, ...]` by decreasing score, for each recording.
+            an [`EcgAnswer`] for each recording: `[{"label": ..., "score": ...}, ...]` by decreasing score.
 
         Raises:
             ValueError: no candidate labels, or duplicate ones.
@@ -254,7 +295,7 @@ class ZeroShotEcgClassificationPipeline(EcgPipeline):
         return labels
 
     def _postprocess_options(self, **kwargs) -> dict[str, Any]:
-        options = {name: kwargs.pop(name) for name in ("multi_label", "top_k") if name in kwargs}
+        options = {"multi_label": kwargs.pop("multi_label")} if "multi_label" in kwargs else {}
         return super()._postprocess_options(**kwargs) | options
 
     def _represent(self, inputs, candidate_labels=None, hypothesis_template="{}", multi_label=False):
@@ -263,14 +304,11 @@ class ZeroShotEcgClassificationPipeline(EcgPipeline):
         embeds = F.normalize(self.model.get_ecg_features(**inputs).pooler_output.float(), dim=-1)
         return self._embed_labels(candidate_labels, hypothesis_template, multi_label).logits(embeds)
 
-    def postprocess(
-        self, logits: torch.Tensor, candidate_labels, multi_label: bool = False, top_k: int | None = None
-    ) -> list[dict[str, Any]]:
-        scores = logits[0].sigmoid() if multi_label else logits[0].softmax(-1)
-        return _ranked(list(candidate_labels), scores, top_k)
+    def _labels(self, logits, candidate_labels, multi_label: bool = False):
+        return _ranked(list(candidate_labels), logits.sigmoid() if multi_label else logits.softmax(-1))
 
 
-class EcgClassificationPipeline(EcgPipeline):
+class EcgClassificationPipeline(_LabelPipeline):
     """
     Classification of recordings with a fine-tuned [`MeritForEcgClassification`].
 
@@ -286,22 +324,18 @@ class EcgClassificationPipeline(EcgPipeline):
 
     _required, _requirement = "classifier", "a fine-tuned classifier"
 
-    def _postprocess_options(self, **kwargs) -> dict[str, Any]:
-        options = {"top_k": kwargs.pop("top_k")} if "top_k" in kwargs else {}
-        return super()._postprocess_options(**kwargs) | options
-
     def _represent(self, inputs):
         return self.model(**inputs).logits
 
-    def postprocess(self, logits: torch.Tensor, top_k: int | None = None):
+    def _labels(self, logits):
         config = self.model.config
         if config.problem_type == "multi_label_classification":
-            scores = logits[0].sigmoid()
+            scores = logits.sigmoid()
         elif config.problem_type == "regression" or config.num_labels == 1:
-            scores = logits[0]
+            scores = logits
         else:
-            scores = logits[0].softmax(-1)
-        return _ranked([config.id2label[i] for i in range(len(scores))], scores, top_k)
+            scores = logits.softmax(-1)
+        return _ranked([config.id2label[i] for i in range(len(scores))], scores)
 
 
 class EcgFeatureExtractionPipeline(EcgPipeline):
@@ -310,8 +344,8 @@ class EcgFeatureExtractionPipeline(EcgPipeline):
     def _represent(self, inputs):
         return self.model.get_ecg_features(**inputs).pooler_output
 
-    def postprocess(self, features: torch.Tensor) -> np.ndarray:
-        return features[0].numpy()
+    def postprocess(self, outputs: list[dict[str, torch.Tensor]]) -> np.ndarray:
+        return outputs[0]["pooled"].numpy()
 
 
 class EcgReportGenerationPipeline(EcgPipeline):
@@ -375,7 +409,7 @@ class EcgReportGenerationPipeline(EcgPipeline):
         return torch.cat([output.last_hidden_state.flatten(1), output.pooler_output], dim=-1)
 
     def _forward(self, model_inputs, window_pooling="mean", text=None, options=None):
-        pooled = super()._forward(model_inputs, window_pooling)
+        pooled = torch.stack([output["pooled"] for output in super()._forward(model_inputs, window_pooling)])
         prefix, features = pooled.to(self.model.dtype).tensor_split([-len(self.model.typical_mean)], dim=-1)
         with _TOKENIZER_LOCK:
             prompt = self.processor.write([text] * len(pooled)).to(self.model.device)
@@ -429,9 +463,8 @@ def _check_count(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}.")
 
 
-def _ranked(labels: list[str], scores: torch.Tensor, top_k: int | None) -> list[dict[str, Any]]:
-    order = scores.argsort(descending=True)[:top_k]
-    return [{"label": labels[i], "score": scores[i].item()} for i in order.tolist()]
+def _ranked(labels: list[str], scores: torch.Tensor) -> list[dict[str, Any]]:
+    return [{"label": labels[i], "score": scores[i].item()} for i in scores.argsort(descending=True).tolist()]
 
 
 __all__ = [

@@ -474,6 +474,27 @@ class TestWindows:
         assert answers[0] == answers[1]
         assert scores(answers[0]) != pytest.approx(scores(answers[2]), abs=1e-6)
 
+    def test_each_window_of_a_long_recording_has_its_own_labels_and_times(self, classify):
+        signal, starts = noise(25), [0, 10, 15]
+        options = {"candidate_labels": LABELS, "multi_label": True, "top_k": 2, **ARRAY}
+        answer = classify(signal, per_window=True, **options)
+        assert [(window["start"], window["end"]) for window in answer.windows] == [(0, 10), (10, 20), (15, 25)]
+        alone = classify([signal[:, 100 * start : 100 * start + 1000] for start in starts], **options)
+        for window, expected in zip(answer.windows, alone):
+            assert scores(window["labels"]) == pytest.approx(scores(expected), abs=1e-5)
+        assert answer == classify(signal, **options)
+        assert classify(signal, **options).windows is None
+
+    def test_padding_counts_in_the_times_of_windows(self, classify):
+        signal = np.concatenate([np.zeros((12, 500)), noise(12)], axis=1)
+        with pytest.warns(UserWarning, match="padding"):
+            answer = classify(signal, candidate_labels=LABELS, per_window=True, **ARRAY)
+        assert [(window["start"], window["end"]) for window in answer.windows] == [(5, 15), (7, 17)]
+
+    def test_labels_per_window_of_a_cropped_recording_are_refused(self, classify):
+        with pytest.raises(ValueError, match="per_window=True needs long_recordings"):
+            classify(noise(25), candidate_labels=LABELS, per_window=True, long_recordings="crop", **ARRAY)
+
     def test_a_recording_shorter_than_the_window_is_used_whole(self, classify, model_folder):
         signal = noise(4)
         features = pipeline("ecg-feature-extraction", model=str(model_folder))(signal, **ARRAY)

@@ -1,0 +1,1 @@
+../../processing/answers_merit.py

@@ -1,0 +1,47 @@
+"""The form of the answers that pipelines give."""
+
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["EcgAnswer"]
+
+
+class EcgAnswer(list):
+    """
+    The labels of one recording by decreasing score, `[{"label": ..., "score": ...}, ...]`, as pipelines of transformers
+    return them, with attributes for what concerns the recording as a whole.
+
+    Attributes:
+        quality (`dict`): `"abstained"`, `"atypicality"` and `"reasons"`, see [`EcgPipeline`].
+        windows (`list[dict]`, *optional*): with `per_window=True`, `"start"` and `"end"` in seconds and the `"labels"`
+            of each window of the recording.
+        explanation (`dict`, *optional*): with `explain=True`, see [`explain`].
+
+    Example:
+
+    ```python
+    >>> answer = EcgAnswer([{"label": "normal ECG", "score": 0.93}], quality={"abstained": False})
+    >>> answer[0]["label"], answer.quality["abstained"]
+    ('normal ECG', False)
+    >>> answer.to_dict()
+    {'labels': [{'label': 'normal ECG', 'score': 0.93}], 'quality': {'abstained': False}}
+
+    ```"""
+
+    def __init__(
+        self,
+        labels: Iterable[dict[str, Any]] = (),
+        *,
+        quality: dict[str, Any] | None = None,
+        windows: list[dict[str, Any]] | None = None,
+        explanation: dict[str, Any] | None = None,
+    ):
+        super().__init__(labels)
+        self.quality = {} if quality is None else quality
+        self.windows = windows
+        self.explanation = explanation
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer as JSON can hold it; what is absent is left out."""
+        parts = {"quality": self.quality, "windows": self.windows, "explanation": self.explanation}
+        return {"labels": list(self), **{name: part for name, part in parts.items() if part}}
