@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from threading import Lock
 from typing import Any
@@ -32,6 +33,22 @@ _KINDS = {
 }
 # Fast tokenizers raise "Already borrowed" if two threads set padding at the same time.
 _TOKENIZER_LOCK = Lock()
+
+
+@dataclass
+class PreparedBatch:
+    """
+    A batch of recordings, ready for the model.
+
+    Args:
+        recordings: how many there are.
+        features: tensors of the recordings that can be used, with `record_index`; None if there is none.
+        errors: of the others, by their position in the batch.
+    """
+
+    recordings: int
+    features: dict[str, torch.Tensor] | None
+    errors: dict[int, EcgError]
 
 
 class EcgPipeline(Pipeline):
@@ -135,19 +152,48 @@ class EcgPipeline(Pipeline):
         # The feature extractor is vectorised over recordings, so batches are made before it.
         inputs, position = iter(inputs), 0
         while batch := list(islice(inputs, batch_size)):
-            errors: dict[int, EcgError] = {}
-            try:
-                prepared = self.preprocess(batch, **preprocess_params)
-            except EcgError:
-                prepared, errors = self._preprocess_one_by_one(batch, position, preprocess_params)
-            outputs: Any = () if prepared is None else self.forward(prepared, **forward_params)
-            position, done = position + len(batch), 0
-            for row in range(len(batch)):
-                if row in errors:
-                    yield errors[row]
-                else:
-                    yield self.postprocess(outputs[done : done + 1], **postprocess_params)
-                    done += 1
+            prepared = self.prepare(batch, position, **preprocess_params)
+            position += len(batch)
+            yield from self.answer(prepared, forward_params, postprocess_params)
+
+    def prepare(self, recordings: list, position: int = 0, **options) -> "PreparedBatch":
+        """
+        What a call does before the model, for a batch; it can run in another process.
+
+        Args:
+            recordings: in any form that a call accepts.
+            position: of the first one, in messages about recordings without a name.
+            options: of a call, such as `on_error`; by default those of the constructor.
+        """
+        options = {**self._preprocess_params, **options}
+        errors: dict[int, EcgError] = {}
+        try:
+            features = self.preprocess(list(recordings), **options)
+        except EcgError:
+            features, errors = self._preprocess_one_by_one(recordings, position, options)
+        return PreparedBatch(len(recordings), features, errors)
+
+    def answer(
+        self, prepared: "PreparedBatch", forward_options: Mapping | None = None, answer_options: Mapping | None = None
+    ) -> list:
+        """
+        The answer to each recording of a prepared batch, or its error.
+
+        Args:
+            prepared: what `prepare` returned.
+            forward_options, answer_options: options of a call; by default those of the constructor.
+        """
+        outputs: Any = ()
+        if prepared.features is not None:
+            outputs = self.forward(dict(prepared.features), **{**self._forward_params, **(forward_options or {})})
+        options, done, answers = {**self._postprocess_params, **(answer_options or {})}, 0, []
+        for row in range(prepared.recordings):
+            if row in prepared.errors:
+                answers.append(prepared.errors[row])
+            else:
+                answers.append(self.postprocess(outputs[done : done + 1], **options))
+                done += 1
+        return answers
 
     def _preprocess_one_by_one(
         self, batch: list, position: int, preprocess_params: dict
