@@ -28,7 +28,7 @@ RECORDS = 500
 PREVALENCES = np.geomspace(0.002, 0.3, 16)
 SEPARATION = 1.5
 LEVELS = np.array([0.025, 0.975])
-METRICS = ("auroc", "auprc", "f1", "ece")
+METRICS = ("auroc", "sensitivity", "specificity", "brier", "auprc", "f1", "ece")
 # For a threshold with a reasonable F1 at every prevalence: the posterior probability above which a label is predicted.
 POSTERIOR = 0.3
 
@@ -73,7 +73,7 @@ def main() -> None:
                 "holds_its_figure": round(float(((low <= values) & (values <= high)).mean()), 3),
                 "width": round(float((high - low).mean()), 4),
             }
-            print(f"{name:<6} {way:<11}", figures[way], flush=True)
+            print(f"{name:<11} {way:<11}", figures[way], flush=True)
         results[name] = figures
     if args.output:
         write_json(args.output, {**provenance(), "samples": args.samples, "results": results})
@@ -107,8 +107,8 @@ def macro(targets: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> dict[s
     """Macro figures in each resample, `(resamples,)`."""
     figures = dict(zip(("auroc", "auprc"), metrics.ranking(targets, scores, counts)))
     threshold = np.full(len(PREVALENCES), logit(POSTERIOR))
-    figures["f1"] = metrics.at_thresholds(targets, scores, threshold, counts)["f1"]
-    figures["ece"] = metrics.calibration(targets, expit(scores), counts)["ece"]
+    figures |= metrics.at_thresholds(targets, scores, threshold, counts)
+    figures |= metrics.calibration(targets, expit(scores), counts)
     return {name: metrics.mean_over_labels(values) for name, values in figures.items()}
 
 
