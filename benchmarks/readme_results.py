@@ -432,15 +432,22 @@ def intervals() -> str:
     content = load("intervals.json")
     results = content["results"]
     ways = next(iter(results.values()))
-    columns = [(what, metric) for what in ("coverage", "holds_its_figure") for metric in results]
-    rows = ([way, *(f"{100 * results[metric][way][what]:.1f}" for what, metric in columns)] for way in ways)
+    columns = [(what, way) for what in ("coverage", "holds_its_figure") for way in ways]
+    rows = (
+        [
+            metric_name(metric).removeprefix("macro "),
+            *(f"{100 * results[metric][way][what]:.1f}" for what, way in columns),
+        ]
+        for metric in results
+    )
     text = (
         "**Bootstrap intervals of macro figures with rare labels**: in percent of "
         f"{content['samples']} simulated samples, coverage of the mean figure and share of the intervals that hold the "
-        "figure of their own sample ([file](results/intervals.json)). Result files have centred intervals."
+        "figure of their own sample ([file](results/intervals.json)). "
+        "Result files have percentile intervals for AUROC, sensitivity, specificity and Brier score, and centred "
+        "intervals for all other metrics."
     )
-    names = [metric_name(metric).removeprefix("macro ") for metric in results]
-    return section(text, [*names, *(f"holds its {name}" for name in names)], rows)
+    return section(text, [*ways, *(f"{way}, holds its figure" for way in ways)], rows)
 
 
 def zero_shot_scores() -> str:

@@ -104,7 +104,7 @@ def report_measures(
     figures = _bleu(sums[: 2 * BLEU_ORDER + 2])
     names = ("rouge_1", "rouge_2", "rouge_l", "meteor" if wordnet else "meteor_exact_stem")
     figures |= dict(zip(names, sums[2 * BLEU_ORDER + 2 :] / counts.sum(0)))
-    return {name: metrics.interval(values) for name, values in figures.items()}
+    return metrics.intervals(figures)
 
 
 def _bleu_counts(text: str, reference: str) -> list[int]:
@@ -194,8 +194,8 @@ def clinical_measures(
     sides = [_sides(one) for one in codes]
     wrong_side = [any(a and -a == b for a, b in zip(side, _sides(one))) for side, one in zip(sides, found)]
     return {
-        "micro": _intervals(_agreement(*(one.sum(0) for one in sums))),
-        "macro": {**_intervals(macro), "codes": int(frequent.sum())},
+        "micro": metrics.intervals(_agreement(*(one.sum(0) for one in sums))),
+        "macro": {**metrics.intervals(macro), "codes": int(frequent.sum())},
         "per_code": {
             STATEMENTS[code]: {
                 **metrics.interval(of_code["f1"][code]),
@@ -243,7 +243,3 @@ def _sides(codes: Collection[str]) -> list[int]:
 def _share(which: Sequence[bool], among: Sequence[bool], counts: np.ndarray) -> Interval:
     with np.errstate(divide="ignore", invalid="ignore"):
         return metrics.interval((np.array(which) @ counts) / (np.array(among) @ counts))
-
-
-def _intervals(figures: dict[str, np.ndarray]) -> dict[str, Interval]:
-    return {name: metrics.interval(values) for name, values in figures.items()}

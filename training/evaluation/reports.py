@@ -160,14 +160,12 @@ def _abstention(reporter: CheckpointReporter, test: Dataset, resamples: int) -> 
             "abstained": scores["abstained"],
             "states_a_finding": np.array([not findings_in(report) <= {"NORM", "SR"} for report in scores["reports"]]),
         }
-        figures = {key: metrics.interval(values @ counts / counts.sum(0)) for key, values in shares.items()}
-        separation = {}
+        figures = {key: values @ counts / counts.sum(0) for key, values in shares.items()}
         if perturbation is not None:
             for key in ("atypicality", "doubt"):
                 both = np.concatenate([unperturbed[key], scores[key]])[:, None]
                 target = np.repeat([0, 1], len(test))[:, None].astype(np.uint8)
-                auroc = metrics.ranking(target, both, np.concatenate([counts, counts]))[0][0]
-                separation[f"auroc_by_{key}"] = metrics.interval(auroc)
+                figures[f"auroc_by_{key}"] = metrics.ranking(target, both, np.concatenate([counts, counts]))[0][0]
         most, number = Counter(scores["reports"]).most_common(1)[0]
         yield {
             "task": "reports",
@@ -175,7 +173,7 @@ def _abstention(reporter: CheckpointReporter, test: Dataset, resamples: int) -> 
             "setting": {"recordings": name},
             "split": "test",
             "records": len(test),
-            "metrics": {**figures, **separation},
+            "metrics": metrics.intervals(figures),
             "says_most_often": {"report": most, "records": number},
         }
 
@@ -265,10 +263,12 @@ def _support(
         "records": len(rows),
         "statements": len(pairs),
         "right": int(right.sum()),
-        "metrics": {
-            "auroc_within_statements": metrics.interval(np.average(figures, axis=0, weights=numbers)),
-            "auroc_over_statements": metrics.interval(together[0]),
-        },
+        "metrics": metrics.intervals(
+            {
+                "auroc_within_statements": np.average(figures, axis=0, weights=numbers),
+                "auroc_over_statements": together[0],
+            }
+        ),
     }
 
 

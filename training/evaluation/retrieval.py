@@ -52,5 +52,5 @@ def retrieval_of(encoder: TextEncoder, features: np.ndarray, test: Dataset, resa
             "split": "test",
             "records": len(reported),
             "candidates": len(texts) if direction == "ecg to report" else len(reported),
-            "metrics": {name: metrics.interval(values) for name, values in figures.items()},
+            "metrics": metrics.intervals(figures),
         }

@@ -5,12 +5,16 @@ A resample is a column of `counts`, the number of times that it holds each recor
 metrics sort the scores of a label once for all columns.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 CALIBRATION_BINS = 10
+# Beginnings of the names of metrics whose intervals are percentiles of the replicates.
+PERCENTILE = ("auroc", "sensitivity", "specificity", "brier")
 _BLOCK = 64
 
 
@@ -194,27 +198,34 @@ def mean_over_labels(values: np.ndarray, weights: np.ndarray | None = None) -> n
         return np.where(defined, values * weights, 0).sum(0) / (weights * defined).sum(0)
 
 
-def interval(values: np.ndarray, digits: int = 5) -> dict[str, float | None]:
+def interval(values: np.ndarray, metric: str = "") -> dict[str, float | None]:
     """
     A figure with its 95 % bootstrap interval; None where nothing is defined.
 
-    The interval is the 2.5th and 97.5th percentile of the replicates, moved so that their median lies on the figure,
-    and kept between 0 and 1 for figures that have these limits. Resampling biases some figures: labels without
-    positives drop out of a macro figure, repeated positives raise the average precision, and noise raises a calibration
-    error. Percentiles alone then miss the figure itself. benchmarks/bench_intervals.py compares the coverage with that
-    of other intervals.
+    The interval is the 2.5th and 97.5th percentile of the replicates. For all metrics but those of `PERCENTILE` it is
+    moved so that the median of the replicates lies on the figure, and kept between 0 and 1 for figures that have these
+    limits. Resampling biases these metrics: repeated positives raise the average precision, and noise raises a
+    calibration error, so that percentiles alone miss the figure itself. benchmarks/bench_intervals.py measures the
+    coverage of both, and of other intervals, for each metric.
 
     Args:
         values: `(1 + resamples,)`, the figure and its replicates.
+        metric: the name of the figure.
     """
     value, replicates = values[0], values[1:][np.isfinite(values[1:])]
     low = high = np.nan
     if len(replicates):
         low, middle, high = np.percentile(replicates, (2.5, 50, 97.5))
-        low, high = low + value - middle, high + value - middle
-        low = max(low, 0.0) if replicates.min() >= 0 else low
-        high = min(high, 1.0) if replicates.max() <= 1 else high
-    return {name: rounded(number, digits) for name, number in (("value", value), ("low", low), ("high", high))}
+        if not metric.startswith(PERCENTILE):
+            low, high = low + value - middle, high + value - middle
+            low = max(low, 0.0) if replicates.min() >= 0 else low
+            high = min(high, 1.0) if replicates.max() <= 1 else high
+    return {name: rounded(number) for name, number in (("value", value), ("low", low), ("high", high))}
+
+
+def intervals(figures: Mapping[str, np.ndarray]) -> dict[str, dict[str, float | None]]:
+    """[`interval`] of each figure, by the names of their metrics."""
+    return {metric: interval(values, metric) for metric, values in figures.items()}
 
 
 def rounded(value: float, digits: int = 5) -> float | None:

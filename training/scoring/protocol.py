@@ -3,8 +3,8 @@
 - Records without a label of the task are left out, as is usual for PTB-XL.
 - Thresholds and calibration are fitted on "validation"; "test" is only scored. One figure takes its thresholds from
   "test", for comparison with the literature, and says so in its name: f1_oracle_threshold.
-- Every figure has a 95 % bootstrap interval from 1,000 resamples of the test patients, corrected for the bias of
-  resampling, see `metrics.interval`. The resamples are the same for every model on the same split, so that two models
+- Every figure has a 95 % bootstrap interval from 1,000 resamples of the test patients, chosen by metric, see
+  `metrics.interval`. The resamples are the same for every model on the same split, so that two models
   can be compared resample by resample.
 - Labels with fewer than ten test positives count in the macro figures, as in published work, and are also reported
   separately.
@@ -145,14 +145,14 @@ class Protocol:
         macro["auroc_weighted"] = metrics.mean_over_labels(figures["auroc"][scored], (targets.T @ counts)[scored])
         result: dict[str, Any] = {
             "records": len(targets),
-            "metrics": {name: metrics.interval(values) for name, values in sorted(macro.items())},
+            "metrics": metrics.intervals(dict(sorted(macro.items()))),
         }
         if not detail:
             return result
         result["positives"] = dict(zip(self.labels, positives.tolist()))
         result["labels"] = {
             self.labels[i]: {
-                "auroc": metrics.interval(figures["auroc"][i]),
+                "auroc": metrics.interval(figures["auroc"][i], "auroc"),
                 **{name: metrics.rounded(values[i, 0]) for name, values in figures.items() if name != "auroc"},
             }
             for i in np.flatnonzero(scored)
@@ -160,8 +160,8 @@ class Protocol:
         paired = [name for name in PAIRED if name in figures]
         for name, which in (("rare_labels", positives < RARE), ("other_labels", positives >= RARE)):
             which &= scored
-            means = {metric: metrics.interval(metrics.mean_over_labels(figures[metric][which])) for metric in paired}
-            result[name] = {"labels": int(which.sum()), "metrics": means}
+            means = {metric: metrics.mean_over_labels(figures[metric][which]) for metric in paired}
+            result[name] = {"labels": int(which.sum()), "metrics": metrics.intervals(means)}
         if predicted is not None and probabilities is not None:
             for label, confusions in zip(self.labels, self._confusions(predicted)):
                 if label in result["labels"]:

@@ -63,7 +63,7 @@ def test_bleu_on_the_records_themselves_is_that_of_nltk(generated, references):
 def test_bleu_of_a_resample_is_that_of_nltk_on_the_records_it_holds(monkeypatch):
     counts = np.array([[1, 2], [1, 0], [1, 3], [1, 1]], np.float32)
     monkeypatch.setattr(measures.metrics, "resample_counts", lambda patients, resamples: counts)
-    monkeypatch.setattr(measures.metrics, "interval", lambda values: {"value": values[0], "low": values[1]})
+    monkeypatch.setattr(measures.metrics, "interval", lambda values, metric: {"value": values[0], "low": values[1]})
     found = report_measures(GENERATED, REFERENCES, PATIENTS)
     rows = np.repeat(np.arange(4), counts[:, 1].astype(int))
     expected = corpus_bleu([[tokenize(REFERENCES[i])] for i in rows], [tokenize(GENERATED[i]) for i in rows])

@@ -153,6 +153,14 @@ def test_an_interval_is_moved_so_that_its_median_lies_on_the_figure():
     assert metrics.interval(np.append(0.25, replicates)) == {"value": 0.25, "low": 0.155, "high": 0.345}
 
 
+def test_the_interval_of_an_auroc_is_the_percentiles_of_its_replicates():
+    values = np.append(0.4, np.linspace(0.3, 0.6, 201))
+    percentiles = {"value": 0.4, "low": 0.3075, "high": 0.5925}
+    assert metrics.interval(values, "auroc") == metrics.interval(values, "auroc_weighted") == percentiles
+    moved = {"value": 0.4, "low": 0.2575, "high": 0.5425}
+    assert metrics.intervals({"auroc": values, "f1": values}) == {"auroc": percentiles, "f1": moved}
+
+
 def test_an_interval_stays_between_the_limits_of_its_figure():
     assert metrics.interval(np.append(0.01, np.linspace(0.0, 0.2, 201)))["low"] == 0.0
     assert metrics.interval(np.append(0.99, np.linspace(0.8, 1.0, 201)))["high"] == 1.0
@@ -179,6 +187,6 @@ def test_intervals_of_figures_that_resampling_biases_hold_them(metric):
     macro = metrics.mean_over_labels(figures)
     low, high = np.percentile(macro[1:], (2.5, 97.5))
     assert not low <= macro[0] <= high
-    found = metrics.interval(macro)
+    found = metrics.interval(macro, metric)
     assert found["low"] < found["value"] < found["high"]
     assert found["high"] - found["low"] == pytest.approx(high - low, rel=0.6)
