@@ -25,14 +25,14 @@ the PhysioNet/CinC Challenge have beyond them. Three rules decide what a name me
 """
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
+from .label_words_merit import NEGATION, canonical_words, edit_distance, label_key, label_words, split_negation
+
 GLOSSARY_FILE = "glossary_merit.json"
-_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ class Finding:
     Attributes:
         code (`str`): its code in PTB-XL, otherwise in another data set.
         name (`str`): its name in plain clinical English.
-        names (`tuple[str]`): other names: abbreviations, synonyms, German names.
+        names (`tuple[str]`): other names: abbreviations, synonyms, German names. Reports are searched for them, too.
+        typed (`tuple[str]`): more names, which users type but reports are not searched for.
+        related (`tuple[str]`): terms for something else that is near it. They are not this finding, but suggest it.
         english (`tuple[str]`): phrases of English reports.
         german (`tuple[str]`): phrases of German reports.
         members (`tuple[str]`): codes of the findings whose phrases it shares. `Glossary.findings` has them added to
@@ -54,6 +56,8 @@ class Finding:
     code: str
     name: str
     names: tuple[str, ...] = ()
+    typed: tuple[str, ...] = ()
+    related: tuple[str, ...] = ()
     english: tuple[str, ...] = ()
     german: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
@@ -85,6 +89,7 @@ class Glossary:
         self._defined = tuple(findings)
         self.findings: dict[str, Finding] = {}
         self._code_of: dict[str, str] = {}
+        codes_by_words: dict[tuple[str, ...], set[str]] = {}
         for finding in self._defined:
             if finding.code in self.findings:
                 raise ValueError(f"{finding.code} is defined twice")
@@ -98,10 +103,16 @@ class Glossary:
             )
             if not whole.prompts():
                 raise ValueError(f"{finding.code} has no phrase in english or german")
-            for name in (finding.code, finding.name, *finding.names):
-                other = self._code_of.setdefault(_key(name), finding.code)
+            for name in (finding.code, finding.name, *finding.names, *finding.typed):
+                other = self._code_of.setdefault(label_key(name), finding.code)
                 if other != finding.code:
                     raise ValueError(f"{name!r} is a name of both {other} and {finding.code}")
+            for name in (finding.name, *finding.names, *finding.typed):
+                codes_by_words.setdefault(canonical_words(name), set()).add(finding.code)
+        # Words that stand for more than one finding, or hardly say anything ("T"), find none.
+        self._code_by_words = {
+            words: code for words, (code, *others) in codes_by_words.items() if not others and len("".join(words)) > 2
+        }
         # The default opposite is also that of labels which are no finding.
         opposites = {code for finding in self._defined for code in finding.opposites}.union(Finding.opposites)
         if missing := sorted(opposites - self.findings.keys()):
@@ -144,8 +155,9 @@ class Glossary:
         """Write the findings as JSON. A file that holds them already, or a link to one, stays as it is."""
         findings = [asdict(finding) for finding in self._defined]
         for finding in findings:  # what most findings have alike is left out
-            if not finding["members"]:
-                del finding["members"]
+            for name in ("typed", "related", "members"):
+                if not finding[name]:
+                    del finding[name]
             if finding["opposites"] == Finding.opposites:
                 del finding["opposites"]
         text = json.dumps({"findings": findings}, ensure_ascii=False, indent=2) + "\n"
@@ -155,16 +167,85 @@ class Glossary:
             path.write_bytes(content)
 
     def find(self, label: str) -> Finding | None:
-        """Look a label up by code or name. Case, punctuation, blanks and the word "ECG" do not matter.
+        """
+        Look a label up by code or name. Case, punctuation, blanks, plural, the order of words, British or American
+        spelling, usual abbreviations, and words such as "ECG", "possible" or "evidence of" do not matter.
 
         Example:
             >>> Glossary.default().find("left bundle-branch block").code, Glossary.default().find("Normal ECG").code
             ('CLBBB', 'NORM')
+            >>> Glossary.default().find("1° AV blocks").code, Glossary.default().find("AFib with RVR").code
+            ('1AVB', 'AFIB')
             >>> Glossary.default().find("blue") is None
             True
         """
-        code = self._code_of.get(_key(label))
+        code = self._code_of.get(label_key(label)) or self._code_by_words.get(canonical_words(label))
         return self.findings[code] if code else None
+
+    def read(self, label: str) -> tuple[Finding | None, bool]:
+        """
+        The finding of a label, or `None`, and whether the label negates it.
+
+        Raises:
+            ValueError: the label negates something that is no finding, or holds a negation within.
+
+        Example:
+            >>> finding, negated = Glossary.default().read("no evidence of atrial fibrillation")
+            >>> finding.code, negated
+            ('AFIB', True)
+            >>> finding, negated = Glossary.default().read("without abnormalities")
+            >>> finding.code, negated
+            ('NORM', False)
+        """
+        if (finding := self.find(label)) or self._related(label):
+            return finding, False
+        if (rest := split_negation(label)) is not None:
+            # "no abnormality" is a name of a normal ECG, and so is any other negation of it.
+            if finding := self.find(f"no {rest}"):
+                return finding, False
+            if finding := self.find(rest):
+                return finding, True
+        if not NEGATION.search(label.casefold()):
+            return None, False
+        raise ValueError(
+            f"The label {label!r} negates something that is no finding of the glossary"
+            f"{did_you_mean(self.suggestions(rest or label))}. Name the findings without negation, each in a label of "
+            'its own, or negate one finding, as in "no atrial fibrillation".'
+        )
+
+    def suggestions(self, label: str) -> tuple[str, ...]:
+        """
+        Names of at most three findings that may be meant by a label that is none: related ones, those with the same
+        spelling but for one or two letters, or else those that the label contains besides other words.
+
+        Example:
+            >>> Glossary.default().suggestions("atrial fibrilation"), Glossary.default().suggestions("frequent PVCs")
+            (('atrial fibrillation',), ('ventricular premature complex',))
+            >>> Glossary.default().suggestions("ventricular fibrillation"), Glossary.default().suggestions("banana")
+            ((), ())
+        """
+        codes = self._related(label) or self._misspelled(label) or self._contained(label)
+        return tuple(self.findings[code].name for code in list(dict.fromkeys(codes))[:3])
+
+    def _related(self, label: str) -> list[str]:
+        words = canonical_words(label)
+        return [f.code for f in self._defined if words in map(canonical_words, f.related)]
+
+    def _misspelled(self, label: str) -> list[str]:
+        typed = label_words(label)
+        distances: dict[str, int] = {}
+        for finding in self._defined:
+            for name in (finding.name, *finding.names, *finding.typed):
+                distance = _spelling_distance(typed, label_words(name))
+                if distance is not None and distance <= distances.get(finding.code, 2):
+                    distances[finding.code] = distance
+        return [code for code, distance in distances.items() if distance == min(distances.values())]
+
+    def _contained(self, label: str) -> list[str]:
+        words = set(canonical_words(label))
+        inside = [names for names in self._code_by_words if words.issuperset(names)]
+        longest = max(map(len, inside), default=0)
+        return [self._code_by_words[names] for names in inside if len(names) == longest]
 
     def prompts(self, label: str, language: str | None = None) -> tuple[str, ...]:
         """The prompts of a label: the phrases of its finding, English then German; of an unknown label its own text.
@@ -194,11 +275,30 @@ def as_prompt(label: str) -> str:
     return " ".join(label.lower().split())
 
 
-def _key(label: str) -> str:
-    """What distinguishes a label from others: its letters and digits in one spelling, without the word ECG."""
-    words = re.findall(r"[^\W_]+", label.casefold().translate(_UMLAUTS))
-    # "ischaemia" and "ischemia" are one word, and so are "Ischämie" and "ischemie".
-    return "".join(word for word in words if word not in ("ecg", "ekg")).replace("aemi", "emi")
+def did_you_mean(names: Iterable[str]) -> str:
+    """A question that names findings, to be put after a label; empty if there are none."""
+    quoted = [repr(name) for name in names]
+    return f" (did you mean {' or '.join(quoted)}?)" if quoted else ""
+
+
+def _spelling_distance(typed: list[str], name: list[str]) -> int | None:
+    """
+    How many letters differ between two spellings, or `None` for more than a slip: two letters in all, one in words of
+    less than eight letters, none in words of less than four, in numbers, or in the first letter of a short word.
+    """
+    if len(typed) != len(name):  # a blank too many or too few
+        typed, name = ["".join(typed)], ["".join(name)]
+    total = 0
+    for word, other in zip(typed, name):
+        if word == other:
+            continue
+        length = min(len(word), len(other))
+        allowed = 0 if length < 4 or not (word + other).isalpha() else 1 if length < 8 else 2
+        distance = edit_distance(word, other) if abs(len(word) - len(other)) <= allowed else allowed + 1
+        if distance > allowed:
+            return None
+        total += distance
+    return total if total <= 2 else None
 
 
 def _read_finding(entry: object) -> Finding:
@@ -218,4 +318,4 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-__all__ = ["GLOSSARY_FILE", "Finding", "Glossary", "as_prompt"]
+__all__ = ["GLOSSARY_FILE", "Finding", "Glossary", "as_prompt", "did_you_mean"]

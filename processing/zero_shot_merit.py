@@ -11,14 +11,15 @@ opposite, which is a normal ECG, or for a normal ECG the four classes of abnorma
 benchmarks/bench_zero_shot_scores.py compares the alternatives on fold 9 of PTB-XL.
 """
 
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from .glossary_merit import Finding, Glossary, as_prompt
+from .glossary_merit import Finding, Glossary, as_prompt, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class CandidateLabel:
         prompts (`tuple[str]`): texts that stand for the label.
         opposites (`tuple[tuple[str]]`): the prompts of each finding that it is contrasted with.
         by_prompts (`bool`): score it with its prompts, whether or not the model has learned the finding.
+        negated (`bool`): the label is the opposite of the finding and of the prompts ("no atrial fibrillation").
     """
 
     label: str
@@ -39,6 +41,7 @@ class CandidateLabel:
     prompts: tuple[str, ...]
     opposites: tuple[tuple[str, ...], ...]
     by_prompts: bool = False
+    negated: bool = False
 
     @classmethod
     def look_up(
@@ -57,9 +60,13 @@ class CandidateLabel:
             templates: texts with {} where the prompts go.
             language: of the glossary's prompts, `"en"`, `"de"` or `"both"`.
 
-        If `prompts`, `templates` or `language` are given, a learned finding is scored with prompts as well.
+        If `prompts`, `templates` or `language` are given, a learned finding is scored with prompts as well. A label
+        with `prompts` means what they say, so that it is not searched for a negation.
+
+        Raises:
+            ValueError: the label negates something that is no finding.
         """
-        finding = glossary.find(label)
+        finding, negated = glossary.read(label) if prompts is None else (glossary.find(label), False)
         by_prompts = any(given is not None for given in (prompts, templates, language))
         if prompts is None:
             prompts = finding.prompts(language) if finding else (as_prompt(label),)
@@ -71,7 +78,7 @@ class CandidateLabel:
         else:
             codes = finding.opposites if finding else Finding.opposites
         opposites = tuple(glossary.findings[code].prompts(language) for code in codes)
-        return cls(label, finding, tuple(prompts), opposites, by_prompts)
+        return cls(label, finding, tuple(prompts), opposites, by_prompts, negated)
 
     def is_learned(self, learned: Collection[str]) -> bool:
         """Whether it is scored as learned by a model that has learned these codes."""
@@ -195,8 +202,12 @@ def resolve_labels(
             a mapping.
         glossary: by default that of the package.
 
+    Warns of labels that are another name of one finding, of labels in a list that are two findings with a comma between
+    them, and of labels that are no finding but nearly the name of one.
+
     Raises:
-        ValueError: labels or templates that cannot be used, see `check_labels` and `check_templates`.
+        ValueError: labels or templates that cannot be used, see `check_labels` and `check_templates`, or a negation of
+            something that is no finding.
 
     Example:
 
@@ -211,7 +222,31 @@ def resolve_labels(
     if isinstance(labels, dict):
         return [CandidateLabel.look_up(label, glossary, prompts) for label, prompts in labels.items()]
     wrapped = None if hypothesis_template == "{}" else templates
-    return [CandidateLabel.look_up(label, glossary, templates=wrapped) for label in labels]
+    found = [CandidateLabel.look_up(label, glossary, templates=wrapped) for label in labels]
+    for message in _doubts(found, glossary):
+        warnings.warn(message, stacklevel=2)
+    return found
+
+
+def _doubts(labels: Sequence[CandidateLabel], glossary: Glossary) -> list[str]:
+    """What users should know of how their labels were understood, a sentence each."""
+    messages = []
+    names: dict[tuple[str, bool], list[str]] = {}
+    for label in labels:
+        if label.finding:
+            names.setdefault((label.finding.code, label.negated), []).append(label.label)
+    if same := [" and ".join(map(repr, group)) for group in names.values() if len(group) > 1]:
+        messages.append(f"{'; '.join(same)} are names of one finding and have the same score.")
+    others = [label.label for label in labels if not label.finding]
+    for label in others:
+        parts = [part.strip() for part in label.split(",")]
+        if len(parts) > 1 and all(map(glossary.find, parts)):
+            messages.append(f"The label {label!r} is scored as one label; for {len(parts)}, pass {parts}.")
+            others = [other for other in others if other != label]
+    near = {label: did_you_mean(glossary.suggestions(label)) for label in others}
+    if near := [f"{label!r}{names}" for label, names in near.items() if names]:
+        messages.append(f"No finding of the glossary, and scored with their own text: {', '.join(near)}.")
+    return messages
 
 
 @torch.inference_mode()
@@ -284,10 +319,30 @@ def embed_labels(
         ValueError: labels or templates that cannot be used.
     """
     labels = resolve_labels(candidate_labels, hypothesis_template, glossary)
+    if not multi_label and len(labels) > 1:
+        _refuse_negations(labels)
     learned = model.learned_labels
     if not multi_label and not all(label.is_learned(learned) for label in labels):
         learned = {}
-    return label_directions(labels, lambda texts: embed_texts(model, tokenizer, texts), learned, model.scale().item())
+    embeddings = label_directions(
+        labels, lambda texts: embed_texts(model, tokenizer, texts), learned, model.scale().item()
+    )
+    return _with_negations(embeddings, labels)
+
+
+def _refuse_negations(labels: Sequence[CandidateLabel]) -> None:
+    if negated := [label for label in labels if label.negated]:
+        names = ", ".join(repr(label.label) for label in negated)
+        raise ValueError(
+            f"{names}: a label that negates a finding cannot compete with other labels. Pass multi_label=True, which "
+            "scores it with 1 minus the score of the finding, or pass what is there instead, such as 'normal ECG'."
+        )
+
+
+def _with_negations(embeddings: LabelEmbeddings, labels: Sequence[CandidateLabel]) -> LabelEmbeddings:
+    """Labels that negate a finding have its log-odds with the other sign, so that the two scores sum to 1."""
+    signs = embeddings.directions.new_tensor([-1.0 if label.negated else 1.0 for label in labels])
+    return replace(embeddings, directions=signs[:, None] * embeddings.directions, biases=signs * embeddings.biases)
 
 
 def embed_statements(model, tokenizer, statements: Sequence[str], glossary: Glossary | None = None) -> LabelEmbeddings:

@@ -19,6 +19,9 @@ GLOSSARY = Glossary.default()
 FINDINGS, find, prompts, opposites = GLOSSARY.findings, GLOSSARY.find, GLOSSARY.prompts, GLOSSARY.opposites
 
 
+with (Path(__file__).parent / "typed_labels.csv").open(encoding="utf-8", newline="") as file:
+    TYPED_LABELS = [(row["label"], row["meaning"]) for row in csv.DictReader(file)]
+
 LABELS = {
     task: labels.split()
     for task, labels in {
@@ -201,6 +204,55 @@ def test_labels_are_found_as_people_type_them(typed, code):
 @pytest.mark.parametrize("typed", ["", "ECG", "?!", "Brugada pattern"])
 def test_a_label_that_is_no_finding_is_not_found(typed):
     assert find(typed) is None
+
+
+@pytest.mark.parametrize(("label", "meaning"), TYPED_LABELS)
+def test_typed_labels_are_understood_or_told(label, meaning):
+    """The meaning is a finding, "not" a finding, "refused", "unknown", or with a question mark at least suggested."""
+    if meaning == "refused":
+        with pytest.raises(ValueError, match="negates something that is no finding"):
+            GLOSSARY.read(label)
+        return
+    finding, negated = GLOSSARY.read(label)
+    code = f"{'not ' * negated}{finding.code}" if finding else "unknown"
+    if meaning.endswith("?") and code == "unknown":
+        assert FINDINGS[meaning[:-1]].name in GLOSSARY.suggestions(label)
+    else:
+        assert code == meaning.removesuffix("?")
+
+
+def test_related_terms_are_no_names_of_findings():
+    for finding in FINDINGS.values():
+        for term in finding.related:
+            assert find(term) is None, term
+            assert finding.name in GLOSSARY.suggestions(term), term
+
+
+def test_fibrillation_of_the_ventricles_is_never_taken_for_that_of_the_atria():
+    for label in ("ventricular fibrillation", "ventricular fibrilation", "VF", "V-fib", "Kammerflimmern"):
+        assert find(label) is None
+        assert GLOSSARY.suggestions(label) == ()
+    assert find("auricular fibrillation").code == "AFIB"
+
+
+@pytest.mark.parametrize(
+    "label", ["atrial fibrilation", "artial fibrillation", "atrialfibrilation", "ATRIAL fibrilaton"]
+)
+def test_a_slip_of_one_or_two_letters_is_suggested_and_not_decided(label):
+    assert GLOSSARY.read(label) == (None, False)
+    assert GLOSSARY.suggestions(label) == ("atrial fibrillation",)
+
+
+@pytest.mark.parametrize("label", ["VTs", "AV block 4", "4th degree AV block", "atrium filtration", "QRS"])
+def test_short_words_numbers_and_more_than_two_letters_are_no_slips(label):
+    assert not {"SVTAC", "1AVB", "2AVB", "3AVB", "AFIB"} & {
+        code for code, finding in FINDINGS.items() if finding.name in GLOSSARY.suggestions(label)
+    }
+
+
+def test_a_negation_of_something_that_is_no_finding_names_it_and_what_to_do():
+    with pytest.raises(ValueError, match=r"'no atrial fibrilation' .*did you mean 'atrial fibrillation'\?.* its own"):
+        GLOSSARY.read("no atrial fibrilation")
 
 
 def test_an_unknown_label_is_its_own_prompt():

@@ -1,5 +1,6 @@
 """Zero-shot scores: the direction of a label is its embedding minus that of its opposite."""
 
+import warnings
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -245,3 +246,49 @@ def test_with_multi_label_each_learned_label_is_scored_as_learned():
 def test_labels_with_prompts_or_templates_of_the_user_are_scored_with_them(labels, template):
     taught = embed_labels(Model(learned=["AFIB"]), tokenizer, labels, template)
     torch.testing.assert_close(taught.directions, embed_labels(Model(), tokenizer, labels, template).directions)
+
+
+def test_the_scores_of_a_negated_label_and_its_finding_sum_to_one():
+    for learned in ([], ["AFIB"]):
+        labels = embed_labels(Model(learned), tokenizer, ["AF", "no evidence of AF"], multi_label=True)
+        assert labels.labels == ["AF", "no evidence of AF"]
+        scores = labels.logits(F.normalize(torch.ones(3, 64) + torch.eye(3, 64), dim=-1)).sigmoid()
+        torch.testing.assert_close(scores.sum(-1), torch.ones(3))
+        assert (scores[:, 0] != scores[:, 1]).all()
+
+
+def test_negated_labels_do_not_compete():
+    with pytest.raises(ValueError, match=r"'no AF': .*multi_label=True.*'normal ECG'"):
+        embed_labels(Model(), tokenizer, ["no AF", "LVH"])
+    with pytest.raises(ValueError, match="'no banana' negates something that is no finding"):
+        embed_labels(Model(), tokenizer, ["no banana", "LVH"], multi_label=True)
+
+
+def test_labels_with_prompts_of_the_user_mean_what_these_say():
+    [label] = resolve_labels({"no AF": ["sinus rhythm"]})
+    assert (label.negated, label.prompts) == (False, ("sinus rhythm",))
+    assert [label.negated for label in resolve_labels(["no AF"], "shows {}")] == [True]
+
+
+def test_two_names_of_one_finding_have_one_score_and_one_warning():
+    with pytest.warns(UserWarning, match="'AF' and 'AFib' are names of one finding") as caught:
+        labels = embed_labels(Model(), tokenizer, ["AF", "LVH", "AFib"])
+    assert len(caught) == 1
+    torch.testing.assert_close(labels.directions[0], labels.directions[2])
+
+
+def test_a_comma_in_a_list_is_part_of_the_label_and_warned_of_between_two_findings():
+    with pytest.warns(UserWarning, match=r"'LVH, RBBB' is scored as one label; for 2, pass \['LVH', 'RBBB'\]"):
+        labels = resolve_labels(["LVH, RBBB", "SR"])
+    assert [label.label for label in labels] == ["LVH, RBBB", "SR"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        resolve_labels(["AV block, first degree", "LVH", "Osborn waves, giant"])
+        assert [label.label for label in resolve_labels("LVH, RBBB")] == ["LVH", "RBBB"]
+
+
+def test_a_label_that_is_nearly_a_finding_is_warned_of():
+    with pytest.warns(UserWarning, match=r"'atrial fibrilation' \(did you mean 'atrial fibrillation'\?\)"):
+        [label] = resolve_labels(["atrial fibrilation"])
+    assert label.finding is None
+    assert label.prompts == ("atrial fibrilation",)

@@ -1,0 +1,1 @@
+../../processing/label_words_merit.py

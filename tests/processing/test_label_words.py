@@ -1,0 +1,84 @@
+"""The words of typed labels: one spelling, negations, and slips of the pen."""
+
+import doctest
+
+import pytest
+
+from merit.processing import label_words_merit
+from merit.processing.label_words_merit import NEGATION, canonical_words, edit_distance, split_negation
+
+
+def test_the_examples_of_the_module_run():
+    assert doctest.testmod(label_words_merit).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("label", "same"),
+    [
+        ("1° AV block", "AV block, first degree"),
+        ("AVB III", "3rd degree atrioventricular blocks"),
+        ("infero-lateral MI", "possible inferolateral myocardial infarction"),
+        ("T-wave inversions", "inverted T waves"),
+        ("ischaemic changes", "ischemic change"),
+        ("ventrikuläre Extrasystolen", "ventricular ectopics"),
+        ("LBBB", "bundle branch block (left)"),
+        ("early repolarisation", "early repolarization"),
+        ("Infarkt nicht auszuschließen", "Infarkt"),
+        ("LVH cannot be excluded", "suspected LVH"),
+    ],
+)
+def test_spellings_of_one_finding_have_the_same_words(label, same):
+    assert canonical_words(label) == canonical_words(same)
+
+
+@pytest.mark.parametrize(
+    ("label", "other"),
+    [
+        ("ventricular fibrillation", "atrial fibrillation"),
+        ("VT", "SVT"),
+        ("left bundle branch block", "right bundle branch block"),
+        ("first degree AV block", "second degree AV block"),
+        ("sinus tachycardia", "sinus bradycardia"),
+        ("ST elevation", "ST depression"),
+        ("complete RBBB", "incomplete RBBB"),
+        ("no infarct", "infarct"),
+    ],
+)
+def test_different_findings_have_different_words(label, other):
+    assert canonical_words(label) != canonical_words(other)
+
+
+@pytest.mark.parametrize(
+    ("label", "rest"),
+    [
+        ("no AF", "af"),
+        ("not an AF", "af"),
+        ("without any evidence of LVH", "lvh"),
+        ("There is no ST elevation", "st elevation"),
+        ("absence of  ischaemia", "ischaemia"),
+        ("non-sinus rhythm", "sinus rhythm"),
+        ("negative for infarct", "infarct"),
+        ("AF absent", "af"),
+        ("infarct was ruled out", "infarct"),
+        ("kein Vorhofflimmern", "vorhofflimmern"),
+        ("Keine Zeichen für Ischämie", "ischaemie"),
+        ("ohne Hinweis auf Infarkt", "infarkt"),
+        ("Infarkt nicht nachweisbar", "infarkt"),
+    ],
+)
+def test_a_negation_before_or_after_is_split_from_what_it_negates(label, rest):
+    assert split_negation(label) == rest
+
+
+@pytest.mark.parametrize("label", ["nonspecific ST changes", "normal", "node", "notched P wave", "negative T waves"])
+def test_words_that_only_look_like_negations_are_none(label):
+    assert split_negation(label) is None
+    assert not NEGATION.search(label)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "distance"),
+    [("", "", 0), ("abc", "", 3), ("abc", "acb", 1), ("abcd", "bacd", 1), ("kitten", "sitting", 3), ("ca", "abc", 3)],
+)
+def test_an_exchange_of_neighbours_is_one_edit(first, second, distance):
+    assert edit_distance(first, second) == edit_distance(second, first) == distance
