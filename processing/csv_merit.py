@@ -12,6 +12,7 @@ from .leads_merit import millivolts_per, standard_lead
 from .recording_base_merit import EcgError, Recording, decode_text, file_size, open_file, per_lead, quote, to_path
 
 MAX_BYTES = 1 << 26
+_START_BYTES = 4096  # enough for two rows of a table
 _UNIT = "s|secs?|seconds?|ms|msecs?|milliseconds?|[uµμ]s|microseconds?"
 _TIME_COLUMN = re.compile(
     rf"(?:time|t)(?:[ _]*[(\[_ ] *(?P<unit>{_UNIT})[)\]]?)?|(?P<only>seconds|milliseconds|ms)", re.I
@@ -114,6 +115,18 @@ def read_csv(
         lead_names=tuple(columns if lead_names is None else lead_names),
         units=units,
     )
+
+
+def is_table(path: str) -> bool:
+    """Whether a file has the suffix of a table, or a second row of several numbers."""
+    if path.lower().endswith((".csv", ".tsv")):
+        return True
+    if not os.path.isfile(path):
+        return False
+    with open_file(path, quote(os.path.basename(path))) as file:
+        rows = decode_text(file.read(_START_BYTES)).lstrip("\r\n").splitlines()
+    cells = re.split("[;\t,]", rows[1]) if len(rows) > 1 else []
+    return len(cells) > 1 and all(_is_number(cell) for cell in cells)
 
 
 def _split_units(columns: list[str], units: str | Sequence[str] | None, name: str) -> tuple[list[str], tuple[str, ...]]:

@@ -179,7 +179,8 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         Args:
             ecg: A recording, or a list or array of recordings. A recording is one of
 
-                - the path of a WFDB record, of a CSV table or of a .npy file (`str` or `os.PathLike`);
+                - a path (`str` or `os.PathLike`): a WFDB record, a CSV table, a .npy file, or with the extra `formats`
+                  a DICOM, GE MUSE XML, Philips Sierra XML, HL7 aECG, Mortara XML, SCP-ECG, ISHNE, EDF or BDF file;
                 - an array or tensor of physical samples of shape `(leads, samples)`, NaN or masked where invalid, or
                   a list of such leads; `(recordings, leads, samples)` is a list of recordings;
                 - a mapping, such as a row of a `datasets.Dataset`, with `signal`, `sampling_rate`, `lead_names` (or

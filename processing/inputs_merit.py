@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from .leads_merit import millivolts_per, standard_lead
+from .recording_base_merit import open_file, quote
 from .recordings_merit import EcgError, Recording, per_lead, read_recording
 
 _FIELDS = ("signal", "sampling_rate", "lead_names", "units", "gain", "baseline")
@@ -117,7 +118,7 @@ def show(value: Any) -> str:
 def _to_recording(item: Any, name: str, sampling_rate: Any, leads: Any, units: Any) -> Recording:
     sampling_rate = None if sampling_rate is None else _to_rate(sampling_rate, name)
     leads = None if leads is None else _to_strings(leads, name, "leads")
-    if isinstance(item, str | os.PathLike) and os.fsdecode(item).lower().endswith(".npy"):
+    if isinstance(item, str | os.PathLike) and _is_npy(os.fsdecode(item)):
         recording = recording_of_row(_row_of_npy(os.fsdecode(item)), name, sampling_rate, leads, units)
     elif isinstance(item, str | os.PathLike):
         recording = read_recording(item, sampling_rate, units, leads)
@@ -145,6 +146,16 @@ def _to_recording(item: Any, name: str, sampling_rate: Any, leads: Any, units: A
             "a Recording or a mapping"
         )
     return _check_consistency(recording, sampling_rate, leads, units)
+
+
+def _is_npy(path: str) -> bool:
+    """Whether a file is one of `numpy.save`, by its suffix or its first bytes."""
+    if path.lower().endswith(".npy"):
+        return True
+    if not os.path.isfile(path):
+        return False
+    with open_file(path, quote(os.path.basename(path))) as file:
+        return file.read(6) == b"\x93NUMPY"
 
 
 def _row_of_npy(path: str) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Lead names and units, and the limb leads that can be computed from other limb leads."""
 
 import re
+import warnings
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -42,6 +44,36 @@ def standard_lead(name: str) -> str | None:
 def millivolts_per(unit: str) -> float | None:
     """Millivolts per unit, or `None` if the unit is not a voltage."""
     return _MILLIVOLTS.get(unit.strip().casefold())
+
+
+def at_one_rate(leads: Sequence[str], rates: Sequence[float], name: str) -> list[int]:
+    """The channels at the sampling rate of the ECG leads; the others are left out with a warning.
+
+    Args:
+        leads (`list[str]`): The name of each channel, empty where it has none.
+        rates (`list[float]`): The sampling rate of each channel.
+        name (`str`): Name of the recording in messages.
+
+    Raises:
+        EcgError: the ECG leads have different rates, or the rates differ and no channel is an ECG lead.
+    """
+    if len(set(rates)) == 1:
+        return list(range(len(rates)))
+    channels = enumerate(zip(leads, rates))
+    described = ", ".join(f"{channel_label(lead, i)} at {rate:g} Hz" for i, (lead, rate) in channels)
+    lead_rates = {rate for lead, rate in zip(leads, rates) if standard_lead(lead)}
+    if len(lead_rates) != 1:
+        which = "its leads have different sampling rates" if lead_rates else "none of its channels is a standard lead"
+        raise EcgError(f"{name}: {which}: {described}; store leads of one rate in a record of their own")
+    rate = lead_rates.pop()
+    left_out = [channel_label(lead, i) for i, (lead, other) in enumerate(zip(leads, rates)) if other != rate]
+    warnings.warn(f"{name}: {', '.join(left_out)} left out, because the leads are at {rate:g} Hz", stacklevel=3)
+    return [i for i, other in enumerate(rates) if other == rate]
+
+
+def channel_label(lead: str, channel: int) -> str:
+    """What to call a channel in messages."""
+    return lead or f"channel {channel}"
 
 
 @lru_cache(maxsize=256)

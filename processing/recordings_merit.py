@@ -1,4 +1,4 @@
-"""Files to recordings: the reader for each file format, chosen by the file's name.
+"""Files to recordings: the reader for each file format, chosen by the file's content.
 
 Nothing is guessed. Gain, baseline, units, sampling rate and lead names come from the file, or from the caller where
 the file does not state them; what is missing or contradictory is an `EcgError` that names the recording.
@@ -7,7 +7,8 @@ the file does not state them; what is missing or contradictory is an `EcgError` 
 import os
 from collections.abc import Sequence
 
-from .csv_merit import read_csv
+from .csv_merit import is_table, read_csv
+from .formats_merit import detect_format, read_format
 from .recording_base_merit import INVALID_SAMPLE, EcgError, Recording, per_lead, to_path
 from .wfdb_merit import read_wfdb
 
@@ -21,15 +22,21 @@ def read_recording(
     leads: Sequence[str] | None = None,
     verify_checksums: bool = True,
 ) -> Recording:
-    """Read a table (suffix .csv or .tsv; see `read_csv`) or a WFDB record (anything else; see `read_wfdb`).
+    """Read a file of a hospital system (`read_format`), a table (`read_csv`) or a WFDB record (`read_wfdb`).
+
+    DICOM waveforms, GE MUSE XML, Philips Sierra XML, HL7 aECG, Mortara XML, SCP-ECG, ISHNE, EDF and BDF are found by
+    their content and need the extra `formats`. A table has the suffix .csv or .tsv, or rows of numbers below its first
+    row. Anything else is a WFDB record.
 
     Args:
         path (`str` or `os.PathLike`): The file or record.
         sampling_rate (`float`, *optional*): Samples per second of a table without a time column.
         units (`str` or `list[str]`, *optional*): Units of a table that does not state them.
         leads (`list[str]`, *optional*): Lead names of a table that does not state them.
-        verify_checksums (`bool`, defaults to `True`): Whether a wrong checksum in a WFDB record is an error, rather
-            than a warning.
+        verify_checksums (`bool`, defaults to `True`): Whether a wrong checksum is an error, rather than a warning.
+
+    Raises:
+        EcgError: the file is missing, damaged, of an unknown format, or does not describe its signal.
 
     Example:
 
@@ -38,6 +45,8 @@ def read_recording(
     ```
     """
     path = to_path(path)
-    if path.lower().endswith((".csv", ".tsv")):
+    if kind := detect_format(path):
+        return read_format(path, kind, verify_checksums)
+    if is_table(path):
         return read_csv(path, sampling_rate, units, None if leads is None else tuple(leads))
     return read_wfdb(path, verify_checksums)

@@ -85,7 +85,8 @@ def locate_record(path: str) -> tuple[str, str]:
     if os.path.isfile(path):
         raise EcgError(
             f"{name}: {path} is not a WFDB record, because there is no header {record}.hea beside it; supported files "
-            "are WFDB records (.hea with .dat or .mat) and tables (.csv, .tsv)"
+            "are WFDB records (.hea with .dat or .mat), tables (.csv, .tsv), arrays (.npy) and, by their content, "
+            "DICOM, GE MUSE XML, Philips Sierra XML, HL7 aECG, Mortara XML, SCP-ECG, ISHNE, EDF and BDF"
         )
     record = quote(record)
     raise EcgError(f"{name}: there is no record {record} (its header would be {record}.hea)")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .leads_merit import millivolts_per, standard_lead
+from .leads_merit import at_one_rate, channel_label, millivolts_per, standard_lead
 from .recording_base_merit import INVALID_SAMPLE, EcgError, Recording, open_file, quote, to_path
 from .wfdb_header_merit import (
     FLAC_BITS,
@@ -82,10 +82,10 @@ def read_wfdb(path: str | os.PathLike, verify_checksums: bool = True) -> Recordi
     if not present:
         raise EcgError(f"{name}: all its signals are absent (format 0); is it the layout of a multi-segment record?")
     if len(present) < len(header.signals):
-        absent = [_label(signal.lead, i) for i, signal in enumerate(header.signals) if i not in present]
+        absent = [channel_label(signal.lead, i) for i, signal in enumerate(header.signals) if i not in present]
         warnings.warn(f"{name}: its header has no samples of {', '.join(absent)}; left out", stacklevel=2)
     rates = [header.sampling_rate * signal.samples_per_frame for signal in header.signals]
-    chosen = _at_one_rate([header.signals[i].lead for i in present], [rates[i] for i in present], name)
+    chosen = at_one_rate([header.signals[i].lead for i in present], [rates[i] for i in present], name)
     chosen = [present[i] for i in chosen]
     signals = [header.signals[channel] for channel in chosen]
     gain, baseline = None, None
@@ -183,7 +183,7 @@ def _compare_checksums(samples: np.ndarray, channels: Iterable[int], header: Hea
             continue
         if stated == 0 or (total - stated) % 65536 == 0:
             continue
-        lead = _label(header.signals[channel].lead, channel)
+        lead = channel_label(header.signals[channel].lead, channel)
         problem = (
             f"{name}: lead {lead} has the checksum {total % 65536}, its header "
             f"states {stated % 65536}: the file is damaged or belongs to another header"
@@ -291,25 +291,6 @@ def _check_mat(start: bytes, file: SignalFile, samples: int, name: str) -> None:
         raise EcgError(f"{name}: {file.path} {described}: it states {rows} x {columns} samples")
 
 
-def _at_one_rate(leads: Sequence[str], rates: Sequence[float], name: str) -> list[int]:
-    """The channels at the sampling rate of the ECG leads; the others are left out with a warning."""
-    if len(set(rates)) == 1:
-        return list(range(len(rates)))
-    described = ", ".join(f"{_label(lead, i)} at {rate:g} Hz" for i, (lead, rate) in enumerate(zip(leads, rates)))
-    lead_rates = {rate for lead, rate in zip(leads, rates) if standard_lead(lead)}
-    if len(lead_rates) != 1:
-        which = "its leads have different sampling rates" if lead_rates else "none of its channels is a standard lead"
-        raise EcgError(f"{name}: {which}: {described}; store leads of one rate in a record of their own")
-    rate = lead_rates.pop()
-    left_out = [_label(lead, i) for i, (lead, other) in enumerate(zip(leads, rates)) if other != rate]
-    warnings.warn(f"{name}: {', '.join(left_out)} left out, because the leads are at {rate:g} Hz", stacklevel=3)
-    return [i for i, other in enumerate(rates) if other == rate]
-
-
-def _label(lead: str, channel: int) -> str:
-    return lead or f"channel {channel}"
-
-
 class _Segment(NamedTuple):
     """A segment of a multi-segment record."""
 
@@ -354,7 +335,7 @@ def _read_segments(master: Header, folder: str, name: str, verify: bool) -> Reco
     units = {key: first[key].header.signals[first[key].channels[key]].units for key in keys}
     keys = [key for key in keys if _agrees(key, names[key], units[key], segments.values(), name)]
     per_frame = [first[key].header.signals[first[key].channels[key]].samples_per_frame for key in keys]
-    chosen = _at_one_rate([names[key] for key in keys], [master.sampling_rate * count for count in per_frame], name)
+    chosen = at_one_rate([names[key] for key in keys], [master.sampling_rate * count for count in per_frame], name)
     keys, width = [keys[i] for i in chosen], per_frame[chosen[0]]
 
     stored = sum([(segment.header.frames or 0) * file.width for segment in segments.values() for file in segment.files])

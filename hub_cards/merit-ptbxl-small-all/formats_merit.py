@@ -1,0 +1,1 @@
+../../processing/formats_merit.py
