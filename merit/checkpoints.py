@@ -1,36 +1,16 @@
 """Find a checkpoint by folder, Hub id or name in hub_cards, and check that it fits a task before it is loaded."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import hub_cards
+from .modeling_merit.hub_config_merit import CLASSIFIER, DUAL_ENCODER, KINDS, REPORT_MODEL, ModelKind
 
-
-@dataclass(frozen=True)
-class Kind:
-    """
-    What a checkpoint is.
-
-    Args:
-        name: in messages.
-        task: of its pipeline.
-        usage: the command that uses it.
-    """
-
-    name: str
-    task: str
-    usage: str
-
-
-DUAL_ENCODER = Kind("a dual encoder", "zero-shot-ecg-classification", "`merit classify` with --labels")
-CLASSIFIER = Kind("a classifier with its own labels", "ecg-classification", "`merit classify` without --labels")
-REPORT_MODEL = Kind("a report model", "ecg-report-generation", "`merit report`")
-KINDS = {
-    "MeritModel": DUAL_ENCODER,
-    "MeritForPreTraining": DUAL_ENCODER,
-    "MeritForEcgClassification": CLASSIFIER,
-    "MeritForReportGeneration": REPORT_MODEL,
+# The command that uses a checkpoint.
+USAGE = {
+    DUAL_ENCODER: "`merit classify` with --labels",
+    CLASSIFIER: "`merit classify` without --labels",
+    REPORT_MODEL: "`merit report`",
 }
 
 
@@ -66,7 +46,7 @@ def find(model: str | Path) -> str:
     return str(model)
 
 
-def kind_of(model: str | Path) -> Kind:
+def kind_of(model: str | Path) -> ModelKind:
     """
     What a checkpoint is, by its config.json.
 
@@ -81,15 +61,16 @@ def kind_of(model: str | Path) -> Kind:
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"There is no folder {model}, and the Hub did not provide a model {model}: {reason}") from None
-    if len(architectures) != 1 or architectures[0] not in KINDS:
+    kind = KINDS.get(architectures[0]) if len(architectures) == 1 else None
+    if kind not in USAGE:
         raise ValueError(
             f"{model} is not a checkpoint for this command: its config.json names the architectures {architectures}, "
-            f"not one of {', '.join(KINDS)}."
+            f"not one of {', '.join(name for name, kind in KINDS.items() if kind in USAGE)}."
         )
-    return KINDS[architectures[0]]
+    return kind
 
 
-def require(model: str | Path, *kinds: Kind) -> Kind:
+def require(model: str | Path, *kinds: ModelKind) -> ModelKind:
     """
     The kind of a checkpoint, which must be one of `kinds`.
 
@@ -98,11 +79,11 @@ def require(model: str | Path, *kinds: Kind) -> Kind:
     """
     if (kind := kind_of(model)) not in kinds:
         needed = " or ".join(one.name for one in kinds)
-        raise ValueError(f"{model} is {kind.name}, and {needed} is needed here. Use it with {kind.usage}.")
+        raise ValueError(f"{model} is {kind.name}, and {needed} is needed here. Use it with {USAGE[kind]}.")
     return kind
 
 
-def load_pipeline(model: str | Path, *kinds: Kind) -> Any:
+def load_pipeline(model: str | Path, *kinds: ModelKind) -> Any:
     """
     The pipeline of a checkpoint.
 

@@ -1,6 +1,7 @@
 """What config.json says so that the Auto classes and `pipeline` of transformers find the code beside it."""
 
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedConfig
@@ -40,12 +41,36 @@ PIPELINES = {
     "ecg-feature-extraction": _entry("EcgFeatureExtractionPipeline", "AutoModel"),
     "ecg-report-generation": _entry("EcgReportGenerationPipeline", "AutoModelForMultimodalLM"),
 }
-# By model type: the task of `pipeline(model=...)`.
-_MAIN_TASKS = {
-    "merit_ecg": "ecg-feature-extraction",
-    "merit": "zero-shot-ecg-classification",
-    "merit_report": "ecg-report-generation",
+
+
+@dataclass(frozen=True)
+class ModelKind:
+    """
+    What a saved model is.
+
+    Args:
+        name: in messages.
+        task: of `pipeline(model=...)`.
+    """
+
+    name: str
+    task: str
+
+
+ECG_ENCODER = ModelKind("an ECG encoder alone", "ecg-feature-extraction")
+DUAL_ENCODER = ModelKind("a dual encoder", "zero-shot-ecg-classification")
+CLASSIFIER = ModelKind("a classifier with its own labels", "ecg-classification")
+REPORT_MODEL = ModelKind("a report model", "ecg-report-generation")
+# By class of the saved model.
+KINDS = {
+    "MeritEcgModel": ECG_ENCODER,
+    "MeritModel": DUAL_ENCODER,
+    "MeritForPreTraining": DUAL_ENCODER,
+    "MeritForEcgClassification": CLASSIFIER,
+    "MeritForReportGeneration": REPORT_MODEL,
 }
+# By model type, where the class of the saved model is not known.
+_KINDS_BY_TYPE = {"merit_ecg": ECG_ENCODER, "merit": DUAL_ENCODER, "merit_report": REPORT_MODEL}
 
 
 class CustomPipelines(dict):
@@ -55,11 +80,27 @@ class CustomPipelines(dict):
     `pipeline(model=...)` takes the task from a checkpoint that lists exactly one. Tasks that are registered with
     transformers, as importing the package does, are not found here: they need no code from the checkpoint, and so no
     `trust_remote_code`.
+
+    Raises:
+        ValueError: no class of the model can be loaded for the task that is looked up.
     """
+
+    def __init__(self, config: "HubConfig"):
+        kind = config.model_kind
+        super().__init__({kind.task: deepcopy(PIPELINES[kind.task])})
+        self._auto_classes = AUTO_MAPS[config.model_type]
+        self._description = f"{config.name_or_path or 'this model'} is {kind.name}"
 
     def __contains__(self, task: object) -> bool:
         from transformers.pipelines import PIPELINE_REGISTRY
 
+        # `pipeline` looks its task up here before it loads the model, which would fail with an error of transformers.
+        if task in PIPELINES and PIPELINES[task]["pt"][0] not in self._auto_classes:
+            (own,) = self
+            raise ValueError(
+                f"The pipeline {task} needs another kind of model, but {self._description}; call "
+                f"pipeline({own!r}, model=...) or name another model"
+            )
         return task in PIPELINES and task not in PIPELINE_REGISTRY.supported_tasks
 
     def __missing__(self, task: str) -> dict[str, Any]:
@@ -74,10 +115,14 @@ class HubConfig(PreTrainedConfig):
     """
 
     @property
+    def model_kind(self) -> ModelKind:
+        """What a saved model of this configuration is."""
+        known = (KINDS[name] for name in self.architectures or () if name in KINDS)
+        return next(known, _KINDS_BY_TYPE[self.model_type])
+
+    @property
     def custom_pipelines(self) -> CustomPipelines:
-        classifies = "MeritForEcgClassification" in (self.architectures or ())
-        task = "ecg-classification" if classifies else _MAIN_TASKS[self.model_type]
-        return CustomPipelines({task: deepcopy(PIPELINES[task])})
+        return CustomPipelines(self)
 
     @custom_pipelines.setter
     def custom_pipelines(self, value: dict[str, Any]):
@@ -89,4 +134,4 @@ class HubConfig(PreTrainedConfig):
         return super().to_diff_dict() | added
 
 
-__all__ = ["AUTO_MAPS", "PIPELINES", "CustomPipelines", "HubConfig"]
+__all__ = ["AUTO_MAPS", "KINDS", "PIPELINES", "CustomPipelines", "HubConfig", "ModelKind"]

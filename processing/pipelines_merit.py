@@ -23,14 +23,6 @@ from .zero_shot_merit import LabelEmbeddings, check_labels, embed_labels, embed_
 DESCRIPTION = ("sampling_rate", "leads", "units")
 # The report of a recording that is out of distribution.
 CANNOT_TELL = "Cannot tell: this recording is unlike those that the model has learned from."
-# By class of the model in a checkpoint: what it is, and the task to call.
-_KINDS = {
-    "MeritModel": ("an ECG encoder and a text encoder", "zero-shot-ecg-classification"),
-    "MeritForPreTraining": ("an ECG encoder and a text encoder", "zero-shot-ecg-classification"),
-    "MeritForEcgClassification": ("a fine-tuned classifier", "ecg-classification"),
-    "MeritForReportGeneration": ("a model that generates reports", "ecg-report-generation"),
-    "MeritEcgModel": ("an ECG encoder alone", "ecg-feature-extraction"),
-}
 # Fast tokenizers raise "Already borrowed" if two threads set padding at the same time.
 _TOKENIZER_LOCK = Lock()
 
@@ -101,12 +93,13 @@ class EcgPipeline(Pipeline):
         if hasattr(self.model, self._required) and not untrained:
             return
         name = next(iter(self.model.config.architectures or ()), type(self.model).__name__)
-        kind, task = _KINDS.get(name, ("another model", None))
+        kind = getattr(self.model.config, "model_kind", None)
         where = self.model.config.name_or_path or "the model that was passed"
+        description = f"{kind.name if kind else 'another model'} ({name})"
         raise ValueError(
-            f"{type(self).__name__} needs {self._requirement}, but {where} is {kind} ({name})"
+            f"{type(self).__name__} needs {self._requirement}, but {where} is {description}"
             + (f" without trained values for {', '.join(untrained[:3])}" if untrained else "")
-            + (f"; call pipeline({task!r}, model=...) or pass another model" if task else "; pass another model")
+            + (f"; call pipeline({kind.task!r}, model=...) or pass another model" if kind else "; pass another model")
         )
 
     def __call__(self, ecg: Any, **kwargs) -> Any:

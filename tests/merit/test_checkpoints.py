@@ -64,7 +64,7 @@ def test_a_checkpoint_of_another_kind_is_refused_with_the_command_that_uses_it(n
         else:
             with pytest.raises(ValueError, match=f"{name} is {kind.name}, and {needed.name} is needed") as error:
                 checkpoints.load_pipeline(name, needed)
-            assert kind.usage in str(error.value)
+            assert checkpoints.USAGE[kind] in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["merit-ptbxl-small-super", "merit-ptbxl-report"])

@@ -6,6 +6,7 @@ from itertools import permutations
 import pytest
 import torch
 import torch.nn.functional as F
+from random_values import random_embeddings
 from tiny_models import tiny_inputs, tiny_model
 
 from merit import MeritModel
@@ -19,12 +20,6 @@ from merit.modeling_merit.modeling_merit import (
     report_keys,
     standardise_leads,
 )
-
-
-def embeddings(batch=6, dim=8, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return F.normalize(torch.randn(2, batch, dim, generator=generator), dim=-1).unbind()
-
 
 SCALE = torch.tensor(5.0)
 
@@ -44,7 +39,7 @@ def info_nce_by_hand(z, t, scale):
 
 @pytest.mark.parametrize("batch", [1, 2, 7])
 def test_alignment_of_distinct_reports_is_plain_info_nce(batch):
-    z, t = embeddings(batch)
+    z, t = random_embeddings(batch)
     information = alignment_information(z, t, SCALE, torch.eye(batch, dtype=torch.bool))
     assert information.item() == pytest.approx(info_nce_by_hand(z, t, 5.0), abs=1e-5)
 
@@ -54,7 +49,7 @@ def test_alignment_reaches_the_log_of_the_batch_and_never_more():
     information = alignment_information(z, z, torch.tensor(100.0), torch.eye(8, dtype=torch.bool))
     assert information.item() == pytest.approx(math.log(8), abs=1e-5)
     for seed in range(20):
-        z, t = embeddings(8, 4, seed)
+        z, t = random_embeddings(8, 4, seed)
         assert alignment_information(z, t, 10 * SCALE, torch.eye(8, dtype=torch.bool)) <= math.log(8)
 
 
@@ -64,7 +59,7 @@ def test_alignment_information_is_zero_if_all_embeddings_are_equal():
 
 
 def test_the_ecgs_of_identical_reports_can_be_swapped():
-    z, t = embeddings()
+    z, t = random_embeddings()
     # One report in two languages, whose embeddings differ.
     keys = torch.tensor([0, 1, 2, 1, 4, 5])
     same = keys[:, None] == keys
@@ -75,7 +70,7 @@ def test_the_ecgs_of_identical_reports_can_be_swapped():
 
 
 def test_a_batch_of_identical_reports_holds_no_information():
-    z, t = embeddings()
+    z, t = random_embeddings()
     everything = torch.ones(6, 6, dtype=torch.bool)
     assert alignment_information(z, t[:1].expand(6, -1), SCALE, everything) <= 1e-6
     assert alignment_information(z[:1].expand(6, -1), t[:1].expand(6, -1), SCALE, everything).abs() < 1e-6
@@ -89,7 +84,7 @@ def test_reports_that_occur_k_times_lower_the_limit_to_the_log_of_batch_over_k()
 
 
 def test_a_report_that_occurs_twice_is_not_a_negative_of_itself():
-    z, t = embeddings()
+    z, t = random_embeddings()
     t = t[[0, 1, 1, 3, 4, 5]]
     keys = torch.tensor([0, 1, 1, 3, 4, 5])
     z = z.clone().requires_grad_()

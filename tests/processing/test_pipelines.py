@@ -353,6 +353,12 @@ class TestKindsOfModels:
             ("zero-shot-ecg-classification", "encoder", "ecg-feature-extraction"),
             ("ecg-classification", "dual", "zero-shot-ecg-classification"),
             ("ecg-feature-extraction", "classifier", "ecg-classification"),
+            ("zero-shot-ecg-classification", "reporter", "ecg-report-generation"),
+            ("ecg-classification", "reporter", "ecg-report-generation"),
+            ("ecg-feature-extraction", "reporter", "ecg-report-generation"),
+            ("ecg-report-generation", "dual", "zero-shot-ecg-classification"),
+            ("ecg-report-generation", "classifier", "ecg-classification"),
+            ("ecg-report-generation", "encoder", "ecg-feature-extraction"),
         ],
     )
     def test_a_folder_of_another_kind_is_refused_and_the_task_to_call_named(self, folders, task, kind, call):

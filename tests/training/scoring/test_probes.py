@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from random_values import LABELS, SPLITS, random_targets
 from sklearn.model_selection import train_test_split
 
 from merit.training.scoring import probes
@@ -15,17 +16,6 @@ from merit.training.scoring.probes import (
     train_rows,
 )
 from merit.training.scoring.protocol import Protocol
-
-LABELS = ["A", "B", "C"]
-SPLITS = {"train": 600, "validation": 200, "test": 400}
-
-
-def random_targets(seed=0, splits=SPLITS):
-    rng = np.random.default_rng(seed)
-    targets = {split: (rng.random((size, 3)) < 0.3).astype(np.uint8) for split, size in splits.items()}
-    for values in targets.values():
-        values[np.arange(len(values)), rng.integers(0, 3, len(values))] = 1
-    return targets
 
 
 def features_of(targets, noise, more=0, seed=1):

@@ -2,21 +2,10 @@
 
 import numpy as np
 import pytest
+from random_values import LABELS, random_targets
 from sklearn.metrics import roc_auc_score
 
 from merit.training.scoring.protocol import Protocol
-
-LABELS = ["A", "B", "C"]
-SPLITS = {"train": 600, "validation": 300, "test": 400}
-
-
-def random_targets(seed=0, splits=SPLITS):
-    """Every record with one or more of the three labels."""
-    rng = np.random.default_rng(seed)
-    targets = {split: (rng.random((size, 3)) < 0.3).astype(np.uint8) for split, size in splits.items()}
-    for values in targets.values():
-        values[np.arange(len(values)), rng.integers(0, 3, len(values))] = 1
-    return targets
 
 
 @pytest.fixture

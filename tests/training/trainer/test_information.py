@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from random_values import random_embeddings
 from tiny_models import tiny_inputs, tiny_model
 
 from merit import MeritForPreTraining
@@ -20,11 +20,6 @@ from merit.training.trainer.information import (
     gradient_norms,
     uniformity,
 )
-
-
-def embeddings(batch=40, dim=8, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return F.normalize(torch.randn(2, batch, dim, generator=generator), dim=-1).unbind()
 
 
 def test_the_ceiling_is_the_bound_of_perfect_embeddings():
@@ -42,7 +37,7 @@ def test_duplicates_are_reports_that_occur_more_than_once():
 
 
 def test_distance_and_uniformity_by_hand():
-    z, t = embeddings()
+    z, t = random_embeddings(40)
     assert alignment_distance(z, z) == 0
     assert alignment_distance(z, -z) == pytest.approx(4)
     assert alignment_distance(z, t) == pytest.approx(((z - t) ** 2).sum(1).mean().item())
@@ -63,7 +58,7 @@ def test_effective_rank_counts_the_dimensions_in_use():
 
 
 def predictions(records=50):
-    z, t = embeddings(records)
+    z, t = random_embeddings(records)
     errors = {"squared_error": np.full(records, 3.0), "hidden": np.full(records, 12)}
     return {"features": z.numpy(), "ecg_embeds": z.numpy(), "text_embeds": t.numpy(), **errors}
 
@@ -72,7 +67,7 @@ def test_diagnostics_of_a_split_use_every_record_in_pools_of_nearly_equal_size()
     keys = np.arange(50)
     keys[10:20] = 10
     whole = evaluation_diagnostics(predictions(), keys, 5.0, 50, 1.0, 10.0)
-    z, t = embeddings(50)
+    z, t = random_embeddings(50)
     same = torch.from_numpy(keys)[:, None] == torch.from_numpy(keys)
     assert whole["alignment_information"] == pytest.approx(
         alignment_information(z, t, torch.tensor(5.0), same).item(), abs=1e-5
@@ -98,7 +93,7 @@ def test_diagnostics_of_one_term_alone_have_that_term_only():
 
 
 def test_diagnostics_of_a_batch_are_finite():
-    z, t = embeddings()
+    z, t = random_embeddings(40)
     found = embedding_diagnostics(z, t, torch.arange(40))
     assert all(math.isfinite(value) for value in found.values())
     assert found["alignment_ceiling"] == pytest.approx(math.log(40))
