@@ -24,6 +24,8 @@ _MODULES = {
     "MeritForReportGeneration": "modeling_merit.report_generation_merit",
     "EcgAnswer": "processing.answers_merit",
     "EcgError": "processing.recordings_merit",
+    "Explanation": "processing.explanation_merit",
+    "explain": "processing.explanation_merit",
     "MeritFeatureExtractor": "processing.feature_extraction_merit",
     "MeritProcessor": "processing.processing_merit",
     "MeritReportProcessor": "processing.processing_merit",
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     )
     from .modeling_merit.report_generation_merit import MeritForReportGeneration
     from .processing.answers_merit import EcgAnswer
+    from .processing.explanation_merit import Explanation, explain
     from .processing.feature_extraction_merit import MeritFeatureExtractor
     from .processing.pipelines_merit import (
         EcgClassificationPipeline,

@@ -583,14 +583,19 @@ class MeritEcgModel(MeritPreTrainedModel):
             self.encoder.norm.requires_grad_(False)
 
     def patchify(
-        self, ecg_values: torch.Tensor, lead_mask: torch.Tensor | None = None, sample_mask: torch.Tensor | None = None
+        self,
+        ecg_values: torch.Tensor,
+        lead_mask: torch.Tensor | None = None,
+        sample_mask: torch.Tensor | None = None,
+        cell_mask: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         Cut the signal into patches; an incomplete patch at the end is dropped.
 
         Returns:
             patches `(batch, leads, patches, patch_length)`, zero where nothing was recorded, and `recorded`
-            `(batch, leads, patches)`: true if the lead and all samples of the patch were recorded.
+            `(batch, leads, patches)`: true if the lead and all samples of the patch were recorded and no mask hides
+            them.
         """
         batch, num_leads, num_samples = ecg_values.shape
         length, limit = self.config.patch_length, self.config.max_duration * self.config.sampling_rate
@@ -613,6 +618,8 @@ class MeritEcgModel(MeritPreTrainedModel):
         if sample_mask is not None:
             complete = sample_mask[:, : num_patches * length].bool().reshape(batch, num_patches, length).all(-1)
             recorded = recorded & complete[:, None]
+        if cell_mask is not None:
+            recorded = recorded & cell_mask.bool()
         # Filled instead of multiplied, because values where nothing was recorded may be NaN.
         return patches.masked_fill(~recorded[..., None], 0.0), recorded
 
@@ -630,6 +637,7 @@ class MeritEcgModel(MeritPreTrainedModel):
         ecg_values: torch.FloatTensor,
         lead_mask: torch.BoolTensor | None = None,
         sample_mask: torch.BoolTensor | None = None,
+        cell_mask: torch.BoolTensor | None = None,
         **kwargs,
     ) -> BaseModelOutputWithPooling:
         r"""
@@ -638,6 +646,8 @@ class MeritEcgModel(MeritPreTrainedModel):
                 `config.lead_names`, at `config.sampling_rate`.
             lead_mask (`torch.BoolTensor` of shape `(batch, leads)`, *optional*): true where a lead was recorded.
             sample_mask (`torch.BoolTensor` of shape `(batch, samples)`, *optional*): false for padding.
+            cell_mask (`torch.BoolTensor` of shape `(batch, leads, samples // config.patch_length)`, *optional*): false
+                for patches of a lead that are hidden, as if they had not been recorded.
 
         Returns:
             `last_hidden_state` of shape `(batch, tokens, hidden_size)`; `pooler_output` of shape
@@ -648,7 +658,7 @@ class MeritEcgModel(MeritPreTrainedModel):
         """
         # The batch of a processor may hold the mask of a text too.
         kwargs.pop("attention_mask", None)
-        patches, recorded = self.patchify(ecg_values, lead_mask, sample_mask)
+        patches, recorded = self.patchify(ecg_values, lead_mask, sample_mask, cell_mask)
         tokens, positions, token_mask = self.embeddings(patches, recorded)
         states = self.encoder(tokens, positions, token_mask, **kwargs)
         of_pooled_layer = states[self.config.pooled_layer]

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from transformers import Pipeline
 
 from .answers_merit import EcgAnswer
+from .explanation_merit import METHODS, Explanation, explain, log_odds
 from .feature_extraction_merit import SETTINGS
 from .inputs_merit import is_recording
 from .processing_merit import INSTRUCTIONS
@@ -59,6 +60,11 @@ class EcgPipeline(Pipeline):
         window_pooling (`str`, defaults to `"mean"`): how to pool the outputs of the windows, `"mean"` or `"max"`.
         per_window (`bool`, defaults to `False`): add the labels of each window of a recording, with its start and end
             in seconds, as the attribute `windows` of an [`EcgAnswer`] (classification only).
+        explain (`bool` or `str`, defaults to `False`): add an [`Explanation`], as a dictionary, as the attribute
+            `explanation` of an [`EcgAnswer`]: what each lead and each stretch of time contributes to the log-odds of
+            the best label (`True`) or of a label. Of a long recording, the window in which these are highest is
+            explained (classification only).
+        explain_method (`str`, defaults to `"occlusion"`): `"occlusion"` or `"integrated_gradients"`.
         batch_size (`int`, defaults to 1): recordings in a batch.
         Fields of [`MeritFeatureExtractor`], such as `ignore_unknown_leads` or `max_amplitude`: override those of the
             model, except its `sampling_rate` and `lead_names`.
@@ -246,6 +252,52 @@ class EcgPipeline(Pipeline):
 class _LabelPipeline(EcgPipeline):
     """Base class of the pipelines that score labels: an [`EcgAnswer`] for each recording."""
 
+    def _sanitize_parameters(self, explain=None, explain_method=None, **kwargs):
+        preprocess, forward, postprocess = super()._sanitize_parameters(**kwargs)
+        if explain is not None and not isinstance(explain, bool | str):
+            raise ValueError(f"explain must be True, False or a label, not {explain!r}.")
+        if explain_method is not None and explain_method not in METHODS:
+            raise ValueError(f"explain_method must be one of {', '.join(METHODS)}, not {explain_method!r}.")
+        given = {"explain": explain, "explain_method": explain_method}
+        forward.update({name: value for name, value in given.items() if value is not None})
+        return preprocess, forward, postprocess
+
+    def _forward(self, model_inputs, window_pooling="mean", explain=False, explain_method="occlusion", **options):
+        outputs: list[dict[str, Any]] = super()._forward(model_inputs, window_pooling, **options)
+        if explain:
+            for record, output in enumerate(outputs):
+                rows = model_inputs["record_index"] == record
+                windows = {name: model_inputs[name][rows] for name in ("ecg_values", "lead_mask", "sample_mask")}
+                output["explanation"] = self._explain(windows, output, explain, explain_method, options)
+        return outputs
+
+    def _explain(
+        self, windows: dict[str, torch.Tensor], output: dict, label: str | bool, method: str, options: dict
+    ) -> Explanation:
+        """Explain a label, or the best one (`True`), for the window in which its log-odds are highest."""
+        names, problem_type = self._label_names(**options), self._problem_type(**options)
+        if label is not True and label not in names:
+            raise ValueError(f"explain={label!r} is not one of the labels: {', '.join(names)}.")
+        index = int(output["pooled"].argmax()) if label is True else names.index(label)
+        window = int(log_odds(output["windows"], index, problem_type).argmax())
+        start = output["seconds"][window, 0].nan_to_num().item()
+        inputs = {name: tensor[window : window + 1] for name, tensor in windows.items()}
+        inputs["ecg_values"] = inputs["ecg_values"].to(self.model.dtype)
+
+        def score(**inputs) -> torch.Tensor:
+            return log_odds(self._represent(inputs, **options).float(), index, problem_type)
+
+        encoder = getattr(self.model.config, "ecg_config", self.model.config)
+        return explain(score, inputs, encoder, names[index], method, start=start)
+
+    def _label_names(self, **options) -> list[str]:
+        """The labels in the order of the logits."""
+        return [self.model.config.id2label[index] for index in range(self.model.config.num_labels)]
+
+    def _problem_type(self, **options) -> str | None:
+        """How the logits are to be read, see `log_odds`."""
+        return self.model.config.problem_type or "single_label_classification"
+
     def _postprocess_options(self, **kwargs) -> dict[str, Any]:
         options = {name: kwargs.pop(name) for name in ("top_k", "per_window") if name in kwargs}
         return super()._postprocess_options(**kwargs) | options
@@ -260,7 +312,9 @@ class _LabelPipeline(EcgPipeline):
                 {"start": start, "end": end, "labels": self._labels(logits, **options)[:top_k]}
                 for logits, (start, end) in zip(output["windows"], output["seconds"].tolist())
             ]
-        return EcgAnswer(self._labels(output["pooled"], **options)[:top_k], windows=windows)
+        explanation = output["explanation"].to_dict() if "explanation" in output else None
+        labels = self._labels(output["pooled"], **options)[:top_k]
+        return EcgAnswer(labels, windows=windows, explanation=explanation)
 
     def _labels(self, logits: torch.Tensor, **options) -> list[dict[str, Any]]:
         """The labels of a recording, or of a window, with what is known of them, by decreasing score."""
@@ -342,6 +396,12 @@ class ZeroShotEcgClassificationPipeline(_LabelPipeline):
             raise ValueError('Pass candidate_labels, such as candidate_labels=["normal ECG", "atrial fibrillation"].')
         embeds = F.normalize(self.model.get_ecg_features(**inputs).pooler_output.float(), dim=-1)
         return self._embed_labels(candidate_labels, hypothesis_template, multi_label).logits(embeds)
+
+    def _label_names(self, candidate_labels, **options):
+        return list(candidate_labels)
+
+    def _problem_type(self, multi_label: bool = False, **options):
+        return "multi_label_classification" if multi_label else "single_label_classification"
 
     def _labels(self, logits, candidate_labels, multi_label: bool = False):
         return _ranked(list(candidate_labels), logits.sigmoid() if multi_label else logits.softmax(-1))

@@ -1,0 +1,1 @@
+../../processing/beats_merit.py

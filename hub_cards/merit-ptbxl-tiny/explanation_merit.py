@@ -1,0 +1,1 @@
+../../processing/explanation_merit.py
