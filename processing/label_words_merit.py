@@ -82,8 +82,9 @@ ventricular ectopic: pvc ves
 wolff parkinson white: wpw
 """
 _NOT_BEFORE = re.compile(
-    r"(?:(?:there (?:is|are) )?(?:no longer|no|not|never|without|lack of|absence of|absent|negative for"
-    r"|free of|free from)|kein\w{0,2}|ohne|nicht|non)(?: (?:an?|any|clear|definite|evidence|hinweise?|signs?|zeichen|of|for|auf|fuer))* "
+    r"(?:(?:there (?:is|are) )?(?:no longer|no|not|never|without|lack of|absence of|absent|negative for|free of"
+    r"|free from)|kein\w{0,2}|ohne|nicht|non)"
+    r"(?: (?:an?|any|clear|definite|evidence|hinweise?|signs?|zeichen|of|for|auf|fuer))* "
 )
 _NOT_AFTER = re.compile(
     r" (?:(?:is|are|was) )?(?:absent|excluded|ruled out|not (?:present|seen|found|detected)|nicht (?:vorhanden|"
