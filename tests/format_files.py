@@ -17,7 +17,7 @@ STANDARD = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5",
 # What identifies the patient in every file, and the forms in which formats write it.
 LAST, FIRST, PATIENT, DOCTOR = "Zanzibarova", "Quirina", "PX47110815", "Grimwaldsen"
 BIRTH = datetime.date(1931, 7, 23)
-IDENTITY = (LAST, FIRST, PATIENT, DOCTOR, "19310723", "1931-07-23", "07-23-1931", "23.07.1931", "23-JUL-1931", "1931")
+IDENTITY = (LAST, FIRST, PATIENT, DOCTOR, "19310723", "1931-07-23", "07-23-1931", "23.07.1931", "23-JUL-1931")
 
 
 def twelve_leads(samples: int = 2500, rate: int = 500, leads: int = 12, seed: int = 0) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""`merit simulate`, `download` and `prepare`."""
+"""`merit simulate`, `download`, `prepare` and `convert`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -98,4 +98,22 @@ def prepare(
     typer.echo(f"{describe(directory)}\nCard in {card}")
 
 
-COMMANDS = (simulate, download, prepare)
+def convert(
+    source: Annotated[str, Argument(metavar="IN", help="A recording in any format that is read.")],
+    output: Annotated[Path, Argument(metavar="OUT", help="The WFDB record to write: OUT.hea and OUT.dat.")],
+    sampling_rate: Annotated[float | None, Option(metavar="HZ", help="Of a file that does not state it.")] = None,
+    leads: Annotated[
+        list[str] | None,
+        Option(metavar="LEAD...", callback=split_commas, help="Lead names of a file that does not state them."),
+    ] = None,
+    units: Annotated[
+        str | None, Option(metavar="UNIT", help="mV, uV or V, of a file that does not state them.")
+    ] = None,
+) -> None:
+    """Write a recording in any format as a WFDB record, without what identifies the patient."""
+    from ..convert import convert
+
+    typer.echo(f"Written to {convert(source, output, sampling_rate, leads, units)}")
+
+
+COMMANDS = (simulate, download, prepare, convert)

@@ -5,9 +5,11 @@ import re
 
 import numpy as np
 import pytest
+from format_files import IDENTITY, WRITERS, twelve_leads
 from simulated_trees import noise
 from wfdb_files import STANDARD, write_record
 
+from merit import workflows
 from merit.processing.inputs_merit import recording_of_row
 from merit.training.data.catalogue import load_data
 from merit.training.data.preparation import prepare
@@ -256,3 +258,25 @@ def test_the_folder_itself_may_be_a_link_and_links_may_stay_inside(root, tmp_pat
     (tmp_path / "link").symlink_to(root)
     write_table(root / "records.csv", [{"path": "again", "report": "normal ecg"}])
     assert list(rows_by_id(Folder(tmp_path / "link"), tmp_path)) == ["again"]
+
+
+def test_files_of_every_format_are_prepared_and_nothing_that_identifies_the_patient_is_stored(tmp_path):
+    root, signal = tmp_path / "hospital", twelve_leads()
+    root.mkdir()
+    rows = ["path,fold,labels,sampling_rate,units,leads"]
+    for number, (write, suffix) in enumerate(WRITERS.values()):
+        write(root / f"{number}.{suffix}", signal, step=5.0)
+        rows.append(f"{number}.{suffix},1,NORM,,,")
+    np.save(root / "array.npy", signal * 0.005)
+    rows.append(f"array.npy,9,NORM,500,mV,{';'.join(STANDARD)}")
+    (root / "records.csv").write_text("\n".join(rows))
+    folder, card = workflows.prepare("folder", root, tmp_path / "prepared", processes=1)
+    assert card.is_relative_to(folder)
+    data = load_data(folder)
+    assert len(data["train"]) == len(WRITERS)
+    for row in [*data["train"], *data["validation"]]:
+        values = recording_of_row(row).physical()
+        np.testing.assert_allclose(values, signal * 0.005, atol=1e-3, err_msg=row["record_id"])
+    for path in folder.rglob("*.*"):
+        content = path.read_bytes().decode("latin-1").lower()
+        assert not [word for word in IDENTITY if word.lower() in content], path

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ....processing.recordings_merit import Recording, read_recording
+from ....processing.inputs_merit import to_recordings
+from ....processing.recordings_merit import Recording
 from ..schema import Record, fold_of
 from ..tasks import Task
 from .base import check_records, fingerprint, read_table, safe_path, to_age, to_fold, to_sex
@@ -16,20 +17,21 @@ __all__ = ["Folder"]
 TABLE = "records.csv"
 RECORD_SUFFIXES = (".hea", ".dat", ".mat")
 MAX_AGE = 130
-OPTIONAL = ["report", "labels", "patient_id", "fold", "age", "sex", "sampling_rate", "units"]
+OPTIONAL = ["report", "labels", "patient_id", "fold", "age", "sex", "sampling_rate", "units", "leads"]
 
 
 class Folder:
     """Your own recordings as a [`Source`], with reports, labels or both.
 
     The CSV file has one row per recording. Its columns:
-        path: WFDB record or CSV file, relative to `root`
+        path: WFDB record, CSV file or any other file that `MeritProcessor` reads, relative to `root`
         report: text of the report; the table needs reports or labels
         labels: names separated by semicolons, which form the task "own"
         patient_id: by default every recording is a separate patient
         fold: 1 to 8 train, 9 validation, 10 test; by default it follows from the patient, see `fold_of`
         age (years), sex (male or female)
-        sampling_rate (Hz), units (mV, uV or V): of CSV recordings, whose files do not state them
+        sampling_rate (Hz), units (mV, uV or V), leads (names separated by semicolons): of files that do not state them,
+            such as CSV and .npy; those of files that do must agree with them
 
     Args:
         root: the folder; recordings must lie inside, also after following links.
@@ -149,7 +151,9 @@ class Folder:
             raise ValueError(
                 f"{self.file}: the sampling_rate of {record.record_id} is {row['sampling_rate']!r}, not a number of Hz"
             ) from None
-        return record, read_recording(self.root / record.record_id, rate, row["units"] or None)
+        leads = _split(row["leads"]) or None
+        [recording] = to_recordings(self.root / record.record_id, rate, leads, row["units"] or None)
+        return record, recording
 
 
 def _split(labels: str) -> list[str]:
