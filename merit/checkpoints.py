@@ -83,17 +83,18 @@ def require(model: str | Path, *kinds: ModelKind) -> ModelKind:
     return kind
 
 
-def load_pipeline(model: str | Path, *kinds: ModelKind) -> Any:
+def load_pipeline(model: str | Path, *kinds: ModelKind, **options: Any) -> Any:
     """
     The pipeline of a checkpoint.
 
     Args:
         model: folder, name in hub_cards, or Hub id.
         kinds: that are accepted.
+        options: of the constructor of the pipeline.
 
     Raises:
         ValueError: the checkpoint is of another kind, or a tensor is missing in it.
     """
     from transformers import pipeline
 
-    return pipeline(require(model, *kinds).task, model=find(model))  # type: ignore[call-overload]
+    return pipeline(require(model, *kinds).task, model=find(model), **options)  # type: ignore[call-overload]

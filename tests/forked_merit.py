@@ -10,7 +10,7 @@ from pathlib import Path
 # Modules are imported once; each command runs in a fork that leads its own process group.
 SERVER = """
 import json, os, resource, sys
-import merit.commands
+import merit.commands, merit.predict
 from merit.training.data import catalogue, preparation
 from merit.training.data.sources import mimic
 for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""`merit classify`, `report` and `demo`."""
+"""`merit classify`, `report`, `predict` and `demo`."""
 
 import json
 import sys
@@ -175,7 +175,80 @@ def report(
     raise typer.Exit(_print_answers(records, answers, as_json, statements, note))
 
 
-def _reading(context: typer.Context) -> dict[str, dict[str, Any]]:
+def predict(
+    context: typer.Context,
+    sources: Annotated[
+        list[str],
+        Argument(
+            metavar="SOURCE...",
+            help="Folder with recordings, glob, recording, table with a column path, or prepared data set.",
+            show_default=False,
+        ),
+    ],
+    model: Checkpoint,
+    output: Annotated[Path, Option(metavar="DIR", help="Folder of the parts; the command goes on with those in it.")],
+    labels: Annotated[
+        list[str] | None,
+        Option(
+            metavar="LABEL...",
+            callback=split_commas,
+            help="Findings in plain English or German, scored beside the learned labels of the model.",
+        ),
+    ] = None,
+    embeddings: Annotated[
+        bool, Option("--embeddings", help="Add the embedding of each recording in the space shared with texts.")
+    ] = False,
+    report_model: Annotated[
+        str | None, Option(metavar="MODEL", help="Checkpoint that also writes a report of each recording.")
+    ] = None,
+    language: Annotated[str, Option(metavar="en|de", help="Language of the reports.")] = "en",
+    format: Annotated[str, Option(metavar="parquet|csv", help="Format of the parts.")] = "parquet",
+    batch_size: Annotated[int, Option(metavar="N", help="Recordings in a batch of the model.")] = 64,
+    part_size: Annotated[int, Option(metavar="N", help="Recordings in a part.")] = 1024,
+    readers: Annotated[
+        int | None,
+        Option(
+            metavar="N",
+            help="Processes that read beside the model; 0 reads in the same process.",
+            show_default="one per three cores, at least one",
+        ),
+    ] = None,
+    window_pooling: WindowPooling = "mean",
+    sampling_rate: SamplingRate = None,
+    leads: Leads = None,
+    units: Units = None,
+    ignore_unknown_leads: IgnoreUnknownLeads = None,
+    on_bad_lead: OnBadLead = None,
+    max_gap: MaxGap = None,
+    max_amplitude: MaxAmplitude = None,
+    min_duration: MinDuration = None,
+    sampling_rate_range: SamplingRateRange = None,
+    window_stride: WindowStride = None,
+    derive_limb_leads: DeriveLimbLeads = None,
+) -> None:
+    """Answer for all recordings of an archive: a table with one row per recording, in parts."""
+    from ..predict import predict
+
+    done = predict(
+        sources,
+        model,
+        output,
+        labels=labels,
+        embeddings=embeddings,
+        report_model=report_model,
+        language=language,
+        format=format,
+        batch_size=batch_size,
+        part_size=part_size,
+        readers=readers,
+        window_pooling=window_pooling,
+        **_reading(context),
+    )
+    earlier = f", {done.already_done} were there" if done.already_done else ""
+    typer.echo(f"{done.recordings} recordings, {done.failed} of them failed{earlier}; parts in {done.folder}")
+
+
+def _reading(context: typer.Context) -> dict[str, Any]:
     """The options for reading recordings that were given; the file or the checkpoint decides the others."""
     from ..processing.feature_extraction_merit import SETTINGS
     from ..processing.pipelines_merit import DESCRIPTION
@@ -233,4 +306,4 @@ def demo(
         demonstration.run(data, output, model)
 
 
-COMMANDS = (classify, report, demo)
+COMMANDS = (classify, report, predict, demo)

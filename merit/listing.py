@@ -1,0 +1,201 @@
+"""The recordings of an archive: folders, globs, tables of paths and prepared data sets, as one list on disk."""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from .processing.inputs_merit import to_recordings
+from .processing.recordings_merit import Recording
+from .training.results.atomic import atomic_write
+
+# Files that are taken from a folder; other files in it are not recordings or belong to a header.
+SUFFIXES = (".hea", ".csv", ".tsv", ".npy", ".dcm", ".dicom", ".xml", ".scp", ".edf", ".bdf", ".ecg")
+# Signal files of WFDB, which are read through the header beside them.
+_SIGNAL_FILES = (".dat", ".mat")
+_TABLES = (".csv", ".tsv", ".parquet")
+# `row` is the position in a prepared data set; the other columns describe files that do not state it.
+_COLUMNS = pa.schema(
+    [
+        ("path", pa.string()),
+        ("record_id", pa.string()),
+        ("row", pa.int64()),
+        ("sampling_rate", pa.float64()),
+        ("units", pa.string()),
+        ("leads", pa.list_(pa.string())),
+    ]
+)
+_ROWS_IN_MEMORY = 10_000
+
+
+def write_listing(sources: Iterable[str | Path], path: str | Path) -> int:
+    """
+    Write the list of all recordings of `sources` to an Arrow file, which [`Listing`] reads.
+
+    Args:
+        sources: each is a folder, of which all files with a suffix of `SUFFIXES` are taken, in all folders below; a
+            glob with `*`, `?` or `[`; a recording; a table (.csv, .tsv, .parquet) with a column `path`, relative to the
+            table's folder, and optionally `record_id`, `sampling_rate`, `units` and `leads` (names with blanks
+            between them); or a prepared data set.
+        path: of the file.
+
+    Returns:
+        the number of recordings.
+
+    Raises:
+        FileNotFoundError: there is no such file or folder, or it holds no recording.
+        ValueError: a column of a table cannot be read.
+    """
+    count = 0
+    with (
+        atomic_write(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as file,
+        pa.ipc.new_file(file, _COLUMNS) as listing,
+    ):
+        for source in sources:
+            before = count
+            for batch in _batches(_recordings_of(str(source))):
+                listing.write_batch(pa.RecordBatch.from_pylist(batch, schema=_COLUMNS))
+                count += len(batch)
+            if count == before:
+                raise FileNotFoundError(
+                    f"{source} holds no recording; a folder is searched for files with the suffixes "
+                    f"{', '.join(SUFFIXES)}, a glob matches others too"
+                )
+    return count
+
+
+class Listing:
+    """
+    The recordings of a list that [`write_listing`] wrote. It is mapped into memory, so that its length costs nothing.
+
+    Args:
+        path: of the Arrow file.
+    """
+
+    def __init__(self, path: str | Path):
+        self.table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        self._data_sets: dict[str, list[Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def rows(self, positions: Iterable[int]) -> list[dict[str, Any]]:
+        """What the list says of the recordings at some positions."""
+        return [self.table.slice(position, 1).to_pylist()[0] for position in positions]
+
+    def read(self, row: dict[str, Any], description: dict[str, Any]) -> Recording:
+        """
+        Read a recording.
+
+        Args:
+            row: of the list.
+            description: `sampling_rate`, `leads` and `units` of files for which neither the file nor the list has them.
+
+        Raises:
+            EcgError: it cannot be read.
+        """
+        if row["row"] is not None:
+            return to_recordings(self._row_of_data_set(row["path"], row["row"]))[0]
+        own = {name: row[name] for name in ("sampling_rate", "units", "leads") if row[name] is not None}
+        return to_recordings(row["path"], **{**description, **own})[0]
+
+    def _row_of_data_set(self, folder: str, row: int) -> Any:
+        if folder not in self._data_sets:
+            self._data_sets[folder] = _splits(folder)
+        for rows in self._data_sets[folder]:
+            if row < len(rows):
+                return rows[row]
+            row -= len(rows)
+        raise IndexError(row)
+
+
+def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    batch = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == _ROWS_IN_MEMORY:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _recordings_of(source: str) -> Iterator[dict[str, Any]]:
+    from .training.data.preparation import MANIFEST
+
+    if os.path.isfile(os.path.join(source, MANIFEST)):
+        identities = (str(one) for rows in _splits(source) for one in rows["record_id"])
+        yield from ({"path": source, "record_id": one, "row": row} for row, one in enumerate(identities))
+    elif os.path.isdir(source):
+        yield from ({"path": path} for path in _files_below(source))
+    elif source.lower().endswith(_TABLES) and os.path.isfile(source) and "path" in (names := _column_names(source)):
+        yield from _rows_of_table(source, names)
+    elif os.path.isfile(source) or os.path.isfile(f"{source}.hea"):
+        yield {"path": source}
+    elif glob.has_magic(source):
+        yield from ({"path": path} for path in sorted(glob.iglob(source, recursive=True)) if _is_recording(path))
+    else:
+        raise FileNotFoundError(f"There is no file, folder, WFDB record or prepared data set {source}")
+
+
+def _splits(folder: str) -> list[Any]:
+    from .training.batching.collator import ecg_rows
+    from .training.data.catalogue import load_data
+
+    return [ecg_rows(rows) for rows in load_data(folder).values()]
+
+
+def _files_below(folder: str) -> Iterator[str]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                yield os.path.join(parent, name)
+
+
+def _is_recording(path: str) -> bool:
+    """Whether a file that a glob matches is one, and no signal file of which the header is matched or read, too."""
+    stem, suffix = os.path.splitext(path)
+    return os.path.isfile(path) and not (suffix in _SIGNAL_FILES and os.path.isfile(f"{stem}.hea"))
+
+
+def _column_names(path: str) -> list[str]:
+    if path.lower().endswith(".parquet"):
+        return pa.parquet.read_schema(path).names
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        return [name.strip().strip('"') for name in file.readline().split(_separator(path))]
+
+
+def _separator(path: str) -> str:
+    return "\t" if path.lower().endswith(".tsv") else ","
+
+
+def _rows_of_table(path: str, names: list[str]) -> Iterator[dict[str, Any]]:
+    names = [name for name in _COLUMNS.names if name in names and name != "row"]
+    try:
+        if path.lower().endswith(".parquet"):
+            table = pa.parquet.read_table(path, columns=names)
+        else:
+            convert = pa.csv.ConvertOptions(
+                include_columns=names,
+                column_types={name: pa.float64() if name == "sampling_rate" else pa.string() for name in names},
+                strings_can_be_null=True,
+            )
+            table = pa.csv.read_csv(
+                path, parse_options=pa.csv.ParseOptions(delimiter=_separator(path)), convert_options=convert
+            )
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path}: {error}") from None
+    folder = os.path.dirname(path)
+    for number, row in enumerate((row for batch in table.to_batches() for row in batch.to_pylist()), start=2):
+        if not row["path"]:
+            raise ValueError(f"{path}: the path in row {number} is empty")
+        if isinstance(row.get("leads"), str):
+            row["leads"] = row["leads"].split()
+        yield row | {"path": os.path.join(folder, row["path"])}
