@@ -427,6 +427,7 @@ def classify(
     *,
     template: str = "{}",
     multi_label: bool = False,
+    on_unknown_label: str = "warn",
     top_k: int | None = None,
     window_pooling: str = "mean",
     plot: str | Path | None = None,
@@ -442,6 +443,7 @@ def classify(
         labels: findings in plain English or German.
         template: prompt; {} is replaced by the label.
         multi_label: score each label independently.
+        on_unknown_label: "warn" of labels that the model does not know, or "error" to refuse them.
         top_k: return only so many labels.
         window_pooling: "mean" or "max" over the windows of a long recording.
         plot: file for a drawing of the one recording with its scores.
@@ -459,6 +461,7 @@ def classify(
         if not labels:
             raise ValueError(f"{model} is {kind.name}: pass the labels to score, such as --labels AFIB 'normal ECG'.")
         options |= {"candidate_labels": labels, "hypothesis_template": template, "multi_label": multi_label}
+        options["on_unknown_label"] = on_unknown_label
     elif labels or multi_label or template != "{}":
         raise ValueError(f"{model} is {kind.name}: leave out --labels, --template and --multi-label.")
     pipeline = checkpoints.load_pipeline(model, kind)

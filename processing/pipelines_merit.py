@@ -18,7 +18,7 @@ from .feature_extraction_merit import SETTINGS
 from .inputs_merit import is_recording
 from .processing_merit import INSTRUCTIONS
 from .recordings_merit import EcgError
-from .zero_shot_merit import LabelEmbeddings, check_labels, embed_labels, embed_statements
+from .zero_shot_merit import LabelEmbeddings, check_labels, check_unknown, embed_labels, embed_statements
 
 # Arguments that describe arrays; files and rows contain this information.
 DESCRIPTION = ("sampling_rate", "leads", "units")
@@ -349,6 +349,9 @@ class ZeroShotEcgClassificationPipeline(_LabelPipeline):
                 a report-supervised classifier.
             hypothesis_template (`str` or `list[str]`, defaults to `"{}"`): text in which {} is replaced by the label.
             multi_label (`bool`, defaults to `False`): score each label independently; otherwise the scores sum to 1.
+                With it, a label may negate a finding ("no atrial fibrillation"): its score is 1 minus the finding's.
+            on_unknown_label (`str`, defaults to `"warn"`): `"error"` refuses labels that are no finding of the glossary
+                and not made of words of the training reports.
             top_k (`int`, *optional*): return only the labels with the highest scores.
             window_pooling (`str`, defaults to `"mean"`): `"max"` finds what is visible in one window only of a long
                 recording.
@@ -358,15 +361,17 @@ class ZeroShotEcgClassificationPipeline(_LabelPipeline):
             an [`EcgAnswer`] for each recording: `[{"label": ..., "score": ...}, ...]` by decreasing score.
 
         Raises:
-            ValueError: no candidate labels, or duplicate ones.
+            ValueError: no candidate labels, or duplicate ones, or a negation without `multi_label`.
             EcgError: a recording cannot be used.
         """
         if candidate_labels is not None:
             kwargs["candidate_labels"] = candidate_labels
         return super().__call__(ecg, **kwargs)
 
-    def _sanitize_parameters(self, candidate_labels=None, hypothesis_template=None, **kwargs):
+    def _sanitize_parameters(self, candidate_labels=None, hypothesis_template=None, on_unknown_label=None, **kwargs):
         preprocess, forward, postprocess = super()._sanitize_parameters(**kwargs)
+        if on_unknown_label is not None:
+            forward["on_unknown_label"] = check_unknown(on_unknown_label)
         if candidate_labels is not None:
             forward["candidate_labels"] = postprocess["candidate_labels"] = check_labels(candidate_labels)
         if hypothesis_template is not None:
@@ -375,14 +380,18 @@ class ZeroShotEcgClassificationPipeline(_LabelPipeline):
             forward["multi_label"] = postprocess["multi_label"]
         return preprocess, forward, postprocess
 
-    def _embed_labels(self, *arguments) -> LabelEmbeddings:
+    def _embed_labels(self, *arguments, on_unknown_label: str = "warn") -> LabelEmbeddings:
         # Other threads may replace the stored embeddings at any time: they are read once, with their key.
-        key = repr(arguments)
+        key = repr((arguments, on_unknown_label))
         stored_key, labels = self._last_labels
         if labels is None or stored_key != key:
             with _TOKENIZER_LOCK:
                 labels = embed_labels(
-                    self.model, self.processor.tokenizer, *arguments, glossary=self.processor.glossary
+                    self.model,
+                    self.processor.tokenizer,
+                    *arguments,
+                    glossary=self.processor.glossary,
+                    on_unknown_label=on_unknown_label,
                 )
             self._last_labels = (key, labels)
         return labels
@@ -391,11 +400,16 @@ class ZeroShotEcgClassificationPipeline(_LabelPipeline):
         options = {"multi_label": kwargs.pop("multi_label")} if "multi_label" in kwargs else {}
         return super()._postprocess_options(**kwargs) | options
 
-    def _represent(self, inputs, candidate_labels=None, hypothesis_template="{}", multi_label=False):
+    def _represent(
+        self, inputs, candidate_labels=None, hypothesis_template="{}", multi_label=False, on_unknown_label="warn"
+    ):
         if candidate_labels is None:
             raise ValueError('Pass candidate_labels, such as candidate_labels=["normal ECG", "atrial fibrillation"].')
         embeds = F.normalize(self.model.get_ecg_features(**inputs).pooler_output.float(), dim=-1)
-        return self._embed_labels(candidate_labels, hypothesis_template, multi_label).logits(embeds)
+        labels = self._embed_labels(
+            candidate_labels, hypothesis_template, multi_label, on_unknown_label=on_unknown_label
+        )
+        return labels.logits(embeds)
 
     def _label_names(self, candidate_labels, **options):
         return list(candidate_labels)

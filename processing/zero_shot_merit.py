@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from .glossary_merit import Finding, Glossary, as_prompt, did_you_mean
+from .label_grounds_merit import has_ground
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class CandidateLabel:
         opposites (`tuple[tuple[str]]`): the prompts of each finding that it is contrasted with.
         by_prompts (`bool`): score it with its prompts, whether or not the model has learned the finding.
         negated (`bool`): the label is the opposite of the finding and of the prompts ("no atrial fibrillation").
+        texts (`tuple[str]`): the label or the user's prompts without a template, which a text encoder may know or not;
+            empty for a finding with its own prompts.
     """
 
     label: str
@@ -42,6 +45,7 @@ class CandidateLabel:
     opposites: tuple[tuple[str, ...], ...]
     by_prompts: bool = False
     negated: bool = False
+    texts: tuple[str, ...] = ()
 
     @classmethod
     def look_up(
@@ -70,6 +74,9 @@ class CandidateLabel:
         by_prompts = any(given is not None for given in (prompts, templates, language))
         if prompts is None:
             prompts = finding.prompts(language) if finding else (as_prompt(label),)
+            texts = () if finding else (label,)
+        else:
+            texts = tuple(prompts)
         if templates is not None:
             prompts = [template.replace("{}", prompt) for template in templates for prompt in prompts]
         normal = glossary.findings["NORM"]
@@ -78,11 +85,15 @@ class CandidateLabel:
         else:
             codes = finding.opposites if finding else Finding.opposites
         opposites = tuple(glossary.findings[code].prompts(language) for code in codes)
-        return cls(label, finding, tuple(prompts), opposites, by_prompts, negated)
+        return cls(label, finding, tuple(prompts), opposites, by_prompts, negated, texts)
 
     def is_learned(self, learned: Collection[str]) -> bool:
         """Whether it is scored as learned by a model that has learned these codes."""
         return not self.by_prompts and self.finding is not None and self.finding.code in learned
+
+    def is_unknown(self, tokenizer) -> bool:
+        """Whether a text encoder with this tokenizer has no ground for it, see `label_grounds_merit`."""
+        return bool(self.texts) and not has_ground(self.texts, tokenizer)
 
 
 @dataclass
@@ -202,9 +213,6 @@ def resolve_labels(
             a mapping.
         glossary: by default that of the package.
 
-    Warns of labels that are another name of one finding, of labels in a list that are two findings with a comma between
-    them, and of labels that are no finding but nearly the name of one.
-
     Raises:
         ValueError: labels or templates that cannot be used, see `check_labels` and `check_templates`, or a negation of
             something that is no finding.
@@ -222,31 +230,55 @@ def resolve_labels(
     if isinstance(labels, dict):
         return [CandidateLabel.look_up(label, glossary, prompts) for label, prompts in labels.items()]
     wrapped = None if hypothesis_template == "{}" else templates
-    found = [CandidateLabel.look_up(label, glossary, templates=wrapped) for label in labels]
-    for message in _doubts(found, glossary):
-        warnings.warn(message, stacklevel=2)
-    return found
+    return [CandidateLabel.look_up(label, glossary, templates=wrapped) for label in labels]
 
 
-def _doubts(labels: Sequence[CandidateLabel], glossary: Glossary) -> list[str]:
-    """What users should know of how their labels were understood, a sentence each."""
-    messages = []
+def check_unknown(on_unknown_label: str) -> str:
+    """
+    Raises:
+        ValueError: it is neither "warn" nor "error".
+    """
+    if on_unknown_label not in ("warn", "error"):
+        raise ValueError(f'on_unknown_label must be "warn" or "error", not {on_unknown_label!r}.')
+    return on_unknown_label
+
+
+def unknown_labels(labels: Sequence[CandidateLabel], tokenizer) -> list[bool]:
+    """
+    Which labels are neither a finding of the glossary nor made of words that the text encoder has learned.
+
+    Example:
+
+    ```python
+    >>> unknown_labels(resolve_labels(["banana", "AFIB"]), tokenizer)  # doctest: +SKIP
+    [True, False]
+
+    ```"""
+    return [label.is_unknown(tokenizer) for label in labels]
+
+
+def doubts(labels: Sequence[CandidateLabel], tokenizer, glossary: Glossary) -> tuple[str, str]:
+    """What users should know of how their labels are understood: of unknown ones, and of others; empty if nothing."""
+    typed = [label for label in labels if label.finding is None and label.texts == (label.label,)]
+    hints = {label.label: did_you_mean(glossary.suggestions(label.label)) for label in typed}
+    unknown = [label.label for label, is_unknown in zip(labels, unknown_labels(labels, tokenizer)) if is_unknown]
+    of_unknown = "; ".join(f"{label!r}{hints.get(label, '')}" for label in unknown)
+    if unknown:
+        of_unknown = f"The model does not know {of_unknown}: no finding of the glossary, no words of its training."
+    others = []
+    for label, hint in hints.items():
+        parts = [part.strip() for part in label.split(",")]
+        if len(parts) > 1 and all(map(glossary.find, parts)):
+            others.append(f"The label {label!r} is scored as one label; for {len(parts)}, pass {parts}.")
+        elif hint and label not in unknown:
+            others.append(f"{label!r} is no finding of the glossary and scored with its own text{hint}.")
     names: dict[tuple[str, bool], list[str]] = {}
     for label in labels:
         if label.finding:
             names.setdefault((label.finding.code, label.negated), []).append(label.label)
     if same := [" and ".join(map(repr, group)) for group in names.values() if len(group) > 1]:
-        messages.append(f"{'; '.join(same)} are names of one finding and have the same score.")
-    others = [label.label for label in labels if not label.finding]
-    for label in others:
-        parts = [part.strip() for part in label.split(",")]
-        if len(parts) > 1 and all(map(glossary.find, parts)):
-            messages.append(f"The label {label!r} is scored as one label; for {len(parts)}, pass {parts}.")
-            others = [other for other in others if other != label]
-    near = {label: did_you_mean(glossary.suggestions(label)) for label in others}
-    if near := [f"{label!r}{names}" for label, names in near.items() if names]:
-        messages.append(f"No finding of the glossary, and scored with their own text: {', '.join(near)}.")
-    return messages
+        others.append(f"{'; '.join(same)} are names of one finding and have the same score.")
+    return of_unknown, " ".join(others)
 
 
 @torch.inference_mode()
@@ -304,6 +336,7 @@ def embed_labels(
     hypothesis_template: str | Collection[str] = "{}",
     multi_label: bool = False,
     glossary: Glossary | None = None,
+    on_unknown_label: str = "warn",
 ) -> LabelEmbeddings:
     """
     Embed labels once, to score any number of recordings.
@@ -314,11 +347,20 @@ def embed_labels(
             user are scored with prompts.
         multi_label: score each label by itself, as learned where it was learned. Otherwise labels compete, and are
             scored as learned if all of them were, with prompts if not.
+        on_unknown_label: "warn" of labels that the text encoder has no ground for, or "error" to refuse them. It
+            also warns of labels that are nearly the name of a finding, names of one finding, or several findings with
+            commas between them.
 
     Raises:
         ValueError: labels or templates that cannot be used.
     """
+    glossary = glossary or Glossary.default()
     labels = resolve_labels(candidate_labels, hypothesis_template, glossary)
+    of_unknown, others = doubts(labels, tokenizer, glossary)
+    if of_unknown and check_unknown(on_unknown_label) == "error":
+        raise ValueError(f'{of_unknown} Leave them out, or pass on_unknown_label="warn".')
+    if of_unknown or others:
+        warnings.warn(f"{of_unknown} {others}".strip(), stacklevel=2)
     if not multi_label and len(labels) > 1:
         _refuse_negations(labels)
     learned = model.learned_labels

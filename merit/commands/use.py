@@ -95,6 +95,9 @@ def classify(
         bool, Option("--multi-label", help="Score each label independently; scores do not sum to 1.")
     ] = False,
     template: Annotated[str, Option(metavar="TEXT", help="Prompt; {} is replaced by the label.")] = "{}",
+    on_unknown_label: Annotated[
+        str, Option(metavar="warn|error", help="Warn of labels that the model does not know, or refuse them.")
+    ] = "warn",
     top_k: Annotated[int | None, Option(metavar="K", help="Print only the K best labels.")] = None,
     as_json: Json = False,
     plot: Annotated[
@@ -122,6 +125,7 @@ def classify(
         labels,
         template=template,
         multi_label=multi_label,
+        on_unknown_label=on_unknown_label,
         top_k=top_k,
         window_pooling=window_pooling,
         plot=plot,

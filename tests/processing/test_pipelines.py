@@ -298,6 +298,23 @@ class TestSettings:
                 pipeline("zero-shot-ecg-classification", model=model, processor=changed)
 
 
+def test_labels_that_the_model_does_not_know_are_told_or_refused(classify, paths):
+    labels = ["AFIB", "banana", "хорошо"]
+    with pytest.warns(UserWarning, match="does not know 'banana'; 'хорошо'"):
+        classify(paths[0], candidate_labels=labels, multi_label=True)
+    with pytest.raises(ValueError, match="does not know 'banana'; 'хорошо'"):
+        classify(paths[0], candidate_labels=labels, multi_label=True, on_unknown_label="error")
+    with pytest.raises(ValueError, match='on_unknown_label must be "warn" or "error"'):
+        classify(paths[0], candidate_labels=labels, on_unknown_label="skip")
+
+
+def test_a_negated_label_scores_1_minus_its_finding(classify, paths):
+    answer = scores(classify(paths[0], candidate_labels=["AFIB", "no AFIB"], multi_label=True))
+    assert answer["AFIB"] + answer["no AFIB"] == pytest.approx(1, abs=1e-6)
+    with pytest.raises(ValueError, match=r"'no AFIB': .* Pass multi_label=True"):
+        classify(paths[0], candidate_labels=["AFIB", "no AFIB"])
+
+
 def test_padding_does_not_change_the_answer(classify):
     ecg = noise(6)
     with pytest.warns(UserWarning, match="all leads are constant before 2.00 s and after 8.00 s"):

@@ -14,10 +14,12 @@ from merit.processing.glossary_merit import Glossary
 from merit.processing.zero_shot_merit import (
     LabelEmbeddings,
     check_labels,
+    check_unknown,
     embed_labels,
     embed_statements,
     embed_texts,
     resolve_labels,
+    unknown_labels,
 )
 
 GLOSSARY = Glossary.default()
@@ -37,8 +39,19 @@ class Texts(SimpleNamespace):
         return self
 
 
-def tokenizer(texts, **kwargs):
-    return Texts(texts=texts)
+class Tokenizer:
+    """Knows every word but banana."""
+
+    unk_token = "[UNK]"
+
+    def __call__(self, texts, **kwargs):
+        return Texts(texts=texts)
+
+    def tokenize(self, text):
+        return ["ban", "##ana"] if "banana" in text else [text.strip()]
+
+
+tokenizer = Tokenizer()
 
 
 class Model:
@@ -279,16 +292,38 @@ def test_two_names_of_one_finding_have_one_score_and_one_warning():
 
 def test_a_comma_in_a_list_is_part_of_the_label_and_warned_of_between_two_findings():
     with pytest.warns(UserWarning, match=r"'LVH, RBBB' is scored as one label; for 2, pass \['LVH', 'RBBB'\]"):
-        labels = resolve_labels(["LVH, RBBB", "SR"])
-    assert [label.label for label in labels] == ["LVH, RBBB", "SR"]
+        labels = embed_labels(Model(), tokenizer, ["LVH, RBBB", "SR"])
+    assert labels.labels == ["LVH, RBBB", "SR"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        resolve_labels(["AV block, first degree", "LVH", "Osborn waves, giant"])
-        assert [label.label for label in resolve_labels("LVH, RBBB")] == ["LVH", "RBBB"]
+        embed_labels(Model(), tokenizer, ["AV block, first degree", "LVH", "Osborn waves, giant"])
+        assert embed_labels(Model(), tokenizer, "LVH, RBBB").labels == ["LVH", "RBBB"]
 
 
-def test_a_label_that_is_nearly_a_finding_is_warned_of():
-    with pytest.warns(UserWarning, match=r"'atrial fibrilation' \(did you mean 'atrial fibrillation'\?\)"):
-        [label] = resolve_labels(["atrial fibrilation"])
-    assert label.finding is None
-    assert label.prompts == ("atrial fibrilation",)
+def test_a_label_that_is_nearly_a_finding_is_warned_of_and_scored_as_typed():
+    model = Model()
+    with pytest.warns(UserWarning, match=r"'atrial fibrilation' is .* \(did you mean 'atrial fibrillation'\?\)"):
+        embed_labels(model, tokenizer, ["atrial fibrilation"])
+    assert "atrial fibrilation" in model.seen
+
+
+def test_labels_that_the_encoder_has_no_ground_for_are_named_in_one_warning():
+    names = ["AFIB", "banana", "Osborn waves", "atrial banana"]
+    with pytest.warns(UserWarning, match="does not know 'banana'; 'atrial banana': ") as caught:
+        embed_labels(Model(), tokenizer, names)
+    assert len(caught) == 1
+    assert unknown_labels(resolve_labels(names), tokenizer) == [False, True, False, True]
+    assert unknown_labels(resolve_labels(["banana"], "sinus rhythm with known words. {}"), tokenizer) == [True]
+
+
+def test_prompts_of_the_user_decide_whether_their_label_is_known():
+    labels = resolve_labels({"my finding": ["banana", "flat waves"], "AFIB": ["banana"]})
+    assert unknown_labels(labels, tokenizer) == [False, True]
+
+
+def test_unknown_labels_can_be_refused():
+    with pytest.raises(ValueError, match=r"does not know 'banana': .*on_unknown_label=.warn."):
+        embed_labels(Model(), tokenizer, ["AFIB", "banana"], on_unknown_label="error")
+    with pytest.raises(ValueError, match='must be "warn" or "error", not \'ignore\''):
+        check_unknown("ignore")
+    embed_labels(Model(), tokenizer, ["AFIB", "LVH"], on_unknown_label="error")

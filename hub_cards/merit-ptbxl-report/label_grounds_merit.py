@@ -1,0 +1,1 @@
+../../processing/label_grounds_merit.py

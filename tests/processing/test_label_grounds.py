@@ -1,0 +1,34 @@
+"""Whether a text encoder has a ground for a label."""
+
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from merit.processing.label_grounds_merit import has_ground, known_share
+
+CARDS = Path(__file__).parents[2] / "hub_cards"
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return AutoTokenizer.from_pretrained(CARDS / "merit-ptbxl-small")
+
+
+def test_words_of_reports_are_known_in_any_case_and_others_are_not(tokenizer):
+    assert known_share("Sinus RHYTHM, 2:1", tokenizer) == 1
+    assert known_share("rhythm bananas", tokenizer) == pytest.approx(6 / 13)
+    assert known_share("2:1", tokenizer) == known_share("", tokenizer) == 0
+
+
+@pytest.mark.parametrize(
+    "label", ["banana", "Brugada", "takotsubo", "hyperkalaemia", "bloqueo de rama", "心房颤动", "предсердий", "42"]
+)
+def test_nonsense_foreign_findings_and_other_languages_have_no_ground(tokenizer, label):
+    assert not has_ground([label], tokenizer)
+
+
+@pytest.mark.parametrize("label", ["vorhofflimmern", "old inferior infarct", "broad qrs complexes", "t-welle negativ"])
+def test_words_of_english_and_german_reports_have_ground(tokenizer, label):
+    assert has_ground([label], tokenizer)
+    assert has_ground(["banana", label], tokenizer)
