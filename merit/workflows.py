@@ -447,7 +447,7 @@ def classify(
         top_k: return only so many labels.
         window_pooling: "mean" or "max" over the windows of a long recording.
         plot: file for a drawing of the one recording with its scores.
-        description: `sampling_rate`, `leads` and `units` of files that do not state them.
+        description: `sampling_rate`, `leads` and `units` of files that do not state them, and `verify_checksums`.
         settings: of the feature extractor, such as `{"max_amplitude": 20}`.
 
     Returns:

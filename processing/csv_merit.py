@@ -1,7 +1,7 @@
 """Tables (CSV) to `Recording`."""
 
 import csv
-import io
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -13,12 +13,17 @@ from .recording_base_merit import EcgError, Recording, decode_text, file_size, o
 
 MAX_BYTES = 1 << 26
 _START_BYTES = 4096  # enough for two rows of a table
+_MAX_COLUMNS = 1000
+_CHARACTERS_AT_ONCE = 1 << 18
+_COARSEST_TIME = 0.01  # s; a time column with two decimals
 _UNIT = "s|secs?|seconds?|ms|msecs?|milliseconds?|[uµμ]s|microseconds?"
+_VOLT = "[munµμ]?V"
 _TIME_COLUMN = re.compile(
-    rf"(?:time|t)(?:[ _]*[(\[_ ] *(?P<unit>{_UNIT})[)\]]?)?|(?P<only>seconds|milliseconds|ms)", re.I
+    rf"(?:time|t|elapsed time)(?:[ _]*[(\[_ ] *(?P<unit>{_UNIT})[)\]]?)?|(?P<only>seconds|milliseconds|ms)", re.I
 )
-_NAME_AND_UNIT = re.compile(r"(.*?)\s*[(\[]\s*([munµμ]?V)\s*[)\]]", re.I)
-_DECIMAL_COMMA = re.compile(r"^(\s*[-+]?\d*),(\d+)")
+_NAME_AND_UNIT = re.compile(rf"(.*?)\s*[(\[]\s*({_VOLT})\s*[)\]]", re.I)
+_UNIT_ONLY = re.compile(rf"[(\[]?\s*({_VOLT}|{_UNIT}|)\s*[)\]]?", re.I)
+_EMPTY_CELL = re.compile(r"(?:^|(?<=[,\n]))[ \t]*(?=[,\n]|$)")
 
 
 def read_csv(
@@ -30,11 +35,12 @@ def read_csv(
     """Read a CSV table with one column per lead, lead names in the first row.
 
     Commas, semicolons and tabs separate columns; decimal commas are read where they do not separate. A lead name may
-    state its unit, as in `II (mV)`. Without a row of names pass `lead_names`.
+    state its unit, as in `II (mV)`, or a second row the units of all columns. Without a row of names pass `lead_names`.
 
     A time column, such as "time", "t", "Time [s]" or "time_ms", gives the sampling rate where none is passed, and must
-    agree with the one that is. Without a unit it holds seconds, or milliseconds where only these give 50 to 5000 Hz. A
-    column without a name that counts the rows is left out. Empty cells and "nan" are invalid samples.
+    agree with the one that is. Without a unit it holds seconds, or milliseconds where only these give 50 to 5000 Hz.
+    Where its printed times are coarser than the samples, the rate is the only whole number that they allow. A column
+    that is no lead and counts the rows is left out. Empty cells and "nan" are invalid samples.
 
     Args:
         path (`str` or `os.PathLike`): The table.
@@ -63,38 +69,41 @@ def read_csv(
         raise EcgError(f"{name}: {path} has more than {MAX_BYTES} bytes; store it as a WFDB record")
     with open_file(path, name) as file:
         text = decode_text(file.read())
-    first_line = text.lstrip("\r\n").partition("\n")[0]
-    separator = next((character for character in ";\t," if character in first_line), ",")
-    try:
-        if "\0" in text:
-            raise csv.Error("it contains NUL")
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
-    except csv.Error as error:
-        raise EcgError(f"{name}: {path} is not a CSV table ({error})") from error
-    del text
-    if separator != ",":
-        rows[1:] = [[_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in row] for row in rows[1:]]
-    columns = [column.strip(" '\"") for column in rows[0]] if rows else []
+    if "\0" in text:
+        raise EcgError(f"{name}: {path} is not a CSV table (it contains NUL)")
+    text = re.sub("(?:\r\n?|\n)+", "\n", text).strip("\n")
+    first, _, rest = text.partition("\n")
+    separator = next((character for character in ";\t," if character in first), ",")
+    columns, first_row = _split_row(first, separator, path, name), 1
     if columns and all(_is_number(column.replace(",", ".")) for column in columns):
         if lead_names is None:
             raise EcgError(
-                f"{name}: the first row of {path} must name the leads, but it starts with {rows[0][0]!r}; pass the "
+                f"{name}: the first row of {path} must name the leads, but it starts with {columns[0]!r}; pass the "
                 "lead names if the table has no such row"
             )
-        extra = [""] * (len(columns) - len(lead_names))
-        rows.insert(0, [])
-        rows[1] = [_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in rows[1]]
-        columns = [*extra, *lead_names]
-    if len(rows) < 2:
+        columns = [*[""] * (len(columns) - len(lead_names)), *lead_names]
+    else:
+        text, first_row = rest, 2
+        second, _, rest = text.partition("\n")
+        cells = _split_row(second, separator, path, name)
+        if any(cells) and len(cells) == len(columns) and all(_UNIT_ONLY.fullmatch(cell) for cell in cells):
+            columns = [_with_unit(column, cell) for column, cell in zip(columns, cells)]
+            text, first_row = rest, 3
+    if not text:
         raise EcgError(f"{name}: {path} holds no samples; the first row must name the leads, samples follow below")
-    table = _parse_table(rows[1:], columns, name)
+    table = _parse_table(text, columns, separator, first_row, name)
 
     times = [i for i, column in enumerate(columns) if column and _TIME_COLUMN.fullmatch(column)]
     if times:
         match = _TIME_COLUMN.fullmatch(columns[times[0]])
         unit = ((match and (match["unit"] or match["only"])) or "").lower().replace("µ", "u").replace("μ", "u")
-        sampling_rate = _rate_of_time_column(table[times[0]], unit, sampling_rate, name)
-    counters = [i for i, column in enumerate(columns) if not column and (np.diff(table[i]) == 1).all()]
+        resolution = _printed_resolution(text, times[0], separator)
+        sampling_rate = _rate_of_time_column(table[times[0]], unit, resolution, sampling_rate, name)
+    counters = [
+        i
+        for i, column in enumerate(columns)
+        if standard_lead(column) is None and not _NAME_AND_UNIT.fullmatch(column) and (np.diff(table[i]) == 1).all()
+    ]
     left_out = [*times[:1], *counters]
     table = np.delete(table, left_out, axis=0)
     columns = [column for i, column in enumerate(columns) if i not in left_out]
@@ -157,27 +166,94 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _parse_table(rows: list[list[str]], columns: list[str], name: str) -> np.ndarray:
-    """The numbers below the first row, float64 of shape `(columns, rows)`."""
-    table = np.empty((len(columns), len(rows)))
-    for i, row in enumerate(rows):
-        if len(row) != len(columns):
-            hint = (
-                "; separate the columns with semicolons if these are decimal commas" if len(row) > len(columns) else ""
-            )
-            raise EcgError(
-                f"{name}: row {i + 2} has {len(row)} cells where the first row names {len(columns)} columns{hint}"
-            )
-        try:
-            table[:, i] = [float(cell) if cell.strip() else np.nan for cell in row]
-        except ValueError:
-            column, cell = next((c, x) for c, x in zip(columns, row) if x.strip() and not _is_number(x))
-            raise EcgError(f"{name}: column {column}, row {i + 2}: {cell!r} is not a number") from None
-    return table
+def _split_row(row: str, separator: str, path: str, name: str) -> list[str]:
+    """The cells of a row of names or units."""
+    if row.count(separator) >= _MAX_COLUMNS:
+        raise EcgError(f"{name}: a row of {path} has more than {_MAX_COLUMNS} columns; write one for each lead")
+    try:
+        cells = next(csv.reader([row], delimiter=separator), [])
+    except csv.Error as error:
+        raise EcgError(f"{name}: {path} is not a CSV table ({error})") from error
+    return [cell.strip(" '\"") for cell in cells]
 
 
-def _rate_of_time_column(times: np.ndarray, unit: str, sampling_rate: float | None, name: str) -> float:
-    seconds = times * {"m": 1e-3, "u": 1e-6}.get(unit[:1], 1.0)
+def _with_unit(column: str, cell: str) -> str:
+    """The name of a column with the unit below it, unless the name states one."""
+    time, unit = _TIME_COLUMN.fullmatch(column), _UNIT_ONLY.fullmatch(cell)
+    states_unit = _NAME_AND_UNIT.fullmatch(column) or (time and (time["unit"] or time["only"]))
+    return column if states_unit or unit is None or not unit[1] else f"{column} ({unit[1]})"
+
+
+def _parse_table(text: str, columns: list[str], separator: str, first_row: int, name: str) -> np.ndarray:
+    """
+    The numbers below the names, float64 of shape `(columns, rows)`.
+
+    Args:
+        first_row: the number of the first row of `text` in the file, for messages.
+    """
+    if separator != ",":
+        text = text.replace(",", ".").replace(separator, ",")
+    text = text.replace('"', "").replace("'", "")
+    parts, start = [], 0
+    while start <= len(text):
+        end = text.find("\n", start + _CHARACTERS_AT_ONCE)
+        part = text[start : end if end >= 0 else len(text)]
+        numbers = _parse_rows(part, columns)
+        if numbers is None:
+            first_row += text.count("\n", 0, start)
+            raise EcgError(f"{name}: {_describe_bad_row(part, columns, first_row)}")
+        parts.append(numbers)
+        start += len(part) + 1
+    return np.concatenate(parts).T
+
+
+def _parse_rows(text: str, columns: list[str]) -> np.ndarray | None:
+    """The numbers `(rows, columns)`; None if a row has other columns, or a cell that is no number."""
+    lines = text.split("\n")
+    if any(line.count(",") != len(columns) - 1 for line in lines):
+        return None
+    if " " in text or "\t" in text or ",," in text or any(line[0] == "," or line[-1] == "," for line in lines):
+        text = _EMPTY_CELL.sub("nan", text)
+    try:
+        values = np.fromstring(text.replace("\n", ","), sep=",")
+    except ValueError:
+        return None
+    return values.reshape(len(lines), -1) if values.size == len(lines) * len(columns) else None
+
+
+def _describe_bad_row(text: str, columns: list[str], first_row: int) -> str:
+    """What is wrong with the first bad row."""
+    for number, line in enumerate(text.split("\n"), first_row):
+        cells = line.split(",")
+        if len(cells) != len(columns):
+            hint = "; separate the columns with semicolons if these are decimal commas" * (len(cells) > len(columns))
+            return f"row {number} has {len(cells)} cells where the first row names {len(columns)} columns{hint}"
+        for column, cell in zip(columns, cells):
+            if cell.strip() and not _is_number(cell):
+                return f"column {column}, row {number}: {cell!r:.100} is not a number"
+    return f"rows from {first_row} hold something that is not a number"
+
+
+def _printed_resolution(text: str, column: int, separator: str) -> float:
+    """The last decimal place of the first cells of a column; 0 where they have exponents."""
+    rows = (row.split(separator) for row in text[:_START_BYTES].split("\n")[:-1])
+    cells = [row[column].strip(" '\"") for row in rows if len(row) > column]
+    if not cells or any("e" in cell.lower() for cell in cells):
+        return 0.0
+    return 10.0 ** -max(len(cell.replace(",", ".").partition(".")[2]) for cell in cells)
+
+
+def _rate_of_time_column(
+    times: np.ndarray, unit: str, resolution: float, sampling_rate: float | None, name: str
+) -> float:
+    """
+    The sampling rate in Hz.
+
+    Args:
+        resolution: the last decimal place that is printed.
+        sampling_rate: that was passed.
+    """
+    factor = {"m": 1e-3, "u": 1e-6}.get(unit[:1], 1.0)
     step = (times[-1] - times[0]) / max(1, len(times) - 1)
     if not unit and 0 < step < np.inf:
         if step == 1 and sampling_rate is None:
@@ -187,16 +263,30 @@ def _rate_of_time_column(times: np.ndarray, unit: str, sampling_rate: float | No
         if step == 1:
             return sampling_rate or 0.0
         if 50 <= 1e3 / step <= 5000:
-            seconds = times * 1e-3
+            factor = 1e-3
+    seconds, resolution = times * factor, resolution * factor
     duration = seconds[-1] - seconds[0]
     if not 0 < duration < np.inf:
         raise EcgError(f"{name}: its time column runs from {seconds[0]:g} to {seconds[-1]:g} s; it must increase")
-    rate = (len(seconds) - 1) / duration
-    # Printed times are rounded: half a sample is forgiven, and a rate within 0.1 % of a whole number is that number.
-    if not np.all(np.abs(seconds - np.linspace(seconds[0], seconds[-1], len(seconds))) < 0.5 / rate):
-        raise EcgError(f"{name}: its time column does not advance in equal steps; resample it or drop the column")
+    intervals = len(seconds) - 1
+    rate = intervals / duration
+    # Printed times are rounded: half a sample is forgiven, or what is not printed if that is more.
+    deviation = np.abs(seconds - np.linspace(seconds[0], seconds[-1], len(seconds))).max()
+    slowest, fastest = 0.99 * rate, 1.01 * rate
+    if not deviation < 0.5 / rate:
+        if not (deviation <= resolution + 1e-9 and resolution <= _COARSEST_TIME and resolution < duration):
+            raise EcgError(f"{name}: its time column does not advance in equal steps; resample it or drop the column")
+        slowest, fastest = intervals / (duration + resolution), intervals / (duration - resolution)
+        whole = range(math.ceil(slowest), math.floor(fastest) + 1)
+        if sampling_rate is None and len(whole) != 1:
+            raise EcgError(
+                f"{name}: its time column is printed in steps of {resolution:g} s, which is {slowest:.1f} to "
+                f"{fastest:.1f} Hz; pass sampling_rate="
+            )
+        rate = float(whole[0]) if len(whole) == 1 else rate
+    # A rate within 0.1 % of a whole number is that number.
     if abs(rate - round(rate)) < 1e-3 * rate:
         rate = float(round(rate))
-    if sampling_rate is not None and abs(sampling_rate - rate) > 0.01 * rate:
+    if sampling_rate is not None and not slowest <= sampling_rate <= fastest:
         raise EcgError(f"{name}: sampling_rate={sampling_rate:g} was passed but its time column says {rate:g} Hz")
     return rate if sampling_rate is None else sampling_rate

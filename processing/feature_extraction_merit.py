@@ -170,6 +170,7 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         units: str | Sequence[str] | None = None,
         return_tensors: str | None = None,
         padding: bool | str = True,
+        verify_checksums: bool = True,
     ) -> BatchFeature:
         """Convert one or many recordings to the model's input tensors.
 
@@ -197,6 +198,8 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
             return_tensors (`str`, *optional*): `"pt"` for torch tensors; `"np"` or `None` for numpy arrays.
             padding (`bool` or `str`, defaults to `True`): `True` or `"longest"` pads to the longest recording,
                 `"max_length"` to `duration` (to `max_duration` if `long_recordings="keep"`).
+            verify_checksums (`bool`, defaults to `True`): Whether a file whose signal does not have the checksum that
+                it states is an error, rather than read with a warning.
 
         Returns:
             `BatchFeature`: with
@@ -210,13 +213,15 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
 
         Raises:
             EcgError: the input cannot be used; the message names the recording, the lead and the value.
-            ValueError: `padding` or `return_tensors` is not one of the above.
+            ValueError: `padding`, `return_tensors` or `verify_checksums` is not one of the above.
         """
         if not isinstance(padding, bool | str) or padding not in (True, "longest", "max_length"):
             raise ValueError(f"padding={show(padding)} is not one of True, 'longest', 'max_length'")
         if return_tensors is not None and not (isinstance(return_tensors, str) and return_tensors in ("pt", "np")):
             raise ValueError(f"return_tensors={show(return_tensors)} is not one of None, 'pt', 'np'")
-        recordings = to_recordings(ecg, sampling_rate, leads, units)
+        if not isinstance(verify_checksums, bool):
+            raise ValueError(f"verify_checksums={show(verify_checksums)} is not True or False")
+        recordings = to_recordings(ecg, sampling_rate, leads, units, verify_checksums)
         windows: list[_Window] = []
         messages: list[str] = []
         groups: dict[tuple[tuple[str, ...], float, int], list[int]] = {}  # leads, rate and length to rows

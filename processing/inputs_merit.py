@@ -19,7 +19,9 @@ _REPR = Repr()
 _REPR.maxstring = _REPR.maxother = 60
 
 
-def to_recordings(ecg: Any, sampling_rate: Any = None, leads: Any = None, units: Any = None) -> list[Recording]:
+def to_recordings(
+    ecg: Any, sampling_rate: Any = None, leads: Any = None, units: Any = None, verify_checksums: bool = True
+) -> list[Recording]:
     """Convert a recording or a list of recordings; see `MeritFeatureExtractor.__call__` for what is accepted.
 
     Raises:
@@ -40,13 +42,15 @@ def to_recordings(ecg: Any, sampling_rate: Any = None, leads: Any = None, units:
     names = for_each(leads, "leads", not _is_list(leads) or all(isinstance(lead, str) for lead in leads))
     units = for_each(units, "units", not _is_list(units))
     return [
-        _to_recording(item, f"recording {index}", *description)
+        _to_recording(item, f"recording {index}", *description, verify_checksums)
         for index, (item, *description) in enumerate(zip(items, rates, names, units))
     ]
 
 
 def is_recording(ecg: Any) -> bool:
     """Whether a value is passed as one recording rather than as a list of them."""
+    if _is_nested(ecg):
+        return True
     if isinstance(ecg, np.ndarray | torch.Tensor):
         return not (ecg.ndim == 3 or (isinstance(ecg, np.ndarray) and ecg.ndim == 1 and ecg.dtype.kind in "OUT"))
     if isinstance(ecg, str | bytes | bytearray | memoryview) or not (isinstance(ecg, Sequence) or _is_list(ecg)):
@@ -115,13 +119,15 @@ def show(value: Any) -> str:
         return f"a very large {type(value).__name__}"
 
 
-def _to_recording(item: Any, name: str, sampling_rate: Any, leads: Any, units: Any) -> Recording:
+def _to_recording(
+    item: Any, name: str, sampling_rate: Any, leads: Any, units: Any, verify_checksums: bool
+) -> Recording:
     sampling_rate = None if sampling_rate is None else _to_rate(sampling_rate, name)
     leads = None if leads is None else _to_strings(leads, name, "leads")
     if isinstance(item, str | os.PathLike) and _is_npy(os.fsdecode(item)):
         recording = recording_of_row(_row_of_npy(os.fsdecode(item)), name, sampling_rate, leads, units)
     elif isinstance(item, str | os.PathLike):
-        recording = read_recording(item, sampling_rate, units, leads)
+        recording = read_recording(item, sampling_rate, units, leads, verify_checksums)
     elif isinstance(item, Recording):
         row = {"record_id": item.name} | {name: getattr(item, name) for name in _FIELDS}
         recording = recording_of_row(row, name, sampling_rate, leads, units)
@@ -129,7 +135,7 @@ def _to_recording(item: Any, name: str, sampling_rate: Any, leads: Any, units: A
         recording = recording_of_row(item, name, sampling_rate, leads, units)
     elif _is_rdsamp(item):
         row = {"signal": _transposed(item[0], name), "sampling_rate": item[1].get("fs"), "units": item[1].get("units")}
-        row["lead_names"] = [lead or "" for lead in item[1]["sig_name"]]
+        row["lead_names"] = _wfdb_names(item[1]["sig_name"])
         recording = recording_of_row(row, name)
     elif hasattr(item, "sig_name") and hasattr(item, "fs"):
         recording = recording_of_row(_row_of_wfdb(item, name), name)
@@ -140,7 +146,10 @@ def _to_recording(item: Any, name: str, sampling_rate: Any, leads: Any, units: A
     elif (isinstance(item, np.ndarray | torch.Tensor) and item.ndim == 2) or _is_matrix(item):
         recording = recording_of_row({"signal": item}, name, sampling_rate, leads, units)
     else:
-        what = f"an array of shape {tuple(item.shape)}" if hasattr(item, "shape") else show(item)
+        if _is_nested(item):
+            what = "a nested tensor"
+        else:
+            what = f"an array of shape {tuple(item.shape)}" if hasattr(item, "shape") else show(item)
         raise EcgError(
             f"{name}: {what} is not a recording; pass a path, an array of shape (leads, samples), "
             "a Recording or a mapping"
@@ -184,9 +193,18 @@ def _row_of_wfdb(record: Any, name: str) -> dict[str, Any]:
         signal = record.dac()
     else:
         raise EcgError(f"{name}: the wfdb record holds no signal; pass its path, or read it with wfdb.rdrecord")
-    names = [lead or "" for lead in record.sig_name]
-    row = {"signal": _transposed(signal, name), "sampling_rate": record.fs, "lead_names": names, "units": record.units}
-    return row | {"record_id": name}
+    return {
+        "record_id": name,
+        "signal": _transposed(signal, name),
+        "sampling_rate": record.fs,
+        "lead_names": _wfdb_names(record.sig_name),
+        "units": record.units,
+    }
+
+
+def _wfdb_names(names: Any) -> Any:
+    """Lead names of wfdb, which has None for a lead without a name."""
+    return ["" if lead is None else lead for lead in names] if _is_list(names) else names
 
 
 def _transposed(signal: Any, name: str) -> np.ndarray:
@@ -204,8 +222,13 @@ def _is_rdsamp(value: Any) -> bool:
 def _is_list(value: Any) -> bool:
     """Whether a value has elements in a fixed order: a list, a tuple, an array, a column of a table."""
     if isinstance(value, np.ndarray | torch.Tensor):
-        return value.ndim > 0
+        return value.ndim > 0 and not _is_nested(value)
     return isinstance(value, list | tuple) or (hasattr(value, "tolist") and getattr(value, "ndim", 0) == 1)
+
+
+def _is_nested(value: Any) -> bool:
+    """Whether a value is a nested tensor, which has neither a shape nor a length."""
+    return isinstance(value, torch.Tensor) and value.is_nested
 
 
 def _is_matrix(value: Any) -> bool:

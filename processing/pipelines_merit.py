@@ -20,8 +20,8 @@ from .processing_merit import INSTRUCTIONS
 from .recordings_merit import EcgError
 from .zero_shot_merit import LabelEmbeddings, check_labels, check_unknown, embed_labels, embed_statements
 
-# Arguments that describe arrays; files and rows contain this information.
-DESCRIPTION = ("sampling_rate", "leads", "units")
+# Arguments that describe arrays, which files and rows do themselves, and how files are checked.
+DESCRIPTION = ("sampling_rate", "leads", "units", "verify_checksums")
 # The report of a recording that is out of distribution.
 CANNOT_TELL = "Cannot tell: this recording is unlike those that the model has learned from."
 # Fast tokenizers raise "Already borrowed" if two threads set padding at the same time.
@@ -55,6 +55,7 @@ class EcgPipeline(Pipeline):
 
     Arguments of the constructor, or of a call:
         sampling_rate, leads, units: describe arrays, and files that do not state them.
+        verify_checksums (`bool`, defaults to `True`): whether a file with a wrong checksum is an error, or a warning.
         on_error (`str`, defaults to `"raise"`): `"raise"` raises the [`EcgError`] of a recording that cannot be used,
             `"return"` puts it in the place of the result. For a list it names the position in the list.
         window_pooling (`str`, defaults to `"mean"`): how to pool the outputs of the windows, `"mean"` or `"max"`.

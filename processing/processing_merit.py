@@ -134,6 +134,7 @@ class MeritProcessor(MeritBaseProcessor):
         leads: Any = None,
         units: Any = None,
         return_tensors: str | None = "pt",
+        verify_checksums: bool = True,
         **text_kwargs,
     ) -> BatchFeature:
         """Prepare recordings, text, or both.
@@ -145,6 +146,7 @@ class MeritProcessor(MeritBaseProcessor):
             leads (`list[str]`, *optional*): Lead names of arrays.
             units (`str`, *optional*): Units of arrays.
             return_tensors (`str`, *optional*, defaults to `"pt"`): `"pt"` or `"np"`.
+            verify_checksums (`bool`, defaults to `True`): Whether a file with a wrong checksum is an error.
             **text_kwargs: Arguments of the tokenizer. By default text is padded to the longest of the batch and
                 truncated to the maximum length of the text encoder.
 
@@ -160,7 +162,8 @@ class MeritProcessor(MeritBaseProcessor):
             raise ValueError("There is nothing to prepare: pass ecg=, text= or both.")
         batch = BatchFeature()
         if ecg is not None:
-            batch.update(self.feature_extractor(ecg, sampling_rate, leads, units, return_tensors=return_tensors))
+            options = {"return_tensors": return_tensors, "verify_checksums": verify_checksums}
+            batch.update(self.feature_extractor(ecg, sampling_rate, leads, units, **options))
         if text is not None:
             text_kwargs = {"padding": True, "truncation": True, **text_kwargs}
             batch.update(self.tokenizer(text, return_tensors=return_tensors, **text_kwargs))
@@ -222,6 +225,7 @@ class MeritReportProcessor(MeritBaseProcessor):
         units: Any = None,
         max_length: int | None = None,
         return_tensors: str = "pt",
+        verify_checksums: bool = True,
     ) -> BatchFeature:
         """Prepare recordings with an instruction or question for each.
 
@@ -233,6 +237,7 @@ class MeritReportProcessor(MeritBaseProcessor):
             sampling_rate, leads, units (*optional*): Description of arrays, see `MeritFeatureExtractor.__call__`.
             max_length (`int`, *optional*): The length in tokens to which rows with reports are truncated.
             return_tensors (`str`, defaults to `"pt"`): Only `"pt"` is supported.
+            verify_checksums (`bool`, defaults to `True`): Whether a file with a wrong checksum is an error.
 
         Returns:
             `BatchFeature`: the fields of the feature extractor, `input_ids` and `attention_mask`. Without `report`,
@@ -245,7 +250,8 @@ class MeritReportProcessor(MeritBaseProcessor):
         """
         if return_tensors != "pt":
             raise ValueError(f"Reports are prepared as torch tensors, not as return_tensors={return_tensors!r}.")
-        batch = BatchFeature(dict(self.feature_extractor(ecg, sampling_rate, leads, units, return_tensors="pt")))
+        options = {"return_tensors": "pt", "verify_checksums": verify_checksums}
+        batch = BatchFeature(dict(self.feature_extractor(ecg, sampling_rate, leads, units, **options)))
         number = len(batch["ecg_values"])
         batch.update(self.write([text] * number if text is None or isinstance(text, str) else text, report, max_length))
         if len(batch["input_ids"]) != number:

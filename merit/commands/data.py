@@ -1,4 +1,4 @@
-"""`merit simulate`, `download`, `prepare` and `convert`."""
+"""`merit simulate`, `download`, `prepare`, `verify` and `convert`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -98,6 +98,16 @@ def prepare(
     typer.echo(f"{describe(directory)}\nCard in {card}")
 
 
+def verify(
+    directory: Annotated[Path, Argument(metavar="DIR", help="A data set as `merit prepare` wrote it.")],
+) -> None:
+    """Compare every file of a prepared data set with its manifest."""
+    from ..training.data.preparation import describe, load_prepared
+
+    load_prepared(directory, verify=True)
+    typer.echo(f"{describe(directory)}\nComplete and verified.")
+
+
 def convert(
     source: Annotated[str, Argument(metavar="IN", help="A recording in any format that is read.")],
     output: Annotated[Path, Argument(metavar="OUT", help="The WFDB record to write: OUT.hea and OUT.dat.")],
@@ -116,4 +126,4 @@ def convert(
     typer.echo(f"Written to {convert(source, output, sampling_rate, leads, units)}")
 
 
-COMMANDS = (simulate, download, prepare, convert)
+COMMANDS = (simulate, download, prepare, verify, convert)

@@ -39,6 +39,14 @@ Units = Annotated[
     str | None,
     Option(metavar="UNIT", help="Units of files that do not state them: mV, uV, V or nV.", rich_help_panel=_READING),
 ]
+VerifyChecksums = Annotated[
+    bool | None,
+    Option(
+        "--verify-checksums/--no-verify-checksums",
+        help="Refuse files with a wrong checksum, or read them with a warning.",
+        rich_help_panel=_READING,
+    ),
+]
 IgnoreUnknownLeads = Annotated[
     bool | None,
     Option("--ignore-unknown-leads", help="Leave out channels that are not a standard lead.", rich_help_panel=_READING),
@@ -107,6 +115,7 @@ def classify(
     sampling_rate: SamplingRate = None,
     leads: Leads = None,
     units: Units = None,
+    verify_checksums: VerifyChecksums = None,
     ignore_unknown_leads: IgnoreUnknownLeads = None,
     on_bad_lead: OnBadLead = None,
     max_gap: MaxGap = None,
@@ -149,6 +158,7 @@ def report(
     sampling_rate: SamplingRate = None,
     leads: Leads = None,
     units: Units = None,
+    verify_checksums: VerifyChecksums = None,
     ignore_unknown_leads: IgnoreUnknownLeads = None,
     on_bad_lead: OnBadLead = None,
     max_gap: MaxGap = None,

@@ -234,6 +234,8 @@ def test_prepare_writes_what_pretrain_reads(here, tree, settings, tmp_path):
     assert any(row.startswith("labelled: super") for row in rows)
     assert [path.name for path in tmp_path.iterdir()] == ["prepared"]
 
+    status, out, _ = here("verify", output)
+    assert (status, out.splitlines()[-1]) == (0, "Complete and verified.")
     status, out, _ = here("prepare", "ptbxl", "--source", tree, "--output", output)
     assert (status, out) == (0, printed)
 

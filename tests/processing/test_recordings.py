@@ -284,6 +284,39 @@ def test_a_csv_time_column_gives_the_rate(tmp_path):
     assert recording.signal.shape == (1, 1000)
 
 
+@pytest.mark.parametrize("rate", [100, 128, 250, 257, 360, 500])
+@pytest.mark.parametrize("rounded", [True, False])
+def test_a_time_column_of_two_decimals_gives_the_rate(tmp_path, rate, rounded):
+    times = np.arange(12 * rate) / rate
+    times = np.round(times, 2) if rounded else np.floor(times * 100) / 100
+    path = csv(tmp_path, "Time,II\n" + "\n".join(f"{time:.2f},{i % 7}" for i, time in enumerate(times)))
+    assert read_csv(path, units="mV").sampling_rate == rate
+
+
+def test_a_time_column_that_allows_several_rates_needs_the_rate(tmp_path):
+    path = csv(tmp_path, "Time,II\n" + "\n".join(f"{i / 500:.2f},{i % 7}" for i in range(2500)))
+    assert "printed in steps of 0.01 s, which is 498.8 to 500.8 Hz; pass sampling_rate=" in error(
+        path, read_csv, units="mV"
+    )
+    assert read_csv(path, 499, "mV").sampling_rate == 499
+    assert "its time column says" in error(path, read_csv, sampling_rate=250, units="mV")
+
+
+def test_a_table_of_many_rows_has_every_value_and_names_the_bad_one(tmp_path):
+    rows = [f"{i},{-i / 8}" if i % 5 else f"{i}," for i in range(100_000)]
+    expected = [[i, -i / 8 if i % 5 else np.nan] for i in range(100_000)]
+    table = read_csv(csv(tmp_path, "II,V1\n" + "\n".join(rows)), 250, "mV").signal
+    np.testing.assert_array_equal(table.T, expected)
+    rows[77_777] = "1,2,3"
+    assert "row 77779 has 3 cells" in error(
+        csv(tmp_path, "II,V1\n" + "\n".join(rows)), read_csv, sampling_rate=250, units="mV"
+    )
+    rows[77_777] = "1,x"
+    assert "column V1, row 77779: 'x' is" in error(
+        csv(tmp_path, "II,V1\n" + "\n".join(rows)), read_csv, sampling_rate=250, units="mV"
+    )
+
+
 def test_csv_columns_can_be_renamed_and_have_units_each(tmp_path):
     recording = read_csv(csv(tmp_path, "a,b\n1,2\n3,4\n"), 100, ["mV", "uV"], lead_names=["I", "II"])
     assert (recording.lead_names, recording.units) == (("I", "II"), ("mV", "uV"))
@@ -331,6 +364,12 @@ def test_a_missing_csv_file_is_named(tmp_path):
         (",II,V1\n0,0.5,1\n1,-1.25,2\n", {}),
         ("0.5,1\n-1.25,2\n", {"lead_names": ["II", "V1"]}),
         ("0,5;1\n-1,25;2\n", {"lead_names": ["II", "V1"]}),
+        ("sample,II,V1\n0,0.5,1\n1,-1.25,2\n", {}),
+        ("Unnamed: 0;II;V1\n17;0,5;1\n18;-1,25;2\n", {}),
+        ("II,V1\nmV,mV\n0.5,1\n-1.25,2\n", {"units": None}),
+        ("'Elapsed time','II','V1'\n'seconds','mV','mV'\n0.000,0.5,1\n0.004,-1.25,2\n", {"sampling_rate": None}),
+        ("n;time;II;V1\n;[ms];[mV];[mV]\n0;0;0,5;1\n1;4;-1,25;2\n", {"sampling_rate": None, "units": None}),
+        ("II, V1\r\n 0.5 , 1\r\n\r\n-1.25,\t2\r\n", {}),
     ],
 )
 def test_usual_forms_of_tables_are_read(tmp_path, text, kwargs):
@@ -347,6 +386,7 @@ def test_usual_forms_of_tables_are_read(tmp_path, text, kwargs):
         ("II (mV)\n1\n2\n", {"units": "uV"}, "units='uV' was passed, but its lead II is in 'mV'"),
         ("time,II\n0,1\n1,2\n", {"sampling_rate": None}, "counts rows or milliseconds"),
         ("V1,II\n1,2\n3,4\n", {"lead_names": ["II", "V1"]}, "call 'II' what the table calls 'V1'"),
+        ("II,V1\nmV,uV\n1,2\n", {}, "units='mV' was passed, but its lead V1 is in 'uV'"),
     ],
 )
 def test_tables_with_several_meanings_are_refused(tmp_path, text, kwargs, message):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from merit.processing import wfdb_header_merit, wfdb_merit
+from merit.processing.feature_extraction_merit import MeritFeatureExtractor
 from merit.processing.recordings_merit import EcgError, read_recording, read_wfdb
 
 BITS = {"8": 8, "16": 16, "24": 24, "32": 32, "61": 16, "80": 8, "160": 16, "212": 12, "310": 10, "311": 10}
@@ -335,6 +336,8 @@ def test_a_changed_byte_is_found_by_the_checksum(tmp_path, signal_format):
         read_recording(tmp_path / "r")
     with pytest.warns(UserWarning, match="the file is damaged or belongs to another header"):
         assert read_recording(tmp_path / "r", verify_checksums=False).signal.shape == (1, 2500)
+    with pytest.warns(UserWarning, match="the file is damaged"):
+        assert MeritFeatureExtractor()(tmp_path / "r", verify_checksums=False)["ecg_values"].shape == (1, 12, 1000)
 
 
 @pytest.mark.parametrize("start", [bytes(24), b"MATLAB 5.0 MAT-file     ", b"x" * 24])
