@@ -35,7 +35,8 @@ METHODS = ("zero-shot", "linear-probe")
 
 def run(data: str | Path | None, output: str | Path, model: str | None = None) -> None:
     """
-    Classify a recording with a pretrained checkpoint, draw it, fine-tune the checkpoint and evaluate both.
+    Classify a recording with a pretrained checkpoint, draw it with an explanation of its best label, fine-tune the
+    checkpoint and evaluate both.
 
     Writes `output`/classified.png, `output`/fine-tuned (a classifier) and `output`/results.json.
 
@@ -142,7 +143,9 @@ def _folders(data: str | Path | None, output: str | Path, records: int, log: _Lo
 def _classify(root: Path, dataset, model: str | Path, folder: Path) -> None:
     record = root / dataset["test"][0]["record_id"]
     command = [sys.executable, "-m", "merit", "classify", str(record), "--model", str(model)]
-    subprocess.run([*command, "--plot", str(folder / "classified.png"), "--labels", *LABELS], check=True)
+    subprocess.run(
+        [*command, "--explain", "best", "--plot", str(folder / "classified.png"), "--labels", *LABELS], check=True
+    )
     print(f"Its report says: {dataset['test'][0]['report']}")
 
 

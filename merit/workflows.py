@@ -431,6 +431,8 @@ def classify(
     top_k: int | None = None,
     window_pooling: str = "mean",
     plot: str | Path | None = None,
+    layout: str | None = None,
+    explain: str | None = None,
     description: dict[str, Any] | None = None,
     settings: dict[str, Any] | None = None,
 ) -> list[list[dict[str, Any]] | Exception]:
@@ -447,6 +449,8 @@ def classify(
         top_k: return only so many labels.
         window_pooling: "mean" or "max" over the windows of a long recording.
         plot: file for a drawing of the one recording with its scores.
+        layout: of the drawing, "3x4", "6x2" or "12x1".
+        explain: label whose score is explained, in the answer and in the drawing; "best" for the one with the highest.
         description: `sampling_rate`, `leads` and `units` of files that do not state them, and `verify_checksums`.
         settings: of the feature extractor, such as `{"max_amplitude": 20}`.
 
@@ -457,6 +461,8 @@ def classify(
         raise ValueError(f"--plot draws one record, and {len(records)} were given.")
     kind = checkpoints.require(model, checkpoints.DUAL_ENCODER, checkpoints.CLASSIFIER)
     options: dict[str, Any] = {"top_k": top_k, "window_pooling": window_pooling}
+    if explain:
+        options["explain"] = True if explain == "best" else explain
     if kind is checkpoints.DUAL_ENCODER:
         if not labels:
             raise ValueError(f"{model} is {kind.name}: pass the labels to score, such as --labels AFIB 'normal ECG'.")
@@ -470,7 +476,7 @@ def classify(
         from .plot import draw_recording
 
         extractor = pipeline.processor.feature_extractor.with_settings(**(settings or {}))
-        draw_recording(records[0], plot, extractor, answers[0], **(description or {}))
+        draw_recording(records[0], plot, extractor, answers[0], {"layout": layout}, **(description or {}))
     return answers
 
 

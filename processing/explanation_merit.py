@@ -42,7 +42,7 @@ class Explanation:
         edges (`list[float]`): where the stretches of time begin and end, in seconds from the start of the recording,
             one more than there are stretches.
         stretches (`list[float]`): the contribution of each stretch, in all leads.
-        cells (`list[list[float]]`): for each lead, the contribution of each of its stretches.
+        cells (`list[list[float]]`): for each lead, the contribution of each of its stretches; empty without cells.
         beat_times (`list[float]`): in seconds from the start of the recording.
         beats (`list[float]`): the contribution of each beat, in all leads.
         caption (`str`): what an explanation is, for whatever shows it.
@@ -101,6 +101,7 @@ def explain(
     window: float = 0.5,
     start: float = 0.0,
     batch_size: int = 32,
+    with_cells: bool = True,
 ) -> Explanation:
     """
     Explain the log-odds of a label for one window of a recording.
@@ -116,6 +117,7 @@ def explain(
         window: the length of a stretch in seconds, 0.2 to 1; it is rounded to whole patches.
         start: of this window in the recording, in seconds.
         batch_size: how many versions of the recording the model sees at once.
+        with_cells: also explain each stretch of each lead, which by occlusion takes most of the time.
 
     Raises:
         ValueError: `method` or `window` is not one of the above.
@@ -155,7 +157,7 @@ def explain(
     of_stretch = (patch // per_stretch == torch.arange(count)[:, None])[:, None].expand(-1, num_leads, -1)
     of_beat = ((centre > _BEAT[0]) & (centre < _BEAT[1]))[:, None].expand(-1, num_leads, -1)
     of_lead = torch.eye(num_leads, dtype=torch.bool)[present][:, :, None].expand(-1, -1, num_patches)
-    of_cell = (of_lead[:, None] & of_stretch).flatten(0, 1)
+    of_cell = (of_lead[:, None] & of_stretch).flatten(0, 1)[: None if with_cells else 0]
     parts = torch.cat([of_lead, of_stretch, of_beat, of_cell]).to(values.device)
 
     with torch.no_grad():
@@ -174,7 +176,7 @@ def explain(
         leads=leads.tolist(),
         edges=edges,
         stretches=stretches.tolist(),
-        cells=cells.view(len(present), count).tolist(),
+        cells=cells.view(len(present), -1).tolist(),
         beat_times=(beat_times + start).tolist(),
         beats=beats.tolist(),
     )

@@ -109,7 +109,14 @@ def classify(
     top_k: Annotated[int | None, Option(metavar="K", help="Print only the K best labels.")] = None,
     as_json: Json = False,
     plot: Annotated[
-        Path | None, Option(metavar="FILE.png", help="Draw the leads and the scores of one record.")
+        Path | None, Option(metavar="FILE.png|pdf|svg", help="Draw the leads and the scores of one record.")
+    ] = None,
+    layout: Annotated[
+        str | None, Option(metavar="3x4|6x2|12x1", help="Rows by columns of the drawing.", show_default="3x4")
+    ] = None,
+    explain: Annotated[
+        str | None,
+        Option(metavar="LABEL", help="Show what the score of this label depends on; 'best' for the best one."),
     ] = None,
     window_pooling: WindowPooling = "mean",
     sampling_rate: SamplingRate = None,
@@ -138,9 +145,13 @@ def classify(
         top_k=top_k,
         window_pooling=window_pooling,
         plot=plot,
+        layout=layout,
+        explain=explain,
         **_reading(context),
     )
-    failed = _print_answers(records, answers, as_json, score_table, DISCLAIMER)
+    if explain:
+        answers = [answer.to_dict() if hasattr(answer, "to_dict") else answer for answer in answers]
+    failed = _print_answers(records, answers, as_json, explained_table if explain else score_table, DISCLAIMER)
     if plot and not failed:
         print(f"Drawn in {plot}", file=sys.stderr)
     raise typer.Exit(failed)
@@ -298,6 +309,15 @@ def score_table(answer: Sequence[dict]) -> str:
     return "\n".join(
         f"  {entry['label']:<{width}}  {entry['score']:.3f}  {'█' * round(20 * entry['score'])}" for entry in answer
     )
+
+
+def explained_table(answer: dict) -> str:
+    """The scores, and the leads that carry most of the explained one."""
+    explanation = answer["explanation"]
+    leads = sorted(zip(explanation["leads"], explanation["lead_names"]), reverse=True)
+    best = ", ".join(f"{name} {value:+.2f}" for value, name in leads[:3])
+    summary = f"  {explanation['label']}: log-odds {explanation['log_odds']:+.2f}, most from {best}"
+    return f"{score_table(answer['labels'])}\n{summary}\n  {explanation['caption']}"
 
 
 def demo(

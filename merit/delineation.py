@@ -1,0 +1,139 @@
+"""Heart rate and intervals of an ECG. The heart rate needs nothing else; the intervals need neurokit2."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.signal import butter, sosfiltfilt
+
+from .processing.beats_merit import find_beats
+
+__all__ = ["Measurements", "measure"]
+
+# Leads in which waves begin and end clearly, in order; the median of the first of them that were recorded is reported.
+_LEADS, _MOST_LEADS = ("II", "V5", "I", "V6", "V4", "aVF", "V2", "V3"), 3
+_AROUND_BEAT = 0.08  # s; the R or S peak of a lead lies this close to the middle of the QRS complex
+_LEAST_BEATS = 3
+_LEAST_SHARE = 0.5  # of the beats must show a wave for its interval to be reported
+_GREATEST_SPREAD = 0.04  # s; PR varies more only where what was found are no P waves
+# Seconds around the peak of a beat in which each of its waves begins or ends.
+_RANGES = {
+    "ECG_P_Onsets": (-0.4, -0.06),
+    "ECG_R_Onsets": (-0.2, 0.0),
+    "ECG_R_Offsets": (0.0, 0.2),
+    "ECG_T_Offsets": (0.15, 0.65),
+}
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """
+    Heart rate and intervals; `None` where they could not be measured.
+
+    Attributes:
+        heart_rate (`float`): mean ventricular rate in beats per minute.
+        pr, qrs, qt (`float`): medians over the beats, in milliseconds.
+        qtc (`float`): QT corrected for the heart rate by Fridericia's formula, in milliseconds.
+        method (`str`): what measured the intervals; empty if they were not measured.
+    """
+
+    heart_rate: float | None = None
+    pr: float | None = None
+    qrs: float | None = None
+    qt: float | None = None
+    qtc: float | None = None
+    method: str = ""
+
+    def text(self) -> str:
+        """
+        In one line.
+
+        >>> Measurements(72.4, pr=160, qrs=92, method="neurokit2").text()
+        'Heart rate 72/min   PR 160 ms   QRS 92 ms   (neurokit2)'
+        """
+        values = {"PR": self.pr, "QRS": self.qrs, "QT": self.qt, "QTc (Fridericia)": self.qtc}
+        parts = [] if self.heart_rate is None else [f"Heart rate {self.heart_rate:.0f}/min"]
+        parts += [f"{name} {value:.0f} ms" for name, value in values.items() if value is not None]
+        return "   ".join([*parts, *([f"({self.method})"] if self.method and len(parts) > 1 else [])])
+
+
+def measure(signal_mv: np.ndarray, sampling_rate: float, lead_names: Sequence[str]) -> Measurements:
+    """
+    Measure the heart rate, and the intervals if neurokit2 is installed (the extra `merit-ecg[delineation]`).
+
+    Intervals need one of the leads in which waves begin and end clearly, such as II or V5, and 250 Hz or more.
+
+    Args:
+        signal_mv: shape (leads, samples), in millivolts, finite.
+        sampling_rate: in Hz.
+        lead_names: one name for each lead.
+
+    Example:
+
+    >>> measure(np.zeros((2, 5000)), 500, ("I", "II")).heart_rate is None
+    True
+    """
+    beats = find_beats(signal_mv, sampling_rate)
+    if len(beats) < _LEAST_BEATS:
+        return Measurements()
+    heart_rate = float(60 * (len(beats) - 1) / (beats[-1] - beats[0]))
+    try:
+        import neurokit2
+    except ImportError:
+        return Measurements(heart_rate)
+    leads = [lead for lead in _LEADS if lead in lead_names][:_MOST_LEADS]
+    if sampling_rate < 250 or not leads:
+        return Measurements(heart_rate)
+    signals = (signal_mv[list(lead_names).index(lead)] for lead in leads)
+    waves = [_waves(neurokit2, signal, beats, sampling_rate) for signal in signals]
+
+    def interval(begin: str, end: str, greatest_spread: float = np.inf) -> float | None:
+        values = []
+        for found in waves:
+            durations = (found[end] - found[begin])[np.isfinite(found[end] - found[begin])]
+            if len(durations) < max(_LEAST_SHARE * len(beats), 1):
+                continue
+            if np.subtract(*np.percentile(durations, [75, 25])) <= greatest_spread:
+                values.append(np.median(durations))
+        if not values or (np.isfinite(greatest_spread) and np.ptp(values) > greatest_spread):
+            return None
+        return float(1000 * np.median(values))
+
+    qt = interval("ECG_R_Onsets", "ECG_T_Offsets")
+    return Measurements(
+        heart_rate,
+        pr=interval("ECG_P_Onsets", "ECG_R_Onsets", _GREATEST_SPREAD),
+        qrs=interval("ECG_R_Onsets", "ECG_R_Offsets"),
+        qt=qt,
+        qtc=None if qt is None else qt / float(np.cbrt(60 / heart_rate)),
+        method=f"neurokit2 {neurokit2.__version__}, wavelets, leads {', '.join(leads)}",
+    )
+
+
+def _waves(neurokit2: Any, signal: np.ndarray, beats: np.ndarray, sampling_rate: float) -> dict[str, np.ndarray]:
+    """Onsets and offsets in seconds of the waves of each beat of a lead, NaN where there is none."""
+    clean = sosfiltfilt(butter(2, (0.5, 40), "bandpass", fs=sampling_rate, output="sos"), signal)
+    around = round(_AROUND_BEAT * sampling_rate)
+    firsts = [max(0, round(beat * sampling_rate) - around) for beat in beats]
+    peaks = np.array([first + np.abs(clean[first : first + 2 * around + 1]).argmax() for first in firsts])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _, found = neurokit2.ecg_delineate(clean, peaks, sampling_rate=sampling_rate, method="dwt")
+    except (IndexError, ValueError, ZeroDivisionError):  # it finds no wave at all
+        found = {}
+    waves = {}
+    for name, (earliest, latest) in _RANGES.items():
+        # Its lists leave out beats at the ends, so each time is assigned to a beat anew.
+        distance = np.asarray(found.get(name, []), float) / sampling_rate - peaks[:, None] / sampling_rate
+        inside = (distance > earliest) & (distance < latest)
+        nearest = np.where(inside, np.abs(distance), np.inf).argmin(1) if distance.size else np.zeros(len(peaks), int)
+        waves[name] = np.array(
+            [
+                row[column] + peak if mask.any() else np.nan
+                for row, column, mask, peak in zip(distance, nearest, inside, peaks / sampling_rate)
+            ]
+        )
+    return waves
