@@ -39,7 +39,7 @@ _DISCLAIMER = "research software, not a medical device"
 
 
 @dataclass(frozen=True)
-class _Segment:
+class _LeadStretch:
     """A stretch of one lead in a row of the picture, from sample `first` to `last` of the part that is drawn."""
 
     lead: str
@@ -310,7 +310,7 @@ def _choose_part(
 
 def _rows(
     layout: str | None, leads: list[str], samples: int, seconds: float, rhythm_lead: str | None
-) -> list[list[_Segment]]:
+) -> list[list[_LeadStretch]]:
     if layout is not None and layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
     standard = set(leads) <= set(STANDARD_LEADS)
@@ -318,15 +318,18 @@ def _rows(
         layout = "12x1" if len(leads) <= 6 or not standard or seconds < 4 else "3x4" if seconds >= 8 else "6x2"
     columns = LAYOUTS[layout]
     if columns == 1 or not standard:
-        return [[_Segment(lead, 0, samples)] for lead in leads]
+        return [[_LeadStretch(lead, 0, samples)] for lead in leads]
     edges = [round(samples * column / columns) for column in range(columns + 1)]
     per_column = len(STANDARD_LEADS) // columns
     rows = [
-        [_Segment(STANDARD_LEADS[column * per_column + row], *edges[column : column + 2]) for column in range(columns)]
+        [
+            _LeadStretch(STANDARD_LEADS[column * per_column + row], *edges[column : column + 2])
+            for column in range(columns)
+        ]
         for row in range(per_column)
     ]
     if rhythm_lead in leads:
-        rows.append([_Segment(str(rhythm_lead), 0, samples, is_rhythm=True)])
+        rows.append([_LeadStretch(str(rhythm_lead), 0, samples, is_rhythm=True)])
     return rows
 
 
@@ -385,7 +388,7 @@ class _Shades:
         self.strongest_stretch = max(map(abs, explanation.stretches), default=0.0)
         self.strongest_lead = max(map(abs, explanation.leads), default=0.0)
 
-    def draw(self, axes, segment: _Segment, left: float, right: float, baseline: float) -> None:
+    def draw(self, axes, segment: _LeadStretch, left: float, right: float, baseline: float) -> None:
         values = self.explanation.stretches if segment.is_rhythm else self.cells.get(segment.lead, [])
         strongest = self.strongest_stretch if segment.is_rhythm else self.strongest_cell
         millimetres = _LEFT + self.speed * (np.array(self.explanation.edges) - self.begin)
