@@ -109,10 +109,11 @@ def recognition(tokenizer, reports: dict[str, list[str]], unknown, typed) -> dic
         flags = unknown_labels(resolve_labels(labels), tokenizer)
         known = [label for label, is_unknown in zip(labels, flags) if not is_unknown]
         found[kind] = {"labels": len(labels), "recognised": len(labels) - len(known), "not_recognised": known}
-    real = [row["label"] for row in typed if row["meaning"] != "refused" and row["meaning"] != "unknown"]
-    real = [label for label in real if Glossary.default().find(label)]
-    found["real_findings_unknown"] = float(np.mean(unknown_labels(resolve_labels(real), tokenizer)))
-    found["names_of_findings_unknown_to_the_encoder"] = below(real, KNOWN_SHARE)
+    real = [row["label"] for row in typed if Glossary.default().find(row["label"])]
+    found["real_findings_unknown"] = float(
+        np.mean([unknown_labels(resolve_labels([label]), tokenizer) for label in real])
+    )
+    found["their_typed_names_unknown_to_the_encoder"] = below(real, KNOWN_SHARE)
     return found
 
 

@@ -24,6 +24,7 @@ _SYNONYMS = """
 2: 2nd second ii zweiter
 3: 3rd third iii dritter
 abnormal: abnl abnormality pathological pathologic pathologisch pathology auffaellig
+anterior: ant
 atrial: auricular atr
 av: atrioventricular atrioventrikulaer
 bradycardia: brady bradykardie bradycardie
@@ -47,7 +48,7 @@ pacemaker: paced pacer pacing schrittmacher
 right: rightward
 supraventricular: supraventrikulaer
 tachycardia: tach tachy tachykardie tachycardie
-ventricular: ventr ventrikulaer
+ventricular: vent ventr ventrikulaer
 wide: broad breit widened
 atrial ectopic: pac
 atrial fibrillation: af afib
@@ -84,7 +85,7 @@ wolff parkinson white: wpw
 _NOT_BEFORE = re.compile(
     r"(?:(?:there (?:is|are) )?(?:no longer|no|not|never|without|lack of|absence of|absent|negative for|free of"
     r"|free from)|kein\w{0,2}|ohne|nicht|non)"
-    r"(?: (?:an?|any|clear|definite|evidence|hinweise?|signs?|zeichen|of|for|auf|fuer))* "
+    r"(?: (?:an?|any|anhalt|clear|definite|evidence|hinweise?|signs?|zeichen|of|for|auf|fuer))* "
 )
 _NOT_AFTER = re.compile(
     r" (?:(?:is|are|was) )?(?:absent|excluded|ruled out|not (?:present|seen|found|detected)|nicht (?:vorhanden|"
@@ -110,6 +111,7 @@ def label_words(label: str) -> list[str]:
         (['1', 'av', 'block'], ['ischemie', 'im'])
     """
     text = _POSSIBLE.sub(" ", label.casefold()).translate(_UMLAUTS)
+    text = re.sub(r"(\d) ?: ?(\d)", r"\1to\2", text)  # a ratio is one word
     words = re.findall(r"[^\W_]+", text)
     # "ischaemia" and "ischemia" are one word, and so are "Ischämie" and "ischemie".
     return [word.replace("aemi", "emi").replace("isation", "ization") for word in words if word not in _ECG]
