@@ -17,6 +17,7 @@ from .. import modeling_merit, processing
 from ..modeling_merit.modeling_merit import MeritEcgModel, MeritForEcgClassification, MeritForPreTraining, MeritModel
 from ..modeling_merit.report_generation_merit import MeritForReportGeneration
 from .card import write_card
+from .onnx_files import ecg_encoder, write_onnx_files
 from .replacement import write_whole
 
 # Needed by a model that generates reports, and by no other.
@@ -37,6 +38,7 @@ def export(
     example: str | Path | None = None,
     results: Iterable[str | Path] = (),
     encoder_only: bool = False,
+    onnx: bool = False,
 ) -> Path:
     """
     Write a complete folder in the layout of the Hub, with a card made from its result files.
@@ -56,6 +58,7 @@ def export(
         example: path of a WFDB record to include, with the model's answer to it; `merit publish` requires one.
         results: JSON result files to include in results/.
         encoder_only: export the ECG encoder of the model alone, a `MeritEcgModel`.
+        onnx: add onnx/ with the encoder, its 8-bit variant and the classifier, see `write_onnx_files`.
 
     Raises:
         ValueError: `directory` is not an earlier export or holds other files, or an argument cannot be used.
@@ -63,17 +66,11 @@ def export(
     """
     directory = Path(directory)
     if encoder_only:
-        model = deepcopy(_ecg_encoder(model))  # saving changes its configuration, a part of that of the whole model
+        model = deepcopy(ecg_encoder(model))  # saving changes its configuration, a part of that of the whole model
     stored = _exact_dtype(model) if dtype is None else _named_dtype(dtype)
     with write_whole(directory) as unfinished:
-        _write_folder(unfinished, model, processor, stored, max_shard_size, example, results)
+        _write_folder(unfinished, model, processor, stored, max_shard_size, example, results, onnx)
     return directory
-
-
-def _ecg_encoder(model: Any) -> MeritEcgModel:
-    if isinstance(model, MeritEcgModel):
-        return model
-    return model.merit.ecg_model if isinstance(model, MeritForReportGeneration) else model.ecg_model
 
 
 def travelling_files(reports: bool) -> list[Path]:
@@ -98,6 +95,7 @@ def _write_folder(
     max_shard_size: int | str,
     example: str | Path | None,
     results: Iterable[str | Path],
+    onnx: bool,
 ) -> None:
     written: Any = model if stored == model.dtype else deepcopy(model).to(stored)  # type: ignore[arg-type]
     written.save_pretrained(folder, max_shard_size=max_shard_size)
@@ -112,6 +110,8 @@ def _write_folder(
     _copy_results(results, folder / "results")
     if example is not None:
         _copy_example(Path(example), folder)
+    if onnx:
+        write_onnx_files(model, folder / "onnx")
     write_card(folder)  # last, since it is made from the files above
 
 

@@ -25,7 +25,16 @@ _TOKENIZER = (
 )
 # All that an export may hold.
 _PATTERNS = (
-    *(*_ALWAYS, "generation_config.json", HUB_STATE, "*_merit.py", "*_merit.json", "example/*", "results/*.json"),
+    *(
+        *_ALWAYS,
+        "generation_config.json",
+        HUB_STATE,
+        "*_merit.py",
+        "*_merit.json",
+        "example/*",
+        "results/*.json",
+        "onnx/*.onnx",
+    ),
     *("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json"),
     *(*_TOKENIZER, *(f"merit_tokenizer/{name}" for name in _TOKENIZER)),
 )

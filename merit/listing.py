@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from .processing.formats_merit import detect_format
 from .processing.inputs_merit import to_recordings
-from .processing.recordings_merit import Recording
+from .processing.recordings_merit import EcgError, Recording
 from .training.results.atomic import atomic_write
 
-# Files that are taken from a folder; other files in it are not recordings or belong to a header.
+# Files that are taken from a folder, besides those whose content is that of a hospital format.
 SUFFIXES = (".hea", ".csv", ".tsv", ".npy", ".dcm", ".dicom", ".xml", ".scp", ".edf", ".bdf", ".ecg")
 # Signal files of WFDB, which are read through the header beside them.
 _SIGNAL_FILES = (".dat", ".mat")
@@ -38,10 +39,10 @@ def write_listing(sources: Iterable[str | Path], path: str | Path) -> int:
     Write the list of all recordings of `sources` to an Arrow file, which [`Listing`] reads.
 
     Args:
-        sources: each is a folder, of which all files with a suffix of `SUFFIXES` are taken, in all folders below; a
-            glob with `*`, `?` or `[`; a recording; a table (.csv, .tsv, .parquet) with a column `path`, relative to the
-            table's folder, and optionally `record_id`, `sampling_rate`, `units` and `leads` (names with blanks
-            between them); or a prepared data set.
+        sources: each is a folder, of which all files with a suffix of `SUFFIXES` or of a hospital format are taken, in
+            all folders below; a glob with `*`, `?` or `[`; a recording; a table (.csv, .tsv, .parquet) with a column
+            `path`, relative to the table's folder, and optionally `record_id`, `sampling_rate`, `units` and `leads`
+            (names with blanks between them); or a prepared data set.
         path: of the file.
 
     Returns:
@@ -64,8 +65,8 @@ def write_listing(sources: Iterable[str | Path], path: str | Path) -> int:
                 count += len(batch)
             if count == before:
                 raise FileNotFoundError(
-                    f"{source} holds no recording; a folder is searched for files with the suffixes "
-                    f"{', '.join(SUFFIXES)}, a glob matches others too"
+                    f"{source} holds no recording; a folder is searched for files of hospital formats and for the "
+                    f"suffixes {', '.join(SUFFIXES)}, a glob matches others too"
                 )
     return count
 
@@ -155,8 +156,17 @@ def _files_below(folder: str) -> Iterator[str]:
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield os.path.join(parent, name)
+            path = os.path.join(parent, name)
+            if not name.startswith(".") and (name.lower().endswith(SUFFIXES) or _has_format(path)):
+                yield path
+
+
+def _has_format(path: str) -> bool:
+    """Whether a file without a known suffix is one of a hospital system, such as DICOM files without any."""
+    try:
+        return _is_recording(path) and detect_format(path) is not None
+    except EcgError:  # it cannot be read
+        return False
 
 
 def _is_recording(path: str) -> bool:

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from tqdm.auto import tqdm
 
 from . import checkpoints
+from .backends import use_backend
 from .listing import Listing, write_listing
 from .processing.feature_extraction_merit import SETTINGS
 from .processing.inputs_merit import to_recordings
@@ -104,6 +105,8 @@ class Predictor:
         description: `sampling_rate`, `leads` and `units` of files that do not state them.
         settings: of the feature extractor, such as `{"ignore_unknown_leads": True}`.
         device: by default the GPU of this process, or the CPU.
+        backend: what computes the ECG encoder, see `merit.backends.use_backend`; by default "bf16" on a GPU and "torch"
+            on a CPU.
 
     The columns are `path`; `record_id`; `error`; `duration` in seconds and `sampling_rate` in Hz of the file; `leads`,
     those that the model saw, derived ones included; `warnings`; each field of an answer, for labels with their name,
@@ -132,12 +135,15 @@ class Predictor:
         description: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
         device: str | torch.device | None = None,
+        backend: str | None = None,
     ):
         self.description, self.settings = dict(description or {}), dict(settings or {})
         if unknown := [*(self.description.keys() - {*DESCRIPTION}), *(self.settings.keys() - {*SETTINGS})]:
             raise ValueError(f"There is no option {', '.join(unknown)} for reading recordings.")
         kind = checkpoints.kind_of(model)
-        shared: dict[str, Any] = {"device": device or _device(), "window_pooling": window_pooling, **self.settings}
+        device = torch.device(device or _device())
+        self.backend = backend or ("torch" if device.type == "cpu" else "bf16")
+        shared: dict[str, Any] = {"device": device, "window_pooling": window_pooling, **self.settings}
         options: dict[str, Any] = {}
         if kind is checkpoints.DUAL_ENCODER:
             options = {"candidate_labels": _all_labels(model, labels), "multi_label": True}
@@ -152,6 +158,8 @@ class Predictor:
             self.pipelines.append(
                 checkpoints.load_pipeline(report_model, checkpoints.REPORT_MODEL, language=language, **shared)
             )
+        for pipeline in self.pipelines:
+            use_backend(pipeline.model, self.backend)
         self._projected: list[torch.Tensor] = []
         self.embeddings = embeddings
         if embeddings:
@@ -168,6 +176,7 @@ class Predictor:
         return {
             "weights_sha256": [weights_sha256(_own_weights(pipeline.model)) for pipeline in self.pipelines],
             "processing": [pipeline.extractor.to_dict() for pipeline in self.pipelines],
+            "backend": self.backend,
             "description": self.description,
             "settings": self.settings,
             "options": [
@@ -177,7 +186,7 @@ class Predictor:
             "columns": self.schema.names,
         }
 
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+    def __call__(self, batch: Mapping[str, Any]) -> pa.Table:
         """
         Read and answer a batch.
 
@@ -185,7 +194,7 @@ class Predictor:
             batch: columns, one of them `path`; `sampling_rate`, `units`, `leads` may describe files.
 
         Returns:
-            the columns of the answers.
+            a row per recording, with the columns of `schema`.
         """
         names = [name for name in DESCRIPTION if name in batch]
         rows = [{"path": str(path)} for path in batch["path"]]
@@ -193,7 +202,7 @@ class Predictor:
         for row, *values in zip(rows, *(batch[name] for name in names)):
             own = {name: value for name, value in zip(names, values) if value is not None}
             recordings.append(_read(_first, row["path"], **{**self.description, **own}))
-        return self.answer(self.prepare(recordings, rows)).to_pydict()
+        return self.answer(self.prepare(recordings, rows))
 
     def prepare(
         self, recordings: Sequence[Recording | Exception], rows: Sequence[Mapping[str, Any]] | None = None
@@ -278,6 +287,7 @@ def predict(
     window_pooling: str = "mean",
     description: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
+    backend: str | None = None,
     format: str = "parquet",
     batch_size: int = 64,
     part_size: int = 1024,
@@ -293,7 +303,8 @@ def predict(
 
     Args:
         sources: folders, globs, recordings, tables of paths and prepared data sets, see `merit.listing.write_listing`.
-        model, labels, embeddings, report_model, language, window_pooling, description, settings: see [`Predictor`].
+        model, labels, embeddings, report_model, language, window_pooling, description, settings, backend: see
+            [`Predictor`].
         output: folder of the parts, part-00000.parquet and so on.
         format: "parquet" or "csv".
         batch_size: recordings in a batch of the model.
@@ -320,6 +331,7 @@ def predict(
         window_pooling=window_pooling,
         description=description,
         settings=settings,
+        backend=backend,
     )
     folder, rank, processes = Path(output), *_rank()
     plan = {"sources": list(map(str, sources)), "format": format, "part_size": part_size, **predictor.facts()}

@@ -381,13 +381,14 @@ def export_checkpoint(
     max_shard_size: str = "5GB",
     results: Iterable[str | Path] = (),
     encoder_only: bool = False,
+    onnx: bool = False,
 ) -> Path:
     """
     Export a checkpoint as a complete folder, with its result files and an example recording.
 
     Args:
         model: folder or Hub id.
-        directory, dtype, max_shard_size, encoder_only: see `merit.export`.
+        directory, dtype, max_shard_size, encoder_only, onnx: see `merit.export`.
         results: files that are added to those of the checkpoint, or replace those of the same name.
     """
     from .hub_cards.folder import example_record, fetch, remember
@@ -406,6 +407,7 @@ def export_checkpoint(
             example=example,
             results=files.values(),
             encoder_only=encoder_only,
+            onnx=onnx,
         )
     if commit:
         remember(folder, model, "main", commit)

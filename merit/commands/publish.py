@@ -27,6 +27,9 @@ def export(
     encoder_only: Annotated[
         bool, Option("--encoder-only", help="Export the ECG encoder alone, which AutoModel loads as MeritEcgModel.")
     ] = False,
+    onnx: Annotated[
+        bool, Option("--onnx", help="Add ONNX files of the encoder and the classifier, checked against torch.")
+    ] = False,
 ) -> None:
     """Write a model as a complete folder that loads with or without this package."""
     from .. import workflows
@@ -38,6 +41,7 @@ def export(
         max_shard_size=max_shard_size,
         results=results or [],
         encoder_only=encoder_only,
+        onnx=onnx,
     )
     typer.echo(f"Model in {folder}")
 

@@ -227,6 +227,14 @@ def predict(
         str | None, Option(metavar="MODEL", help="Checkpoint that also writes a report of each recording.")
     ] = None,
     language: Annotated[str, Option(metavar="en|de", help="Language of the reports.")] = "en",
+    backend: Annotated[
+        str | None,
+        Option(
+            metavar="NAME",
+            help="What computes the ECG encoder: torch, bf16, compile, onnx, onnx-int8 or openvino.",
+            show_default="bf16 on a GPU, torch on a CPU",
+        ),
+    ] = None,
     format: Annotated[str, Option(metavar="parquet|csv", help="Format of the parts.")] = "parquet",
     batch_size: Annotated[int, Option(metavar="N", help="Recordings in a batch of the model.")] = 64,
     part_size: Annotated[int, Option(metavar="N", help="Recordings in a part.")] = 1024,
@@ -262,6 +270,7 @@ def predict(
         embeddings=embeddings,
         report_model=report_model,
         language=language,
+        backend=backend,
         format=format,
         batch_size=batch_size,
         part_size=part_size,

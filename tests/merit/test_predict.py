@@ -40,7 +40,7 @@ def labelled(untrained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def archive(simulated, tmp_path_factory):
-    """Ten recordings in two folders, a broken table, a header without a signal file, and files of other kinds."""
+    """Ten recordings in two folders, a broken table, DICOM file and WFDB record, and a text."""
     root = tmp_path_factory.mktemp("archive")
     for number, header in enumerate(sorted(simulated.glob("records100/*/*.hea"))[:10]):
         folder = root / ("a" if number < 6 else "b/deep")
@@ -50,6 +50,7 @@ def archive(simulated, tmp_path_factory):
     (root / "a" / "broken.csv").write_text("nothing,here\n")
     (root / "b" / "lost.hea").write_text("lost 1 100 1000\nlost.dat 16 1000 16 0 0 0 0 II\n")
     (root / "notes.txt").write_text("not a recording")
+    (root / "image").write_bytes(bytes(128) + b"DICM")
     return root
 
 
@@ -91,8 +92,8 @@ def test_failures_are_rows_that_say_why(predicted, archive):
     output, done = predicted
     rows = table(output)
     failed = rows[rows["error"].notna()].set_index("record_id")
-    assert (done.recordings, done.failed, len(rows)) == (12, 2, 12)
-    assert set(failed.index) == {"broken", "lost"}
+    assert (done.recordings, done.failed, len(rows)) == (13, 3, 13)
+    assert set(failed.index) == {"broken", "lost", "image"}
     assert failed.loc["lost", "path"] == str(archive / "b" / "lost.hea")
     assert "lost.dat" in failed.loc["lost", "error"]
     assert failed["score_AFIB"].isna().all()
@@ -182,7 +183,7 @@ def test_a_second_call_computes_missing_parts_only(predicted, labelled, archive,
     (tmp_path / "out" / ".part-00001.parquet.1234.tmp").write_text("half a part")
     options = {"labels": LABELS, "embeddings": True, "part_size": 5, "progress": False}
     done = predict([archive], labelled, tmp_path / "out", **options)
-    assert (done.recordings, done.already_done) == (5, 7)
+    assert (done.recordings, done.already_done) == (5, 8)
     assert kept.stat().st_mtime == 0
     assert_same_tables(tmp_path / "out", predicted[0])
     assert not list((tmp_path / "out").glob(".*.tmp"))
@@ -200,7 +201,7 @@ def test_a_predictor_maps_batches(predicted, labelled):
     rows = table(predicted[0]).head(4)
     answer = Predictor(labelled, labels=LABELS)({"path": rows["path"].to_numpy()})
     np.testing.assert_allclose(
-        np.array(answer["score_AFIB"], float), rows["score_AFIB"].to_numpy(float), atol=1e-5, equal_nan=True
+        answer["score_AFIB"].to_numpy(), rows["score_AFIB"].to_numpy(float), atol=1e-5, equal_nan=True
     )
 
 
@@ -253,9 +254,9 @@ def test_a_killed_prediction_goes_on_to_the_same_table(merit, predicted, argumen
     os.kill(pid, signal.SIGKILL)
     assert merit.finish(pid, log).status == -signal.SIGKILL
     parts = {path: path.stat().st_mtime_ns for path in tmp_path.glob("part-*")}
-    assert 0 < len(parts) < 12
+    assert 0 < len(parts) < 13
     done = merit(*arguments)
-    assert done.out.startswith(f"{12 - len(parts)} recordings, "), done.err
+    assert done.out.startswith(f"{13 - len(parts)} recordings, "), done.err
     assert f"{len(parts)} were there" in done.out
     assert {path: path.stat().st_mtime_ns for path in parts} == parts
     assert_same_tables(tmp_path, predicted[0])
@@ -271,7 +272,7 @@ def test_two_processes_share_the_parts(merit, predicted, arguments, tmp_path):
     for rank in range(2):
         environment = {name: str(value) for name, value in {**world, "RANK": rank, "LOCAL_RANK": rank}.items()}
         running.append(merit.start(*arguments, before=f"os.environ.update({environment})"))
-    for process in running:
+    for process, share in zip(running, (7, 6)):
         done = merit.finish(*process)
-        assert done.out.startswith("6 recordings, 1 of them failed"), done.err
+        assert done.out.startswith(f"{share} recordings, "), done.err
     assert_same_tables(tmp_path, predicted[0])

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 TINY = ROOT / "hub_cards" / "merit-ptbxl-tiny"
@@ -53,15 +55,17 @@ def test_the_scikit_learn_script_prints_the_auc_of_a_probe(here, prepared):
     assert 0 < float(re.search(r"macro AUC ([\d.]+)", printed)[1]) <= 1
 
 
-def test_the_onnx_script_writes_an_encoder_that_answers_as_torch_does(here, tmp_path):
-    printed = run_example("onnx_encoder.py", TINY, tmp_path / "tower.onnx")
-    assert "features (7, 256)" in printed
-    import onnxruntime
+def test_the_ray_script_predicts_an_archive(here, tmp_path):
+    pytest.importorskip("ray", reason="needs the extra ray")
+    import pandas as pd
 
-    session = onnxruntime.InferenceSession(tmp_path / "tower.onnx")
-    assert {given.name: given.shape[0] for given in session.get_inputs()} == dict.fromkeys(
-        ("ecg_values", "lead_mask", "sample_mask"), "batch"
-    )
+    folder = here / "demo" / "simulated" / "records100"
+    run_example("archive_ray.py", TINY, folder, tmp_path / "answers")
+    answers = pd.read_parquet(tmp_path / "answers")
+    assert len(answers) == len(list(folder.rglob("*.hea")))
+    assert answers["error"].isna().all()
+    assert answers["score_NORM"].between(0, 1).all()
+    assert len(answers["embedding"][0]) == 128
 
 
 def test_the_report_example_prints_a_report_in_both_languages():

@@ -1,0 +1,124 @@
+"""ONNX files of a checkpoint: encoder and classifier for any number of recordings of any duration."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..modeling_merit.modeling_merit import MeritEcgModel, MeritForEcgClassification
+from ..modeling_merit.report_generation_merit import MeritForReportGeneration
+
+ENCODER, CLASSIFIER, INT8_ENCODER = "encoder.onnx", "classifier.onnx", "encoder-int8.onnx"
+# Largest difference between ONNX Runtime and torch.
+TOLERANCE = 1e-3
+
+
+def ecg_encoder(model: Any) -> MeritEcgModel:
+    """The ECG encoder of any MERIT model."""
+    if isinstance(model, MeritEcgModel):
+        return model
+    return model.merit.ecg_model if isinstance(model, MeritForReportGeneration) else model.ecg_model
+
+
+def write_onnx_files(model: Any, folder: str | Path) -> list[Path]:
+    """
+    Write the encoder of a model, its 8-bit variant and, of a fine-tuned classifier, the whole model; needs the extra
+    `onnx`.
+
+    Inputs are `ecg_values` `(batch, leads, samples)` float32, `lead_mask` `(batch, leads)` and `sample_mask`
+    `(batch, samples)` bool; a whole number of patches, up to the model's longest duration. Outputs of the encoder are
+    `last_hidden_state` and `pooler_output`, that of a classifier is `logits`.
+
+    Args:
+        model: any MERIT model.
+        folder: of the files.
+
+    Raises:
+        ValueError: ONNX Runtime does not answer as torch does.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder = ecg_encoder(model)
+    written = [folder / ENCODER, folder / INT8_ENCODER]
+    _write(encoder, encoder.config, ["last_hidden_state", "pooler_output"], written[0])
+    quantize(written[0], written[1])
+    if isinstance(model, MeritForEcgClassification):
+        written.append(folder / CLASSIFIER)
+        _write(model, encoder.config, ["logits"], written[-1])
+    return written
+
+
+def quantize(encoder: str | Path, path: str | Path) -> None:
+    """
+    Write a variant of an encoder whose matrices are 8-bit integers; activations are quantised as they come.
+
+    Args:
+        encoder: as [`write_onnx_files`] writes it.
+        path: of the variant.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory() as scratch:
+        ready = Path(scratch) / ENCODER
+        quant_pre_process(str(encoder), str(ready), skip_symbolic_shape=True)
+        # Seven bits: processors without VNNI add products of eight bits with saturation.
+        quantize_dynamic(
+            ready,
+            path,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            per_channel=True,
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+        )
+
+
+def example_inputs(config: Any, batch: int, samples: int) -> dict[str, torch.Tensor]:
+    """Noise as recordings, the first with three leads, the last one of half the length."""
+    leads = len(config.lead_names)
+    ecg_values = torch.randn(batch, leads, samples, generator=torch.Generator().manual_seed(batch))
+    lead_mask = torch.ones(batch, leads, dtype=torch.bool)
+    sample_mask = torch.ones(batch, samples, dtype=torch.bool)
+    lead_mask[0, 3:] = False
+    sample_mask[-1, samples // 2 :] = False
+    return {"ecg_values": ecg_values, "lead_mask": lead_mask, "sample_mask": sample_mask}
+
+
+def _write(model: Any, config: Any, outputs: list[str], path: Path) -> None:
+    import onnxruntime
+
+    length, rate = config.patch_length, config.sampling_rate
+    batch = torch.export.Dim("batch")
+    samples = torch.export.Dim("samples", min=2 * length, max=int(config.max_duration * rate))
+    was_training, dtype = model.training, model.dtype
+    model = model.eval().float()
+    try:
+        torch.onnx.export(
+            model,
+            kwargs=example_inputs(config, 2, 40 * length),
+            dynamo=True,
+            verbose=False,
+            dynamic_shapes={
+                "ecg_values": {0: batch, 2: samples},
+                "lead_mask": {0: batch},
+                "sample_mask": {0: batch, 1: samples},
+            },
+            output_names=outputs,
+        ).save(str(path))
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        for batch_size, patches in ((3, 100), (1, 31)):
+            inputs = example_inputs(config, batch_size, patches * length)
+            found = session.run(outputs, {name: tensor.numpy() for name, tensor in inputs.items()})
+            with torch.inference_mode():
+                expected = model(**inputs)
+            for name, values in zip(outputs, found):
+                difference = float(np.abs(np.asarray(values) - expected[name].numpy()).max())
+                if not difference <= TOLERANCE:
+                    raise ValueError(f"{path.name}: {name} differs from torch by {difference:.2g}; it is not written")
+    except Exception:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        model.train(was_training).to(dtype)

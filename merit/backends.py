@@ -1,0 +1,117 @@
+"""
+Engines that run the ECG encoder of a model: torch in float32 or bfloat16, compiled, ONNX Runtime and OpenVINO.
+
+benchmarks/bench_backends.py compares their speed and what they change.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from .hub_cards.onnx_files import ENCODER, INT8_ENCODER, ecg_encoder
+
+BACKENDS = ("torch", "bf16", "compile", "onnx", "onnx-int8", "openvino")
+# The file in the folder onnx/ of a checkpoint that a backend reads.
+_FILES = {"onnx": ENCODER, "onnx-int8": INT8_ENCODER, "openvino": ENCODER}
+
+
+def use_backend(model: Any, backend: str, folder: str | Path | None = None) -> None:
+    """
+    Let a backend compute the ECG encoder of a model, for inference. The rest of the model stays with torch.
+
+    Args:
+        model: any MERIT model, such as `pipeline.model`.
+        backend: "torch" (as the model is), "bf16" (autocast to bfloat16), "compile" (`torch.compile`), "onnx" and
+            "onnx-int8" (ONNX Runtime), or "openvino".
+        folder: with the ONNX files; by default the folder onnx/ of the checkpoint, which `merit export --onnx` writes.
+
+    Raises:
+        ValueError: there is no such backend, or the folder has no file for it.
+
+    Example:
+
+    ```python
+    >>> classify = pipeline("zero-shot-ecg-classification", model="exported")  # doctest: +SKIP
+    >>> use_backend(classify.model, "onnx")  # doctest: +SKIP
+
+    ```"""
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}.")
+    encoder: Any = ecg_encoder(model)
+    if backend == "bf16":
+        encoder.forward = _in_bfloat16(encoder.forward)
+    elif backend == "compile":
+        encoder.compile(dynamic=True)
+    elif backend != "torch":
+        folder = Path(model.config.name_or_path, "onnx") if folder is None else Path(folder)
+        if not (file := folder / _FILES[backend]).is_file():
+            raise ValueError(
+                f"The backend {backend} needs {file}: write it by `merit export MODEL DIR --onnx` and take DIR as the "
+                "model."
+            )
+        run = _openvino(file) if backend == "openvino" else _onnx_runtime(file)
+        encoder.forward = _run_by(run, encoder.config.patch_length)
+
+
+def _in_bfloat16(forward: Callable) -> Callable:
+    def run(ecg_values: torch.Tensor, *arguments: Any, **options: Any) -> Any:
+        with torch.autocast(ecg_values.device.type, dtype=torch.bfloat16):
+            return forward(ecg_values, *arguments, **options)
+
+    return run
+
+
+def _run_by(run: Callable[[dict[str, np.ndarray]], Any], patch_length: int) -> Callable:
+    """The `forward` of an encoder that another engine computes."""
+
+    def forward(
+        ecg_values: torch.Tensor,
+        lead_mask: torch.Tensor | None = None,
+        sample_mask: torch.Tensor | None = None,
+        **options: Any,
+    ) -> BaseModelOutputWithPooling:
+        batch, leads, samples = ecg_values.shape
+        samples -= samples % patch_length  # an incomplete patch at the end is dropped
+        lead_mask = torch.ones(batch, leads, dtype=torch.bool) if lead_mask is None else lead_mask.bool()
+        sample_mask = torch.ones(batch, samples, dtype=torch.bool) if sample_mask is None else sample_mask.bool()
+        inputs = {
+            "ecg_values": ecg_values[..., :samples].float().contiguous(),
+            "lead_mask": lead_mask,
+            "sample_mask": sample_mask[:, :samples].contiguous(),
+        }
+        states, features = run({name: tensor.cpu().numpy() for name, tensor in inputs.items()})
+        return BaseModelOutputWithPooling(
+            last_hidden_state=torch.from_numpy(states).to(ecg_values.device, ecg_values.dtype),
+            pooler_output=torch.from_numpy(features).to(ecg_values.device, ecg_values.dtype),
+        )
+
+    return forward
+
+
+def _onnx_runtime(file: Path) -> Callable[[dict[str, np.ndarray]], Any]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return lambda inputs: session.run(["last_hidden_state", "pooler_output"], inputs)
+
+
+def _openvino(file: Path) -> Callable[[dict[str, np.ndarray]], Any]:
+    import openvino
+
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    compiled = openvino.compile_model(str(file), "CPU", settings)
+
+    def run(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        found = compiled(inputs)
+        return [found["last_hidden_state"].copy(), found["pooler_output"].copy()]
+
+    return run
+
+
+__all__ = ["BACKENDS", "use_backend"]

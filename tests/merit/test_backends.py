@@ -1,0 +1,74 @@
+"""Engines other than torch compute what torch computes, from files that the export writes."""
+
+import numpy as np
+import pytest
+import torch
+
+from merit import MeritEcgModel
+from merit.backends import BACKENDS, use_backend
+from merit.hub_cards.export import export, load
+from merit.hub_cards.onnx_files import CLASSIFIER, ENCODER, example_inputs
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def exported(classifier_folder, tmp_path_factory):
+    """A classifier with its ONNX files."""
+    return export(*load(classifier_folder), tmp_path_factory.mktemp("exported") / "onnx", onnx=True)
+
+
+@pytest.fixture(scope="module")
+def inputs(exported):
+    """Recordings of a length that no file was made with, which ends within a patch."""
+    return example_inputs(load(exported)[0].config.ecg_config, 5, 787)
+
+
+@pytest.mark.parametrize(
+    ("backend", "tolerance"),
+    [("torch", 0), ("bf16", 0.1), ("onnx", 1e-4), ("onnx-int8", 0.2), ("openvino", 1e-3)],
+)
+def test_a_backend_answers_as_torch_does(exported, inputs, backend, tolerance):
+    if backend == "openvino":
+        pytest.importorskip("openvino", reason="needs openvino")
+    model = load(exported)[0].eval()
+    with torch.inference_mode():
+        expected = model(**inputs).logits
+        features = model.ecg_model(**inputs).pooler_output
+        use_backend(model, backend)
+        found = model(**inputs).logits
+        changed = model.ecg_model(**inputs).pooler_output
+    assert (changed - features).abs().max() <= tolerance * features.abs().max()
+    assert (found - expected).abs().max() <= 2 * tolerance * expected.abs().max()
+    assert (backend == "torch") == torch.equal(changed, features)
+
+
+def test_the_classifier_file_gives_log_odds_for_any_duration(exported):
+    model = load(exported)[0].eval()
+    session = onnxruntime.InferenceSession(exported / "onnx" / CLASSIFIER)
+    inputs = example_inputs(model.config.ecg_config, 2, 1500)
+    [logits] = session.run(["logits"], {name: tensor.numpy() for name, tensor in inputs.items()})
+    with torch.inference_mode():
+        np.testing.assert_allclose(logits, model(**inputs).logits.numpy(), atol=1e-4)
+
+
+def test_a_backend_without_its_file_says_how_to_write_it(model_folder, exported):
+    model = load(model_folder)[0]
+    with pytest.raises(ValueError, match="merit export MODEL DIR --onnx"):
+        use_backend(model, "onnx")
+    with pytest.raises(ValueError, match=f"backend must be one of {', '.join(BACKENDS)}, not 'tensorrt'"):
+        use_backend(model, "tensorrt")
+    assert isinstance(load(exported)[0].ecg_model, MeritEcgModel)
+    assert (exported / "onnx" / ENCODER).is_file()
+
+
+def test_an_archive_is_predicted_by_onnx_as_by_torch(exported, simulated, tmp_path):
+    import pandas as pd
+
+    from merit.predict import predict
+
+    for backend in ("torch", "onnx"):
+        predict([simulated / "records100" / "00000" / "0000*"], exported, tmp_path / backend, backend=backend)
+    one, other = (pd.read_parquet(tmp_path / backend) for backend in ("torch", "onnx"))
+    pd.testing.assert_frame_equal(one, other, atol=1e-4)
