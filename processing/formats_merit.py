@@ -5,6 +5,7 @@ rate, lead names, gain and units. What identifies the patient stays in the file:
 does, and never quote its content.
 """
 
+import base64
 import binascii
 import logging
 import math
@@ -25,7 +26,6 @@ from .recording_base_merit import INVALID_SAMPLE, EcgError, Recording, decode_te
 from .wfdb_merit import MAX_DECODED_SAMPLES
 
 START_BYTES = 4096  # what `detect_format` needs of a file
-MAX_CHANNELS = 128
 _MAX_BYTES = {"SCP-ECG": 1 << 22, "DICOM": 1 << 28, "ISHNE": 1 << 28, "EDF": 1 << 28, "BDF": 1 << 28}
 _MAX_XML_BYTES = 1 << 24
 _XML_ROOTS = {
@@ -35,8 +35,12 @@ _XML_ROOTS = {
     "ECG": "Mortara XML",
 }
 _FIRST_ELEMENT = re.compile(r"<(?:[A-Za-z_][\w.-]*:)?([A-Za-z_][\w.-]*)")
-# The library makes a name for each channel that a Philips file declares, before it looks for samples.
-_DECLARED_CHANNELS = re.compile(r"<numberchannels(?:allocated|valid)\b[^>]*>([^<]*)<", re.IGNORECASE)
+# What `_check_philips` searches for: elements in any form, and in the only form that it accepts.
+_CHANNELS = re.compile(r"<numberchannels(?:allocated|valid)\b")
+_FEW_CHANNELS = re.compile(r"<numberchannels(?:allocated|valid)\b[^<>]*(?:/>|>\s*\d{0,2}\s*</)")
+_WAVEFORMS = re.compile(r"<parsedwaveforms\b", re.I)
+_PLAIN_WAVEFORMS = re.compile(r"<parsedwaveforms\b([^<>&]*)>([^<&]*)</", re.I)
+_MAX_DECOMPRESSED = 1 << 23  # bytes; twelve leads of five minutes at 1000 Hz have 7,200,000
 _VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|(?<==)[^,)]+")  # as messages of the libraries write them
 # Causes whose messages hold positions and counts, but no content of the file.
 _SAFE_CAUSES = (ParseError, binascii.Error, struct.error, IndexError, MemoryError, RecursionError)
@@ -70,8 +74,10 @@ def detect_format(path: str) -> str | None:
     if len(start) >= 32 and start[8:10] == start[22:24] == b"\0\0" and start[28:32] == b"\x07\0\0\0":
         return "SCP-ECG"
     text = decode_text(start).lstrip()
-    element = _FIRST_ELEMENT.search(text) if text.startswith("<") else None
-    return _XML_ROOTS.get(element[1], "XML") if element else None
+    if not text.startswith("<"):
+        return None
+    element = _FIRST_ELEMENT.search(text)
+    return _XML_ROOTS.get(element[1], "XML") if element else "XML"
 
 
 def read_format(path: str, kind: str, verify_checksums: bool = True) -> Recording:
@@ -108,7 +114,7 @@ def _read_with_ecgdatakit(path: str, name: str, kind: str, verify_checksums: boo
     if kind == "DICOM":
         _refuse_deflated(path, name)
     if kind == "Philips Sierra XML":
-        _refuse_many_channels(path, name)
+        _check_philips(path, name)
     try:
         with _quiet() as caught:
             record = FileParser.parse(Path(path), auto_scale=False)
@@ -264,12 +270,46 @@ def _refuse_deflated(path: str, name: str) -> None:
         raise EcgError(f"{name}: {path} is a deflated DICOM file; store it uncompressed, for example by dcmconv +te")
 
 
-def _refuse_many_channels(path: str, name: str) -> None:
+def _check_philips(path: str, name: str) -> None:
+    """Refuse files for which the library would need more memory and time than their samples do.
+
+    It makes a name for each channel that is declared, and decompresses waveforms before it counts their samples.
+    """
     with open_file(path, name) as file:
-        declared = _DECLARED_CHANNELS.findall(decode_text(file.read()))
-    for count in map(str.strip, declared):
-        if count and not (count.isdecimal() and len(count) < 6 and int(count) <= MAX_CHANNELS):
-            raise EcgError(f"{name}: {path} does not declare a number of channels up to {MAX_CHANNELS}")
+        text = decode_text(file.read())
+    if len(_CHANNELS.findall(text)) != len(_FEW_CHANNELS.findall(text)):
+        raise EcgError(f"{name}: {path} does not declare its number of channels by a number up to 99")
+    waveforms = _PLAIN_WAVEFORMS.findall(text)
+    if len(waveforms) != len(_WAVEFORMS.findall(text)):
+        raise EcgError(f"{name}: {path} has markup inside its waveform data")
+    for attributes, data in waveforms:
+        if "xli" in attributes.lower() and _decompressed_bytes("".join(data.split())) > _MAX_DECOMPRESSED:
+            raise EcgError(f"{name}: {path} decompresses to more than {_MAX_DECOMPRESSED} bytes of samples")
+
+
+def _decompressed_bytes(data: str) -> int:
+    """Bytes of all leads that are compressed by LZW in 10-bit codes; the library reports data that is not."""
+    try:
+        content = base64.b64decode(data)
+    except binascii.Error:
+        return 0
+    total, start = 0, 0
+    while start + 8 < len(content):
+        (size,) = struct.unpack_from("<i", content, start)
+        bits = np.unpackbits(np.frombuffer(content[start + 8 : start + 8 + max(size, 0)], np.uint8))
+        codes = bits[: len(bits) // 10 * 10].reshape(-1, 10) @ (1 << np.arange(9, -1, -1))
+        lengths, following, previous = dict.fromkeys(range(256), 1), 256, 0
+        for code in codes.tolist():
+            if code > 1022:
+                break
+            length = lengths.setdefault(code, previous + 1)
+            if previous and following <= 1022:
+                lengths[following] = previous + 1
+                following += 1
+            previous = length
+            total += length
+        start += 8 + max(size, 1)
+    return total
 
 
 def _missing_library(path: str, name: str, kind: str) -> EcgError:
@@ -298,7 +338,8 @@ def _reason(error: Exception, path: str) -> str:
     if isinstance(error, OSError):
         text = error.strerror or type(error).__name__
     if cause is not None and not isinstance(cause, _SAFE_CAUSES) and str(cause):
-        text = text.replace(str(cause), type(cause).__name__)
+        kind = type(cause).__name__
+        text = text.replace(f"{kind}: {cause}", kind).replace(str(cause), kind)
     return _without_content(text, path)
 
 

@@ -185,8 +185,8 @@ _SCP_LEADS = {"I": 1, "II": 2, "III": 61, "aVR": 62, "aVL": 63, "aVF": 64, "V3R"
 _SCP_LEADS |= {f"V{number}": 2 + number for number in range(1, 7)}
 
 
-def write_scp(path, signal, step=5.0, rate=500, leads=STANDARD, first=1, declared=None):
-    """Sections 0 (pointers), 1 (patient), 3 (leads) and 6 (rhythm, neither compressed nor differences)."""
+def write_scp(path, signal, step=5.0, rate=500, leads=STANDARD, first=1, declared=None, huffman=False):
+    """Sections 0 (pointers), 1 (patient), 3 (leads) and 6 (rhythm, in 16 bits), with `huffman` as if compressed."""
 
     def crc(content):
         return struct.pack("<H", binascii.crc_hqx(content, 0xFFFF)) + content
@@ -206,8 +206,9 @@ def write_scp(path, signal, step=5.0, rate=500, leads=STANDARD, first=1, declare
     rhythm = struct.pack("<HHBB", round(step * 1000), round(1e6 / rate), 0, 0)
     rhythm += struct.pack(f"<{len(leads)}H", *[2 * signal.shape[1]] * len(leads)) + signal.astype("<i2").tobytes()
     bodies = {1: patient, 3: struct.pack("<BB", len(leads), 4 | len(leads) << 3 & 0xFF) + names, 6: rhythm}
+    bodies |= {2: struct.pack("<H", 19999)} if huffman else {}
     sections = {number: section(number, body) for number, body in bodies.items()}
-    pointers, position = struct.pack("<HII", 0, 16 + 40, 7), 7 + 16 + 40
+    pointers, position = struct.pack("<HII", 0, 16 + 10 * (len(bodies) + 1), 7), 7 + 16 + 10 * (len(bodies) + 1)
     for number, content in sections.items():
         pointers += struct.pack("<HII", number, len(content), position)
         position += len(content)
