@@ -1,6 +1,6 @@
 """How labels are understood: typed labels, and labels that a checkpoint does not know.
 
-    python benchmarks/trust_labels.py [--data PTBXL] [--output benchmarks/results/trust-labels.json] MODEL...
+    python benchmarks/trust_labels.py MODEL... [--text-only MODEL...] [--data PTBXL] [--output trust-labels.json]
 
 Typed labels are those of tests/processing/typed_labels.csv; the spelling rules were written before the half that is
 "held back". The AUC of each that is a finding of PTB-XL is measured on fold 10, and so is that of the same text as its
@@ -38,7 +38,8 @@ SHARES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="exported folder")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="exported folder")
+    parser.add_argument("--text-only", nargs="+", default=[], metavar="MODEL", help="measured without recordings")
     parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="PTB-XL tree ($PTBXL_ROOT)")
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     args = parser.parse_args()
@@ -50,12 +51,12 @@ def main() -> None:
     halves = sorted({row["list"] for row in typed})
     results: dict[str, Any] = {"typed_labels": {half: hit_rate(select(typed, list=half)) for half in halves}}
     reports = {fold: sorted(set(map(clean_report, dataset[fold]["report"]))) for fold in ("validation", "test")}
-    for folder in args.models:
+    for folder in (*args.models, *args.text_only):
         model, processor = AutoModel.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
-        results[Path(folder).name] = {
-            "unknown_labels": recognition(processor.tokenizer, reports, unknown, typed),
-            "typed_labels": aurocs(model, processor, dataset["test"], typed),
-        }
+        figures = {"unknown_labels": recognition(processor.tokenizer, reports, unknown, typed)}
+        if folder in args.models:
+            figures["typed_labels"] = aurocs(model, processor, dataset["test"], typed)
+        results[Path(folder).name] = figures
     print_results(results)
     if args.output:
         write_json(args.output, {**provenance(args.data), **results})
@@ -156,7 +157,7 @@ def print_results(results: dict[str, Any]) -> None:
         for kind, one in unknown.items():
             if isinstance(one, dict) and "recognised" in one:
                 print(f"  {kind}: {one['recognised']} of {one['labels']} recognised")
-        for way in ("answered", "own_prompt"):
+        for way in ("answered", "own_prompt") if "typed_labels" in figures else ():
             print(f"  median AUC, {way}: {np.median([one[way] for one in figures['typed_labels'].values()]):.3f}")
 
 
