@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -49,8 +50,8 @@ _BASIC = {
 _TYPES = {
     "present": pa.bool_(),
     "statements": pa.list_(pa.struct([("text", pa.string()), ("support", pa.float32())])),
-    "quality_atypicality": pa.float32(),
-    "quality_reasons": pa.list_(pa.struct([("code", pa.string()), ("message", pa.string())])),
+    "atypicality": pa.float32(),
+    "reasons": pa.list_(pa.struct([("code", pa.string()), ("message", pa.string())])),
 }
 
 
@@ -245,7 +246,11 @@ class Predictor:
         answers = self._answers(prepared)
         for position, row in enumerate(prepared.rows):
             if isinstance(answer := answers.get(position), Mapping):
-                row |= {name: answer[name] for name in self.schema.names if name in answer}
+                row |= {
+                    field.name: _as_type(answer[field.name], field.type)
+                    for field in self.schema
+                    if field.name in answer
+                }
         return pa.Table.from_pylist(prepared.rows, schema=self.schema)
 
     def _answers(self, prepared: PreparedRows) -> dict[int, Any]:
@@ -372,22 +377,47 @@ def _prepared(
     predictor: Predictor, listing: Listing, parts: Sequence[int], part_size: int, batch_size: int, readers: int | None
 ) -> Iterator[tuple[int, PreparedRows]]:
     """The batches of some parts with the number of the part, in order; no batch has recordings of two parts."""
-    batches = [
+    if readers is None:
+        readers = max(1, (os.cpu_count() or 1) // 3)
+    waiting = deque(
         (part, range(start, min(start + batch_size, (part + 1) * part_size, len(listing))))
         for part in parts
         for start in range(part * part_size, min((part + 1) * part_size, len(listing)), batch_size)
-    ]
-    if readers is None:
-        readers = max(1, (os.cpu_count() or 1) // 3)
-    loader = torch.utils.data.DataLoader(
+    )
+    while waiting:
+        try:
+            for prepared in _load(predictor, listing, [positions for _, positions in waiting], readers):
+                yield waiting.popleft()[0], prepared
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            # A file has ended a reader, by a crash in a library or for want of memory.
+            part, positions = waiting.popleft()
+            for position in positions:
+                yield part, _load_one(predictor, listing, position)
+
+
+def _load(
+    predictor: Predictor, listing: Listing, batches: Sequence[Sequence[int]], readers: int
+) -> Iterable[PreparedRows]:
+    return torch.utils.data.DataLoader(
         _Reader(predictor, listing),
-        batch_sampler=[positions for _, positions in batches],  # type: ignore[arg-type]
+        batch_sampler=batches,  # type: ignore[arg-type]
         collate_fn=_unchanged,
         num_workers=readers,
         # A fork shares the models with this process; readers do not use them.
         multiprocessing_context="fork" if readers and sys.platform == "linux" else None,
     )
-    yield from zip((part for part, _ in batches), loader)
+
+
+def _load_one(predictor: Predictor, listing: Listing, position: int) -> PreparedRows:
+    """A batch of one recording, read in a process of its own, which may end."""
+    try:
+        [prepared] = _load(predictor, listing, [[position]], readers=1)
+        return prepared
+    except RuntimeError:
+        ended = EcgError("The process that read this file ended without an answer: the file is damaged or too large.")
+        return predictor.prepare([ended], listing.rows([position]))
 
 
 def _unchanged(batch: Any) -> Any:
@@ -425,11 +455,12 @@ def _basic_row(row: Mapping[str, Any], recording: Recording | Exception) -> dict
 
 def _fields(answer: Any) -> dict[str, Any]:
     """
-    An answer of a pipeline as columns: the fields of a dictionary, or those of each label with its name, and those of
-    the quality of the recording.
+    An answer of a pipeline as columns: the fields of a report, or those of each label with its name, and those of the
+    quality of the recording.
     """
     if isinstance(answer, Mapping):
-        return dict(answer)
+        quality = {f"report_quality_{name}": value for name, value in answer.get("quality", {}).items()}
+        return {name: value for name, value in answer.items() if name != "quality"} | quality
     labels = sorted(answer, key=lambda entry: entry["label"])
     names = dict.fromkeys(name for entry in labels for name in entry if name != "label")
     fields = {f"{name}_{entry['label']}": entry[name] for name in names for entry in labels if name in entry}
@@ -440,8 +471,16 @@ def _type(name: str, value: Any) -> pa.DataType:
     """The type of a column, by its name or by a value."""
     if isinstance(value, np.ndarray):
         return pa.list_(pa.float32(), len(value))
-    found = _TYPES.get(name) or _TYPES.get(name.partition("_")[0]) or pa.infer_type([value])
+    names = (name, name.partition("_")[0], name.rpartition("_")[2])
+    found = next((_TYPES[one] for one in names if one in _TYPES), None) or pa.infer_type([value])
+    if pa.types.is_null(found):  # other answers may have anything here
+        return pa.string()
     return pa.float32() if pa.types.is_floating(found) else found
+
+
+def _as_type(value: Any, type: pa.DataType) -> Any:
+    """A value for a column; what is no text in a column of texts is JSON."""
+    return json.dumps(value) if pa.types.is_string(type) and not isinstance(value, str | None) else value
 
 
 def _all_labels(model: str | Path, labels: Sequence[str] | None) -> list[str]:

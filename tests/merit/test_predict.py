@@ -197,6 +197,22 @@ def test_reading_in_this_process_gives_the_same_table(predicted, labelled, archi
     assert_same_tables(tmp_path, predicted[0])
 
 
+def test_a_file_that_ends_its_reader_is_a_row_that_failed(predicted, labelled, archive, tmp_path, monkeypatch):
+    read = Listing.read
+
+    def read_or_die(listing, row, description):
+        if row["path"].endswith("00003_lr.hea"):
+            os.kill(os.getpid(), signal.SIGKILL)  # what the kernel does where memory ends
+        return read(listing, row, description)
+
+    monkeypatch.setattr(Listing, "read", read_or_die)
+    predict([archive], labelled, tmp_path, labels=LABELS, embeddings=True, part_size=5, batch_size=3, progress=False)
+    rows, expected = table(tmp_path), table(predicted[0])
+    dead = rows["record_id"] == "00003_lr"
+    assert rows[dead]["error"].str.startswith("The process that read this file ended").tolist() == [True]
+    pd.testing.assert_frame_equal(rows[~dead], expected[~dead], rtol=1e-4, atol=1e-6)
+
+
 def test_a_predictor_maps_batches(predicted, labelled):
     rows = table(predicted[0]).head(4)
     answer = Predictor(labelled, labels=LABELS)({"path": rows["path"].to_numpy()})
