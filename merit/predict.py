@@ -246,11 +246,9 @@ class Predictor:
         answers = self._answers(prepared)
         for position, row in enumerate(prepared.rows):
             if isinstance(answer := answers.get(position), Mapping):
-                row |= {
-                    field.name: _as_type(answer[field.name], field.type)
-                    for field in self.schema
-                    if field.name in answer
-                }
+                for field in self.schema:
+                    if field.name in answer:
+                        row[field.name] = _as_type(answer[field.name], field.type)
         return pa.Table.from_pylist(prepared.rows, schema=self.schema)
 
     def _answers(self, prepared: PreparedRows) -> dict[int, Any]:
