@@ -27,7 +27,7 @@ from .wfdb_merit import MAX_DECODED_SAMPLES
 
 START_BYTES = 4096  # what `detect_format` needs of a file
 _MAX_BYTES = {"SCP-ECG": 1 << 22, "DICOM": 1 << 28, "ISHNE": 1 << 28, "EDF": 1 << 28, "BDF": 1 << 28}
-_MAX_XML_BYTES = 1 << 24
+_MAX_XML_BYTES = 1 << 23  # an XML tree takes up to fifty times the size of its file
 _XML_ROOTS = {
     "RestingECG": "GE MUSE XML",
     "restingecgdata": "Philips Sierra XML",

@@ -62,12 +62,20 @@ def test_the_size_of_compressed_leads_is_known_without_decompressing_them(tmp_pa
     assert formats_merit._decompressed_bytes(data) == signal.size * 2
 
 
-def test_a_compressed_lead_that_expands_too_far_is_refused_with_the_limit(files):
-    with pytest.raises(EcgError, match="decompresses to more than 8388608 bytes"):
-        read_recording(files["philips: compressed"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("philips: compressed", "decompresses to more than 8388608 bytes"),
+        ("dicom: deflated", "is a deflated DICOM file"),
+        ("philips: hidden channels", "does not declare its number of channels by a number up to 99"),
+    ],
+)
+def test_what_would_expand_too_far_is_refused_before_it_is_read(name, message, files):
+    with pytest.raises(EcgError, match=message):
+        read_recording(files[name])
 
 
-@pytest.mark.parametrize(("kind", "limit"), [("GE MUSE XML", 1 << 24), ("SCP-ECG", 1 << 22)])
+@pytest.mark.parametrize(("kind", "limit"), [("GE MUSE XML", 1 << 23), ("SCP-ECG", 1 << 22)])
 def test_a_file_that_is_too_large_is_not_read(kind, limit, tmp_path):
     start = b"<RestingECG>" if kind == "GE MUSE XML" else bytes(22) + struct.pack("<HII", 0, 56, 7)
     with open(tmp_path / "large.file", "wb") as file:
