@@ -182,13 +182,46 @@ def learn_labels(
         "kept": learned.kept,
     }
     files = dict(label_learning.results_that_hold(source, weights_sha256(before), weights_sha256(after)))
-    files["learned-labels.json"] = {"format": FORMAT, "learned_labels": facts | provenance()}
+    files[label_learning.LEARNED_LABELS] = {"format": FORMAT, "learned_labels": facts | provenance()}
     with tempfile.TemporaryDirectory() as scratch:
         for name, content in files.items():
             write_json(Path(scratch) / name, content)
         results = [*source.glob(f"results/{TRAINING_RECORD}"), *(Path(scratch) / name for name in files)]
         folder = export(learned.model, processor, output, example=example_record(source), results=results)
     return folder, learned
+
+
+def calibrate(model: str, data: str | Path, output: str | Path) -> Path:
+    """
+    Fit what makes the answers of a model trustworthy, and export the model with it: the scale of its zero-shot scores
+    and the thresholds of its learned labels, or the thresholds of a classifier. Its results stay valid, since no
+    ranking changes.
+
+    Args:
+        model: folder or Hub id of a dual encoder or of a classifier.
+        data: prepared data set, or PTB-XL's own folder, with the splits "validation" and "test".
+        output: folder to write.
+
+    Returns:
+        the folder.
+    """
+    from .hub_cards.export import export, load
+    from .hub_cards.folder import example_record, fetch
+    from .training.data.catalogue import load_data
+    from .training.learning.label_calibration import calibrate_labels, decide_labels
+    from .training.learning.label_learning import reports_of
+
+    kind = checkpoints.require(model, checkpoints.DUAL_ENCODER, checkpoints.CLASSIFIER)
+    source, _ = fetch(checkpoints.find(model))
+    network, processor = load(source)
+    dataset = load_data(data)
+    calibrated: Any
+    if kind is checkpoints.CLASSIFIER:
+        calibrated = decide_labels(network, processor, dataset)
+    else:
+        calibrated = calibrate_labels(network, processor, dataset, reports_of(source))
+    results = sorted(source.glob("results/*.json"))
+    return export(calibrated, processor, output, example=example_record(source), results=results)
 
 
 def finetune(
@@ -333,7 +366,7 @@ def evaluate(
         network = AutoModel.from_pretrained(source)
         if random_initialisation:
             set_seed(seed)
-            network.config.learned_labels = []
+            network.config.learned_labels, network.config.calibration = [], None
             network, name = AutoModel.from_config(network.config), name or "random initialisation"
         measured = CheckpointEncoder(network, processor, name or Path(model).name)
         results = evaluation.evaluate(
@@ -431,6 +464,7 @@ def classify(
     multi_label: bool = False,
     on_unknown_label: str = "warn",
     top_k: int | None = None,
+    decisions: bool = False,
     window_pooling: str = "mean",
     plot: str | Path | None = None,
     layout: str | None = None,
@@ -449,6 +483,7 @@ def classify(
         multi_label: score each label independently.
         on_unknown_label: "warn" of labels that the model does not know, or "error" to refuse them.
         top_k: return only so many labels.
+        decisions: say whether each label is present, where the model has a threshold for it.
         window_pooling: "mean" or "max" over the windows of a long recording.
         plot: file for a drawing of the one recording with its scores.
         layout: of the drawing, "3x4", "6x2" or "12x1".
@@ -462,7 +497,7 @@ def classify(
     if plot and len(records) > 1:
         raise ValueError(f"--plot draws one record, and {len(records)} were given.")
     kind = checkpoints.require(model, checkpoints.DUAL_ENCODER, checkpoints.CLASSIFIER)
-    options: dict[str, Any] = {"top_k": top_k, "window_pooling": window_pooling}
+    options: dict[str, Any] = {"top_k": top_k, "decisions": decisions, "window_pooling": window_pooling}
     if explain:
         options["explain"] = True if explain == "best" else explain
     if kind is checkpoints.DUAL_ENCODER:

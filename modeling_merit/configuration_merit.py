@@ -138,6 +138,8 @@ class MeritConfig(HubConfig):
         freeze_encoder (`bool`): heads train on a frozen encoder (a linear probe) when true.
         learned_labels (`list[str]`): codes of the findings that the model has a linear classifier for, fitted to the
             reports by `merit learn-labels`; zero-shot classification scores other findings with text prompts.
+        calibration (`dict`, *optional*): the scale of zero-shot scores and the thresholds of decisions, as
+            `merit calibrate` fits them: `"learned"` and `"prompts"` by code of a finding, `"other"` for other labels.
         layout_version (`int`): version of the checkpoint layout; a checkpoint of another version is refused.
 
     Example:
@@ -173,6 +175,7 @@ class MeritConfig(HubConfig):
     decoder_intermediate_size: int = 512
     freeze_encoder: bool = False
     learned_labels: list[str] | tuple[str, ...] = ()
+    calibration: dict | None = None
     layout_version: int = LAYOUT_VERSION
     initializer_range: float = 0.02
 

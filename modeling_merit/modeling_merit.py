@@ -34,7 +34,7 @@ from .configuration_merit import MeritConfig, MeritEcgConfig
 # Weights of checkpoints that models without a text encoder ignore: all but those of the ECG encoder.
 _IGNORED_BY_ENCODERS = [
     *(r"^decoder\.", r"^text_model\.", r"^text_projection\.", r"^ecg_projection\."),
-    *(r"^logit_scale$", r"^label_weight$", r"^label_bias$"),
+    *(r"^logit_scale$", r"^label_weight$", r"^label_bias$", r"^calibration_"),
     *(r"^connector\.", r"^language_model\.", r"^typical_"),
 ]
 
@@ -530,6 +530,9 @@ class MeritPreTrainedModel(PreTrainedModel):
             if module.config.learned_labels:
                 init.zeros_(module.label_weight)
                 init.zeros_(module.label_bias)
+            if module.config.calibration:
+                init.zeros_(module.calibration_mean)
+                init.copy_(module.calibration_covariance, torch.eye(len(module.calibration_mean)))
         elif isinstance(module, MeritDecoder):
             init.normal_(module.mask_token, std=self.config.initializer_range)
 
@@ -696,6 +699,8 @@ class MeritModel(MeritPreTrainedModel):
 
     label_weight: torch.Tensor
     label_bias: torch.Tensor
+    calibration_mean: torch.Tensor
+    calibration_covariance: torch.Tensor
 
     def __init__(self, config: MeritConfig):
         super().__init__(config)
@@ -717,6 +722,9 @@ class MeritModel(MeritPreTrainedModel):
         if config.learned_labels:  # buffers, because they are not trained together with the encoders
             self.register_buffer("label_weight", torch.zeros(len(config.learned_labels), config.projection_dim))
             self.register_buffer("label_bias", torch.zeros(len(config.learned_labels)))
+        if config.calibration:  # mean and covariance of the embeddings of the recordings that it was fitted to
+            self.register_buffer("calibration_mean", torch.zeros(config.projection_dim))
+            self.register_buffer("calibration_covariance", torch.eye(config.projection_dim))
 
     def freeze(self):
         self.ecg_model.freeze_above(self.ecg_model.pooled_depth)

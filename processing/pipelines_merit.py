@@ -251,7 +251,19 @@ class EcgPipeline(Pipeline):
 
 
 class _LabelPipeline(EcgPipeline):
-    """Base class of the pipelines that score labels: an [`EcgAnswer`] for each recording."""
+    """
+    Base class of the pipelines that score labels: an [`EcgAnswer`] for each recording.
+
+    Each label has a `score` and a `basis`, what the score rests on: `"learned"`, a classifier fitted to the findings in
+    `reports` training reports; `"prompt"`, similarity to text, with the `auroc` of these prompts where it was measured;
+    `"unknown"`, nothing; `"fine-tuned"`, training on labels.
+
+    Arguments of the constructor, or of a call, besides those of [`EcgPipeline`]:
+        top_k (`int`, *optional*): return only the labels with the highest scores.
+        decisions (`bool`, defaults to `False`): add `present`, whether the probability of the label reaches its
+            threshold, with the `sensitivity` and `specificity` measured at it, to labels with a threshold, see
+            `merit calibrate`.
+    """
 
     def _sanitize_parameters(self, explain=None, explain_method=None, **kwargs):
         preprocess, forward, postprocess = super()._sanitize_parameters(**kwargs)
@@ -300,7 +312,7 @@ class _LabelPipeline(EcgPipeline):
         return self.model.config.problem_type or "single_label_classification"
 
     def _postprocess_options(self, **kwargs) -> dict[str, Any]:
-        options = {name: kwargs.pop(name) for name in ("top_k", "per_window") if name in kwargs}
+        options = {name: kwargs.pop(name) for name in ("top_k", "per_window", "decisions") if name in kwargs}
         return super()._postprocess_options(**kwargs) | options
 
     def postprocess(
@@ -346,20 +358,20 @@ class ZeroShotEcgClassificationPipeline(_LabelPipeline):
             candidate_labels (`list[str]`, `str` with commas, or `dict[str, list[str]]`): labels in plain text, or a
                 mapping from label to its prompts. A label that the glossary contains, by name or code, is scored with
                 its report-supervised classifier if the model has one, else with the prompts of the glossary; any other
-                label is its own prompt. Without `multi_label`, labels are scored with prompts unless all of them have
-                a report-supervised classifier.
+                label is its own prompt.
             hypothesis_template (`str` or `list[str]`, defaults to `"{}"`): text in which {} is replaced by the label.
             multi_label (`bool`, defaults to `False`): score each label independently; otherwise the scores sum to 1.
                 With it, a label may negate a finding ("no atrial fibrillation"): its score is 1 minus the finding's.
             on_unknown_label (`str`, defaults to `"warn"`): `"error"` refuses labels that are no finding of the glossary
                 and not made of words of the training reports.
-            top_k (`int`, *optional*): return only the labels with the highest scores.
+            top_k, decisions, per_window: see [`EcgPipeline`] and [`EcgAnswer`].
             window_pooling (`str`, defaults to `"mean"`): `"max"` finds what is visible in one window only of a long
                 recording.
             on_error, batch_size, sampling_rate, leads, units, and others: see [`EcgPipeline`].
 
         Returns:
-            an [`EcgAnswer`] for each recording: `[{"label": ..., "score": ...}, ...]` by decreasing score.
+            an [`EcgAnswer`] for each recording: `[{"label": ..., "score": ..., "basis": ...}, ...]` by decreasing
+            score.
 
         Raises:
             ValueError: no candidate labels, or duplicate ones, or a negation without `multi_label`.
@@ -369,21 +381,22 @@ class ZeroShotEcgClassificationPipeline(_LabelPipeline):
             kwargs["candidate_labels"] = candidate_labels
         return super().__call__(ecg, **kwargs)
 
-    def _sanitize_parameters(self, candidate_labels=None, hypothesis_template=None, on_unknown_label=None, **kwargs):
+    def _sanitize_parameters(
+        self, candidate_labels=None, hypothesis_template=None, multi_label=None, on_unknown_label=None, **kwargs
+    ):
         preprocess, forward, postprocess = super()._sanitize_parameters(**kwargs)
-        if on_unknown_label is not None:
-            forward["on_unknown_label"] = check_unknown(on_unknown_label)
-        if candidate_labels is not None:
-            forward["candidate_labels"] = postprocess["candidate_labels"] = check_labels(candidate_labels)
-        if hypothesis_template is not None:
-            forward["hypothesis_template"] = hypothesis_template
-        if "multi_label" in postprocess:
-            forward["multi_label"] = postprocess["multi_label"]
-        return preprocess, forward, postprocess
+        labels = {
+            "candidate_labels": None if candidate_labels is None else check_labels(candidate_labels),
+            "hypothesis_template": hypothesis_template,
+            "multi_label": multi_label,
+            "on_unknown_label": None if on_unknown_label is None else check_unknown(on_unknown_label),
+        }
+        labels = {name: value for name, value in labels.items() if value is not None}
+        return preprocess, forward | labels, postprocess | labels
 
-    def _embed_labels(self, *arguments, on_unknown_label: str = "warn") -> LabelEmbeddings:
+    def _embed_labels(self, *arguments) -> LabelEmbeddings:
         # Other threads may replace the stored embeddings at any time: they are read once, with their key.
-        key = repr((arguments, on_unknown_label))
+        key = repr(arguments)
         stored_key, labels = self._last_labels
         if labels is None or stored_key != key:
             with _TOKENIZER_LOCK:
@@ -392,14 +405,9 @@ class ZeroShotEcgClassificationPipeline(_LabelPipeline):
                     self.processor.tokenizer,
                     *arguments,
                     glossary=self.processor.glossary,
-                    on_unknown_label=on_unknown_label,
                 )
             self._last_labels = (key, labels)
         return labels
-
-    def _postprocess_options(self, **kwargs) -> dict[str, Any]:
-        options = {"multi_label": kwargs.pop("multi_label")} if "multi_label" in kwargs else {}
-        return super()._postprocess_options(**kwargs) | options
 
     def _represent(
         self, inputs, candidate_labels=None, hypothesis_template="{}", multi_label=False, on_unknown_label="warn"
@@ -407,10 +415,7 @@ class ZeroShotEcgClassificationPipeline(_LabelPipeline):
         if candidate_labels is None:
             raise ValueError('Pass candidate_labels, such as candidate_labels=["normal ECG", "atrial fibrillation"].')
         embeds = F.normalize(self.model.get_ecg_features(**inputs).pooler_output.float(), dim=-1)
-        labels = self._embed_labels(
-            candidate_labels, hypothesis_template, multi_label, on_unknown_label=on_unknown_label
-        )
-        return labels.logits(embeds)
+        return self._embed_labels(candidate_labels, hypothesis_template, multi_label, on_unknown_label).logits(embeds)
 
     def _label_names(self, candidate_labels, **options):
         return list(candidate_labels)
@@ -418,8 +423,17 @@ class ZeroShotEcgClassificationPipeline(_LabelPipeline):
     def _problem_type(self, multi_label: bool = False, **options):
         return "multi_label_classification" if multi_label else "single_label_classification"
 
-    def _labels(self, logits, candidate_labels, multi_label: bool = False):
-        return _ranked(list(candidate_labels), logits.sigmoid() if multi_label else logits.softmax(-1))
+    def _labels(
+        self,
+        logits,
+        candidate_labels,
+        hypothesis_template="{}",
+        multi_label=False,
+        on_unknown_label="warn",
+        decisions=False,
+    ):
+        labels = self._embed_labels(candidate_labels, hypothesis_template, multi_label, on_unknown_label)
+        return labels.ranked(logits, multi_label, decisions)
 
 
 class EcgClassificationPipeline(_LabelPipeline):
@@ -441,7 +455,7 @@ class EcgClassificationPipeline(_LabelPipeline):
     def _represent(self, inputs):
         return self.model(**inputs).logits
 
-    def _labels(self, logits):
+    def _labels(self, logits, decisions=False):
         config = self.model.config
         if config.problem_type == "multi_label_classification":
             scores = logits.sigmoid()
@@ -449,7 +463,13 @@ class EcgClassificationPipeline(_LabelPipeline):
             scores = logits
         else:
             scores = logits.softmax(-1)
-        return _ranked([config.id2label[i] for i in range(len(scores))], scores)
+        known = (config.calibration or {}).get("labels", {}) if decisions else {}
+        answer = []
+        for i, score in enumerate(scores.tolist()):
+            facts = dict(known.get(config.id2label[i], {}))
+            decision = {"present": score >= facts.pop("threshold"), **facts} if facts else {}
+            answer.append({"label": config.id2label[i], "score": score, "basis": "fine-tuned", **decision})
+        return sorted(answer, key=lambda one: -one["score"])
 
 
 class EcgFeatureExtractionPipeline(EcgPipeline):
@@ -575,10 +595,6 @@ def sentences(report: str) -> list[str]:
 def _check_count(name: str, value: Any) -> None:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
         raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}.")
-
-
-def _ranked(labels: list[str], scores: torch.Tensor) -> list[dict[str, Any]]:
-    return [{"label": labels[i], "score": scores[i].item()} for i in scores.argsort(descending=True).tolist()]
 
 
 __all__ = [

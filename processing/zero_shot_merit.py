@@ -2,8 +2,13 @@
 Zero-shot scores: how much better a recording matches a label than the label's opposite.
 
 A finding that the model has learned from recordings and their reports (`merit learn-labels`) is scored with the
-log-odds that the report of a recording mentions it. Any other label is scored with text prompts. The two kinds of score
-are on different scales, so labels that compete with each other are all scored in one way.
+log-odds that the report of a recording mentions it. Any other label is scored with text prompts. `merit calibrate`
+brings the two kinds of score to one scale: log-odds that a recording has the finding. Without it, labels that compete
+with each other are all scored in one way.
+
+Competing labels share their odds: a score is then the probability of a label if exactly one of the labels is present
+and they are independent of each other. What the model has no ground for is "unknown": it keeps its prior whatever the
+recording, and does not compete.
 
 The similarity between an ECG and a prompt mostly measures how typical the wording is of reports in general. The score
 that ranks recordings is a difference: the similarity to the prompts of the label minus the similarity to those of its
@@ -14,6 +19,7 @@ benchmarks/bench_zero_shot_scores.py compares the alternatives on fold 9 of PTB-
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import log
 from typing import Any
 
 import torch
@@ -21,6 +27,9 @@ import torch.nn.functional as F
 
 from .glossary_merit import Finding, Glossary, as_prompt, did_you_mean
 from .label_grounds_merit import has_ground
+
+# Probability of a label that the model has no ground for, if it was not calibrated: the median of PTB-XL's findings.
+PRIOR = 0.02
 
 
 @dataclass(frozen=True)
@@ -106,11 +115,15 @@ class LabelEmbeddings:
         directions (`torch.FloatTensor` of shape `(labels, dim)`): learned weights, or the embedding of the label minus
             that of its opposite, multiplied by the model's logit scale.
         biases (`torch.FloatTensor` of shape `(labels,)`): learned biases, or 0.
+        facts (`list[dict]`): what the score of each label rests on: `"basis"`, which is "learned", "prompt" or
+            "unknown", and what is known of it: `"reports"`, the number of reports that it was fitted to, `"auroc"` of
+            its prompts, or `"threshold"`, `"sensitivity"` and `"specificity"` of a decision.
     """
 
     labels: list[str]
     directions: torch.Tensor
     biases: torch.Tensor
+    facts: list[dict[str, Any]]
 
     def logits(self, ecg_embeds: torch.Tensor) -> torch.Tensor:
         """
@@ -121,6 +134,36 @@ class LabelEmbeddings:
             `torch.FloatTensor` of shape `(recordings, labels)`: log-odds of each label against its opposite.
         """
         return ecg_embeds.to(self.directions.dtype) @ self.directions.T + self.biases
+
+    def scores(self, logits: torch.Tensor, multi_label: bool) -> torch.Tensor:
+        """
+        Probabilities from log-odds.
+
+        Args:
+            logits (`torch.FloatTensor` of shape `(labels,)`): of one recording.
+            multi_label: judge each label by itself, as a single label always is; otherwise labels compete.
+        """
+        scores = logits.sigmoid()
+        known = torch.tensor([facts["basis"] != "unknown" for facts in self.facts])
+        if multi_label or len(self.labels) == 1 or not known.any():
+            return scores
+        linear = torch.cat([self.directions, self.biases[:, None]], dim=1)
+        same = (linear[:, None] == linear).all(-1).sum(-1)  # several names of one finding compete once
+        total = (logits - same.log())[known].logsumexp(-1)
+        scores[known] = (logits[known] - total).exp() * (1 - scores[~known].sum().clamp(max=0.5))
+        return scores
+
+    def ranked(self, logits: torch.Tensor, multi_label: bool, decisions: bool = False) -> list[dict[str, Any]]:
+        """The answer for one recording: labels by decreasing score, unknown ones last."""
+        answer = []
+        for label, score, facts in zip(self.labels, self.scores(logits, multi_label).tolist(), self.facts):
+            shown = {name: facts[name] for name in ("basis", "reports", "auroc") if name in facts}
+            if decisions and "threshold" in facts:
+                probability = logits[len(answer)].sigmoid().item()
+                rates = {name: facts[name] for name in ("sensitivity", "specificity")}
+                shown |= {"present": probability >= facts["threshold"], **rates}
+            answer.append({"label": label, "score": score, **shown})
+        return sorted(answer, key=lambda one: (one["basis"] == "unknown", -one["score"]))
 
 
 def check_labels(
@@ -281,6 +324,11 @@ def doubts(labels: Sequence[CandidateLabel], tokenizer, glossary: Glossary) -> t
     return of_unknown, " ".join(others)
 
 
+def logit(probability: float) -> float:
+    """The log-odds of a probability."""
+    return log(probability / (1 - probability))
+
+
 @torch.inference_mode()
 def embed_texts(model, tokenizer, texts: Sequence[str], batch_size: int = 256) -> torch.Tensor:
     """Embeddings of texts in the space shared with ECGs, of unit length; `(texts, dim)` float32."""
@@ -326,7 +374,52 @@ def label_directions(
         return direction, direction.new_zeros(())
 
     directions, biases = zip(*map(linear, labels))
-    return LabelEmbeddings([label.label for label in labels], torch.stack(directions), torch.stack(biases))
+    facts = [{"basis": "learned" if label.is_learned(learned) else "prompt"} for label in labels]
+    return LabelEmbeddings([label.label for label in labels], torch.stack(directions), torch.stack(biases), facts)
+
+
+def standardised(labels: LabelEmbeddings, mean: torch.Tensor, covariance: torch.Tensor) -> LabelEmbeddings:
+    """
+    Labels whose scores have the mean 0 and the standard deviation 1 over recordings.
+
+    Args:
+        labels: the labels.
+        mean (`torch.FloatTensor` of shape `(dim,)`), covariance (`torch.FloatTensor` of shape `(dim, dim)`): of the ECG
+            embeddings of these recordings.
+    """
+    directions = labels.directions.float()
+    scale = ((directions @ covariance.float()) * directions).sum(-1, keepdim=True).clamp(min=1e-12).sqrt()
+    directions = directions / scale
+    return replace(labels, directions=directions, biases=-directions @ mean.float())
+
+
+def calibrated(labels: LabelEmbeddings, found: Sequence[CandidateLabel], model) -> LabelEmbeddings:
+    """
+    Labels on the scale of `merit calibrate`: log-odds that a recording has the finding.
+
+    Args:
+        labels: the labels on the scales of the model.
+        found: the same, as they were looked up.
+        model (`MeritModel`): with `config.calibration`.
+    """
+    calibration = model.config.calibration
+    prompts = standardised(labels, model.calibration_mean.cpu(), model.calibration_covariance.cpu())
+    directions, biases, facts = labels.directions.float().clone(), labels.biases.float().clone(), []
+    for row, (label, basis) in enumerate(zip(found, labels.facts)):
+        code = label.finding.code if label.finding else ""
+        if basis["basis"] == "learned":
+            scale = calibration["learned"][code]
+            facts.append({**basis, **scale})
+        else:
+            directions[row], biases[row] = prompts.directions[row], prompts.biases[row]
+            own = {} if label.by_prompts else calibration["prompts"].get(code, {})
+            scale = {**calibration["other"], **own}
+            facts.append({**basis, **own})
+        directions[row] *= scale["slope"]
+        biases[row] = biases[row] * scale["slope"] + scale["intercept"]
+        if "prior" in scale:
+            biases[row] += logit(scale["prior"])
+    return replace(labels, directions=directions, biases=biases, facts=facts)
 
 
 def embed_labels(
@@ -335,8 +428,8 @@ def embed_labels(
     candidate_labels: str | Collection[str] | Mapping[str, str | Collection[str]],
     hypothesis_template: str | Collection[str] = "{}",
     multi_label: bool = False,
-    glossary: Glossary | None = None,
     on_unknown_label: str = "warn",
+    glossary: Glossary | None = None,
 ) -> LabelEmbeddings:
     """
     Embed labels once, to score any number of recordings.
@@ -345,8 +438,8 @@ def embed_labels(
         model (`MeritModel`), tokenizer: of one checkpoint.
         candidate_labels, hypothesis_template, glossary: see `resolve_labels`. Labels with prompts or a template of the
             user are scored with prompts.
-        multi_label: score each label by itself, as learned where it was learned. Otherwise labels compete, and are
-            scored as learned if all of them were, with prompts if not.
+        multi_label: score each label by itself, as learned where it was learned. Otherwise labels compete; without
+            calibration, they are then scored as learned if all of them were, with prompts if not.
         on_unknown_label: "warn" of labels that the text encoder has no ground for, or "error" to refuse them. It
             also warns of labels that are nearly the name of a finding, names of one finding, or several findings with
             commas between them.
@@ -364,12 +457,27 @@ def embed_labels(
     if not multi_label and len(labels) > 1:
         _refuse_negations(labels)
     learned = model.learned_labels
-    if not multi_label and not all(label.is_learned(learned) for label in labels):
+    if not model.config.calibration and not multi_label and not all(label.is_learned(learned) for label in labels):
         learned = {}
     embeddings = label_directions(
         labels, lambda texts: embed_texts(model, tokenizer, texts), learned, model.scale().item()
     )
-    return _with_negations(embeddings, labels)
+    calibration = model.config.calibration
+    if calibration:
+        embeddings = calibrated(embeddings, labels, model)
+    prior = calibration["other"]["prior"] if calibration else PRIOR
+    return _with_negations(_unknown_at_prior(embeddings, unknown_labels(labels, tokenizer), prior), labels)
+
+
+def _unknown_at_prior(embeddings: LabelEmbeddings, unknown: Sequence[bool], prior: float) -> LabelEmbeddings:
+    """Labels that the model has no ground for have a constant score."""
+    known = torch.tensor([not one for one in unknown])
+    return replace(
+        embeddings,
+        directions=embeddings.directions * known[:, None],
+        biases=torch.where(known, embeddings.biases, logit(prior)),
+        facts=[{"basis": "unknown"} if one else facts for one, facts in zip(unknown, embeddings.facts)],
+    )
 
 
 def _refuse_negations(labels: Sequence[CandidateLabel]) -> None:
@@ -384,7 +492,18 @@ def _refuse_negations(labels: Sequence[CandidateLabel]) -> None:
 def _with_negations(embeddings: LabelEmbeddings, labels: Sequence[CandidateLabel]) -> LabelEmbeddings:
     """Labels that negate a finding have its log-odds with the other sign, so that the two scores sum to 1."""
     signs = embeddings.directions.new_tensor([-1.0 if label.negated else 1.0 for label in labels])
-    return replace(embeddings, directions=signs[:, None] * embeddings.directions, biases=signs * embeddings.biases)
+    facts = [_negated(one) if label.negated else one for label, one in zip(labels, embeddings.facts)]
+    return replace(
+        embeddings, directions=signs[:, None] * embeddings.directions, biases=signs * embeddings.biases, facts=facts
+    )
+
+
+def _negated(facts: dict[str, Any]) -> dict[str, Any]:
+    """The decision that a finding is absent."""
+    if "threshold" not in facts:
+        return facts
+    rates = {"sensitivity": facts["specificity"], "specificity": facts["sensitivity"]}
+    return {**facts, "threshold": 1 - facts["threshold"], **rates}
 
 
 def embed_statements(model, tokenizer, statements: Sequence[str], glossary: Glossary | None = None) -> LabelEmbeddings:

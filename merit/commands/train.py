@@ -1,4 +1,4 @@
-"""`merit pretrain`, `learn-labels`, `finetune` and `train-reports`."""
+"""`merit pretrain`, `learn-labels`, `calibrate`, `finetune` and `train-reports`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -52,6 +52,17 @@ def learn_labels(
     )
 
 
+def calibrate(
+    model: Model,
+    data: Dataset,
+    output: Annotated[Path, Option(metavar="DIR", help="Folder for the calibrated model.")],
+) -> None:
+    """Fit the scale of the scores and the thresholds of decisions on validation records."""
+    from .. import workflows
+
+    typer.echo(f"Model in {workflows.calibrate(model, data, output)}")
+
+
 def finetune(
     model: Model,
     data: Dataset,
@@ -97,4 +108,4 @@ def train_reports(
         typer.echo(f"Model in {folder}")
 
 
-COMMANDS = (pretrain, learn_labels, finetune, train_reports)
+COMMANDS = (pretrain, learn_labels, calibrate, finetune, train_reports)

@@ -107,6 +107,9 @@ def classify(
         str, Option(metavar="warn|error", help="Warn of labels that the model does not know, or refuse them.")
     ] = "warn",
     top_k: Annotated[int | None, Option(metavar="K", help="Print only the K best labels.")] = None,
+    decisions: Annotated[
+        bool, Option("--decisions", help="Say whether each label is present, where the model has a threshold for it.")
+    ] = False,
     as_json: Json = False,
     plot: Annotated[
         Path | None, Option(metavar="FILE.png|pdf|svg", help="Draw the leads and the scores of one record.")
@@ -143,6 +146,7 @@ def classify(
         multi_label=multi_label,
         on_unknown_label=on_unknown_label,
         top_k=top_k,
+        decisions=decisions,
         window_pooling=window_pooling,
         plot=plot,
         layout=layout,
@@ -303,8 +307,7 @@ def _print_answers(
         position = f"recording {index + 1} of {len(records)}, {records[index]}: " if len(records) > 1 else ""
         print(f"merit: {position}{error}", file=sys.stderr)
     if as_json:
-        printable = [{"error": str(answer)} if isinstance(answer, Exception) else answer for answer in answers]
-        typer.echo(json.dumps(dict(zip(records, printable)), indent=2))
+        typer.echo(json.dumps(dict(zip(records, map(_printable, answers))), indent=2))
     elif len(errors) < len(answers):
         for record, answer in zip(records, answers):
             typer.echo(f"{record}\n{f'  error: {answer}' if isinstance(answer, Exception) else show(answer)}")
@@ -312,12 +315,33 @@ def _print_answers(
     return int(bool(errors))
 
 
+def _printable(answer: Any) -> Any:
+    if isinstance(answer, Exception):
+        return {"error": str(answer)}
+    return answer.to_dict() if isinstance(answer, list) else answer
+
+
 def score_table(answer: Sequence[dict]) -> str:
-    """One line per label: name, score, and a bar."""
+    """One line per label: name, score, a bar, and what the score rests on."""
     width = max(len(entry["label"]) for entry in answer)
-    return "\n".join(
-        f"  {entry['label']:<{width}}  {entry['score']:.3f}  {'█' * round(20 * entry['score'])}" for entry in answer
-    )
+    lines = []
+    for entry in answer:
+        bar = "█" * round(20 * entry["score"])
+        lines.append(f"  {entry['label']:<{width}}  {entry['score']:.3f}  {bar:<20}  {_grounds(entry)}".rstrip())
+    return "\n".join(lines)
+
+
+def _grounds(entry: dict) -> str:
+    """Such as "learned from 1,234 reports, present (sensitivity 0.97, specificity 0.98)"."""
+    words = [entry["basis"]] if "basis" in entry else []
+    if "reports" in entry:
+        words = [f"learned from {entry['reports']:,} reports"]
+    if "auroc" in entry:
+        words = [f"prompt with AUROC {entry['auroc']:.2f}"]
+    if "present" in entry:
+        rates = f"sensitivity {entry['sensitivity']:.2f}, specificity {entry['specificity']:.2f}"
+        words.append(f"{'present' if entry['present'] else 'absent'} ({rates})")
+    return ", ".join(words)
 
 
 def explained_table(answer: dict) -> str:

@@ -62,7 +62,7 @@ def expected(classify, paths):
 class TestInputs:
     def test_one_path_gives_one_answer(self, expected):
         (answer, *others) = expected
-        assert [set(entry) for entry in answer] == [{"label", "score"}] * len(LABELS)
+        assert [set(entry) for entry in answer] == [{"label", "score", "basis"}] * len(LABELS)
         assert {entry["label"] for entry in answer} == set(LABELS)
         assert all(isinstance(entry["score"], float) for entry in answer)
         assert all(scores(answer) != scores(other) for other in others)
@@ -417,10 +417,19 @@ class TestScores:
         with torch.inference_mode():
             embeds = model.get_ecg_features(**processor(ecg=paths[0])).pooler_output
         logits = labels.logits(torch.nn.functional.normalize(embeds))[0]
+        *known, unknown = LABELS
         answer = scores(classify(paths[0], candidate_labels=LABELS))
-        assert [answer[label] for label in LABELS] == pytest.approx(logits.softmax(-1).tolist(), abs=1e-5)
+        prior = answer[unknown]
+        expected = (1 - prior) * logits[:-1].softmax(-1)
+        assert [answer[label] for label in known] == pytest.approx(expected.tolist(), abs=1e-5)
         answer = scores(classify(paths[0], candidate_labels=LABELS, multi_label=True))
         assert [answer[label] for label in LABELS] == pytest.approx(logits.sigmoid().tolist(), abs=1e-5)
+
+    def test_a_label_without_ground_has_the_same_low_score_for_all_recordings_and_comes_last(self, classify, paths):
+        for multi_label in (False, True):
+            answers = classify(paths, candidate_labels=LABELS, multi_label=multi_label)
+            expected = {"label": LABELS[-1], "score": pytest.approx(0.02), "basis": "unknown"}
+            assert [answer[-1] for answer in answers] == [expected] * len(paths)
 
     def test_the_order_of_labels_makes_no_difference(self, classify, paths, expected):
         assert_same(classify(paths[0], candidate_labels=LABELS[::-1]), expected[0])

@@ -58,6 +58,7 @@ class Model:
     """Embeds each text in a direction of its own, which is the same in every call."""
 
     device = torch.device("cpu")
+    config = SimpleNamespace(calibration=None)
 
     def __init__(self, learned=()):
         self.seen = []
@@ -223,7 +224,9 @@ def test_a_direction_does_not_depend_on_the_other_labels():
 
 
 def test_logits_are_projections_on_the_directions_plus_the_biases():
-    labels = LabelEmbeddings(["a", "b"], torch.tensor([[1.0, 0.0, -1.0], [0.0, 2.0, 0.0]]), torch.tensor([0.0, 0.5]))
+    labels = LabelEmbeddings(
+        ["a", "b"], torch.tensor([[1.0, 0.0, -1.0], [0.0, 2.0, 0.0]]), torch.tensor([0.0, 0.5]), [{}] * 2
+    )
     logits = labels.logits(torch.tensor([[0.6, 0.8, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64))
     torch.testing.assert_close(logits, torch.tensor([[0.6, 2.1], [-1.0, 0.5]]))
     assert embed_labels(Model(), tokenizer, ["AFIB"]).biases.tolist() == [0]

@@ -2,10 +2,9 @@
 
 from datasets import DatasetDict
 
-from ..data.schema import label_names
 from ..scoring.embeddings import embed
 from ..scoring.encoders import CheckpointClassifier
-from ..scoring.protocol import Result, protocol_of, score, task_names
+from ..scoring.protocol import Result, protocol_of, score, task_with_labels
 
 
 def evaluate_classifier(classifier: CheckpointClassifier, dataset: DatasetDict, resamples: int = 1000) -> list[Result]:
@@ -20,11 +19,6 @@ def evaluate_classifier(classifier: CheckpointClassifier, dataset: DatasetDict, 
     """
     if missing := [split for split in ("validation", "test") if split not in dataset]:
         raise ValueError(f"The data set has no split {', '.join(missing)}, which a classifier needs.")
-    tasks = [task for task in task_names(dataset) if label_names(dataset["test"], task) == classifier.labels]
-    if not tasks:
-        raise ValueError(
-            f"{classifier.name} knows {', '.join(classifier.labels)}, which are not the labels of "
-            f"{', '.join(task_names(dataset))}: evaluate it on the data set that it was fine-tuned on."
-        )
+    task = task_with_labels(dataset, classifier.labels, classifier.name)
     scores = {split: embed(classifier, dataset[split], name=split) for split in ("validation", "test")}
-    return [score(protocol_of(dataset, tasks[0], resamples), scores, tasks[0], "fine-tuned", {})]
+    return [score(protocol_of(dataset, task, resamples), scores, task, "fine-tuned", {})]

@@ -95,7 +95,7 @@ def fine_tune(
         settings: arguments of `TrainingArguments`, over `SETTINGS`.
     """
     set_seed(seed)
-    labels = {"id2label": dict(enumerate(protocol.labels)), "learned_labels": []}
+    labels = {"id2label": dict(enumerate(protocol.labels)), "learned_labels": [], "calibration": None}
     config = MeritConfig(**{**pretrained.config.to_dict(), **labels})
     config.problem_type = "multi_label_classification"
     model = MeritForEcgClassification(config)

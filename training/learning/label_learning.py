@@ -9,6 +9,7 @@ This uses more supervision than text prompts and less than labels.
     (['CRBBB'], ['LAO/LAE', 'LVH', 'RVH', 'VCLVH'])
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,8 @@ from ..text.statements import STATEMENTS, findings_in
 
 # L2 penalty relative to the mean loss of a recording; chosen on fold 9 with benchmarks/bench_zero_shot_scores.py.
 PENALTY = 0.0001
+# The file that records what was learned.
+LEARNED_LABELS = "learned-labels.json"
 # Findings mentioned in fewer reports are scored with prompts instead.
 LEAST = 10
 
@@ -119,19 +122,27 @@ def learn_labels(
     }
     before = {code: (weight.float().cpu(), bias.float().cpu()) for code, (weight, bias) in model.learned_labels.items()}
     labels = {**before, **now}
-    config = MeritConfig(**{**model.config.to_dict(), "learned_labels": list(labels)})
+    # The scale of the scores belongs to the labels that it was fitted to.
+    config = MeritConfig(**{**model.config.to_dict(), "learned_labels": list(labels), "calibration": None})
     learned = type(model)(config)
     weights = {
         "label_weight": torch.stack([weight for weight, _ in labels.values()]),
         "label_bias": torch.stack([bias for _, bias in labels.values()]),
     }
-    learned.load_state_dict({**model.state_dict(), **weights})
+    kept = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("calibration_")}
+    learned.load_state_dict({**kept, **weights})
     return LearnedLabels(
         learned.to(model.dtype),  # type: ignore[arg-type]
         {code: int(states.sum()) for code, states in stating.items()},
         replaced=[code for code in now if code in before],
         kept=[code for code in before if code not in now],
     )
+
+
+def reports_of(folder: Path) -> dict[str, int]:
+    """By code of a learned label, the number of reports that it was fitted to, as the folder of a model records it."""
+    record = folder / "results" / LEARNED_LABELS
+    return json.loads(record.read_text(encoding="utf-8"))["learned_labels"]["stated"] if record.is_file() else {}
 
 
 def results_that_hold(folder: Path, before: str, after: str) -> Iterator[tuple[str, dict[str, Any]]]:

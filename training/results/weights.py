@@ -7,8 +7,9 @@ import torch
 
 
 def answering(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What answers questions: all weights but those that pretraining alone uses."""
-    return {name: tensor for name, tensor in weights.items() if not name.startswith("decoder.")}
+    """What results are measured with: all weights but those of pretraining alone and those of the scale of scores."""
+    left_out = ("decoder.", "calibration_")
+    return {name: tensor for name, tensor in weights.items() if not name.startswith(left_out)}
 
 
 def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:

@@ -217,6 +217,25 @@ def task_names(dataset: DatasetDict) -> list[str]:
     return [column.removeprefix("labels_") for column in columns if column.startswith("labels_")]
 
 
+def task_with_labels(dataset: DatasetDict, labels: Sequence[str], name: str) -> str:
+    """
+    The task of a data set that has exactly these labels.
+
+    Args:
+        name: of the classifier that knows the labels, for the message.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for task in task_names(dataset):
+        if label_names(dataset["test"], task) == list(labels):
+            return task
+    raise ValueError(
+        f"{name} knows {', '.join(labels)}, which are not the labels of {', '.join(task_names(dataset))}: use the data "
+        "set that it was fine-tuned on."
+    )
+
+
 def targets_of(dataset: Mapping[Any, Dataset], task: str) -> dict[str, np.ndarray]:
     """The targets of a task in each split, `(records, labels)` of 0 and 1."""
     column = f"labels_{task}"

@@ -1,6 +1,7 @@
 """Zero-shot classification of the label tasks of data sets: embeddings of their labels, and scores of recordings."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def label_embeddings(encoder: Any, task: str, labels: Sequence[str], language: s
     codes = FINDING_CODES.get(task, {})
     found = [CandidateLabel.look_up(codes.get(label, label), glossary, language=language) for label in labels]
     directions = label_directions(found, encoder.embed_texts, getattr(encoder, "learned_labels", {}))
-    return LabelEmbeddings(list(labels), directions.directions, directions.biases)
+    return replace(directions, labels=list(labels))
 
 
 def linear_start(encoder: CheckpointEncoder, labels: LabelEmbeddings, features: np.ndarray) -> Linear:
