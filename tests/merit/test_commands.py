@@ -320,7 +320,7 @@ def test_classify_prints_json_and_draws(here, run_folder, record, tmp_path):
     assert status == 0
     answers = json.loads(out)
     assert list(answers) == [str(record)]
-    assert {entry["label"] for entry in answers[str(record)]} == {"normal ECG", "LBBB"}
+    assert {entry["label"] for entry in answers[str(record)]["labels"]} == {"normal ECG", "LBBB"}
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert str(picture) in err
 
@@ -334,7 +334,7 @@ def test_classify_takes_several_records_and_the_other_options(here, run_folder, 
     assert status == 0
     answers = json.loads(out)
     assert list(answers) == [str(record), str(other)]
-    assert all(len(answer) == 1 for answer in answers.values())
+    assert all(len(answer["labels"]) == 1 for answer in answers.values())
 
 
 @pytest.mark.parametrize(
@@ -379,7 +379,7 @@ def test_classify_answers_for_good_recordings_and_names_bad_ones(here, run_folde
         answers = json.loads(out)
         assert list(answers) == [str(record), str(bad_record), str(other)]
         assert "bad.dat" in answers[str(bad_record)]["error"]
-        assert len(answers[str(record)]) == len(answers[str(other)]) == 2
+        assert len(answers[str(record)]["labels"]) == len(answers[str(other)]["labels"]) == 2
     else:
         lines = out.splitlines()
         assert [lines[0], lines[3], lines[5], lines[8]] == [*map(str, (record, bad_record, other)), DISCLAIMER]
@@ -391,7 +391,7 @@ def test_classify_uses_the_labels_of_a_classifier(here, classifier_folder, recor
     status, out, _ = here("classify", record, "--model", classifier_folder, "--json")
     assert status == 0
     known = json.loads((classifier_folder / "config.json").read_text())["id2label"].values()
-    assert {entry["label"] for entry in json.loads(out)[str(record)]} == set(known)
+    assert {entry["label"] for entry in json.loads(out)[str(record)]["labels"]} == set(known)
 
 
 @pytest.mark.parametrize(
