@@ -57,7 +57,7 @@ def findings_of_records(dataset: DatasetDict, glossary: Glossary) -> dict[str, d
     Returns:
         for each split, `(records,)` bool by code of the finding.
     """
-    found: dict[str, dict[str, np.ndarray]] = {split: {} for split in dataset}
+    found: dict[str, dict[str, np.ndarray]] = {str(split): {} for split in dataset}
     for task in task_names(dataset):
         codes = FINDING_CODES.get(task, {})
         findings = [glossary.find(codes.get(label, label)) for label in label_names(dataset["test"], task)]
@@ -216,14 +216,20 @@ def _fit(
         return float(np.logaddexp(0, np.where(findings[code], -logits, logits)).sum())
 
     bounds = [(SMALLEST_SLOPE, None), (None, None)]
-    # Every finding counts alike for the mean, however many records have it.
     positives = {code: findings[code].sum() for code in used}
-    mean = minimize(lambda both: sum(loss(both, code) / positives[code] for code in used), [1.0, 0.0], bounds=bounds).x
+
+    def loss_of_all(parameters: np.ndarray) -> float:
+        """Every finding counts alike, however many records have it."""
+        return sum(loss(parameters, code) / positives[code] for code in used)
+
+    mean = np.asarray(minimize(loss_of_all, [1.0, 0.0], bounds=bounds).x)
     scales = dict.fromkeys(scores, mean)
     for code in used:
-        scales[code] = minimize(
-            lambda both, code=code: loss(both, code) + (((both - mean) / SPREAD) ** 2).sum() / 2, mean, bounds=bounds
-        ).x
+
+        def loss_near_mean(parameters: np.ndarray, code: str = code) -> float:
+            return loss(parameters, code) + (((parameters - mean) / SPREAD) ** 2).sum() / 2
+
+        scales[code] = np.asarray(minimize(loss_near_mean, mean, bounds=bounds).x)
     return scales, mean
 
 
