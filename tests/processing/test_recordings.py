@@ -337,6 +337,7 @@ def test_csv_columns_can_be_renamed_and_have_units_each(tmp_path):
         ("t,I\n0,2\n1,4\n5,4\n", {"sampling_rate": None}, "equal steps"),
         ("t,I\n0,2\n0.1,4\n0.2,4\n", {"sampling_rate": 20}, "its time column says 10 Hz"),
         ("I\n\x00\udc80", {}, "is not a CSV table"),
+        ('I\n""""\nx\n', {}, "column I, row 3: 'x' is not a number"),
     ],
 )
 def test_a_csv_table_says_what_is_wrong(tmp_path, text, kwargs, message):
@@ -369,6 +370,7 @@ def test_a_missing_csv_file_is_named(tmp_path):
         ("II,V1\nmV,mV\n0.5,1\n-1.25,2\n", {"units": None}),
         ("'Elapsed time','II','V1'\n'seconds','mV','mV'\n0.000,0.5,1\n0.004,-1.25,2\n", {"sampling_rate": None}),
         ("n;time;II;V1\n;[ms];[mV];[mV]\n0;0;0,5;1\n1;4;-1,25;2\n", {"sampling_rate": None, "units": None}),
+        ('II,V1\r"0.5",1\r\r-1.25,2', {}),
         ("II, V1\r\n 0.5 , 1\r\n\r\n-1.25,\t2\r\n", {}),
     ],
 )
