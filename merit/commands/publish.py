@@ -56,8 +56,21 @@ def publish(
     force: Annotated[
         bool, Option("--force", help="Commit on top of commits that the folder does not contain.")
     ] = False,
+    space: Annotated[
+        Path | None,
+        Option(
+            "--space",
+            metavar="WHEEL",
+            help="Send the web page with this wheel of the package as a Space; DIR is then the Hub id of its model.",
+        ),
+    ] = None,
 ) -> None:
     """Check an exported folder and push it to the Hub in one commit."""
+    if space:
+        from ..hub_cards.space_publishing import publish_space
+
+        publish_space(repo_id, space, directory.as_posix(), private=private)
+        return
     from ..hub_cards import publish as hub
 
     hub.publish(

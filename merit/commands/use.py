@@ -353,6 +353,24 @@ def explained_table(answer: dict) -> str:
     return f"{score_table(answer['labels'])}\n{summary}\n  {explanation['caption']}"
 
 
+def app(
+    model: Checkpoint = "merit-ptbxl-small",
+    report_model: Annotated[
+        str | None, Option(metavar="MODEL", help="Folder or Hub id of a model that writes reports.")
+    ] = None,
+    port: Annotated[int, Option(metavar="N", help="Port of the page.")] = 7860,
+    host: Annotated[str, Option(metavar="NAME", help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
+) -> None:
+    """Start a web page that reads an ECG: picture, scores, explanation and report."""
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise ImportError("the web page needs gradio: pip install 'merit-ecg[app]'") from error
+    from ..hub_cards.space.app import build, launch
+
+    launch(build(model, report_model), server_port=port, server_name=host)
+
+
 def demo(
     train: Annotated[bool, Option("--train", help="Pretrain and evaluate a model instead.")] = False,
     model: Annotated[
@@ -373,4 +391,4 @@ def demo(
         demonstration.run(data, output, model)
 
 
-COMMANDS = (classify, report, predict, demo)
+COMMANDS = (app, classify, report, predict, demo)
