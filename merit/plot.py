@@ -323,7 +323,7 @@ def _rows(
     per_column = len(STANDARD_LEADS) // columns
     rows = [
         [
-            _LeadStretch(STANDARD_LEADS[column * per_column + row], *edges[column : column + 2])
+            _LeadStretch(STANDARD_LEADS[column * per_column + row], edges[column], edges[column + 1])
             for column in range(columns)
         ]
         for row in range(per_column)
