@@ -40,7 +40,8 @@ endef
 merit-ptbxl-%: $(READY)
 	$(VENV)/bin/merit pretrain --data $(DATA) --recipe ptbxl-$* --output runs/$@ --resume
 	$(VENV)/bin/merit learn-labels runs/$@/model --data $(DATA) --output runs/$@/with-labels
-	$(VENV)/bin/merit export runs/$@/with-labels runs/$@/$@ --dtype float16
+	$(VENV)/bin/merit calibrate runs/$@/with-labels --data $(DATA) --output runs/$@/calibrated
+	$(VENV)/bin/merit export runs/$@/calibrated runs/$@/$@ --dtype float16
 	$(VENV)/bin/merit evaluate runs/$@/$@ --data $(DATA) --cache runs/cache --output runs/$@/evaluation.json
 	$(VENV)/bin/merit evaluate runs/$@/$@ --data $(DATA) --cache runs/cache --output runs/$@/random-initialisation.json \
 		--random-initialisation --only zero-shot linear-probe

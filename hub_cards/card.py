@@ -42,6 +42,8 @@ _TASK_TYPES = {
     "report-generation": "text-generation",
 }
 # Methods whose tables have a column for each metric, not for each task.
+# Buffers that describe training recordings.
+_OF_QUALITY = ("typical_", "quality_")
 _BY_METRIC = ("retrieval", "report-generation", "support", "abstention")
 # Settings with which recordings and protocol are unchanged.
 _PLAIN = {"direction", "language", "train_fraction", "start", "reports", "decoding", "recordings"}
@@ -158,7 +160,7 @@ def _card(folder: Path, repo_id: str) -> ModelCard:
         ecg=config if task == "ecg-feature-extraction" else config.get("merit_config", config)["ecg_config"],
         processor=processor,
         labels=list(config["id2label"].values()) if task == "ecg-classification" else [],
-        parameters=f"{sum(weights[name].numel() for name in weights if not name.startswith('typical_')):,}",
+        parameters=f"{sum(w.numel() for name, w in weights.items() if not name.startswith(_OF_QUALITY)):,}",
         stored=", ".join(_unique(str(tensor.dtype).removeprefix("torch.") for tensor in weights.values())),
         training=training,
         tables=list(_tables(own, measured)),

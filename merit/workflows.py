@@ -194,12 +194,13 @@ def learn_labels(
 def calibrate(model: str, data: str | Path, output: str | Path) -> Path:
     """
     Fit what makes the answers of a model trustworthy, and export the model with it: the scale of its zero-shot scores
-    and the thresholds of its learned labels, or the thresholds of a classifier. Its results stay valid, since no
+    and the thresholds of its learned labels, or the thresholds of a classifier; and for a model of any kind, what tells
+    recordings that are out of distribution or at a wrong rate. Results stay valid except those of abstention, since no
     ranking changes.
 
     Args:
-        model: folder or Hub id of a dual encoder or of a classifier.
-        data: prepared data set, or PTB-XL's own folder, with the splits "validation" and "test".
+        model: folder or Hub id.
+        data: prepared data set, or PTB-XL's own folder, with the splits "train", "validation" and "test".
         output: folder to write.
 
     Returns:
@@ -209,19 +210,34 @@ def calibrate(model: str, data: str | Path, output: str | Path) -> Path:
     from .hub_cards.folder import example_record, fetch
     from .training.data.catalogue import load_data
     from .training.learning.label_calibration import calibrate_labels, decide_labels
-    from .training.learning.label_learning import reports_of
+    from .training.learning.label_learning import reports_of, results_that_hold
+    from .training.learning.pretraining import require_splits
+    from .training.learning.typicality import learn_quality
+    from .training.results.result_files import results_of, write_json
+    from .training.results.weights import stored_weights, weights_sha256
 
-    kind = checkpoints.require(model, checkpoints.DUAL_ENCODER, checkpoints.CLASSIFIER)
+    kind = checkpoints.require(model, checkpoints.DUAL_ENCODER, checkpoints.CLASSIFIER, checkpoints.REPORT_MODEL)
     source, _ = fetch(checkpoints.find(model))
     network, processor = load(source)
     dataset = load_data(data)
-    calibrated: Any
+    require_splits(dataset)
+    calibrated: Any = network
     if kind is checkpoints.CLASSIFIER:
         calibrated = decide_labels(network, processor, dataset)
-    else:
+    elif kind is checkpoints.DUAL_ENCODER:
         calibrated = calibrate_labels(network, processor, dataset, reports_of(source))
-    results = sorted(source.glob("results/*.json"))
-    return export(calibrated, processor, output, example=example_record(source), results=results)
+    before = weights_sha256(stored_weights(network))
+    calibrated = learn_quality(calibrated, processor, dataset["train"], dataset["validation"])
+    after = weights_sha256(stored_weights(calibrated))
+    files = dict(results_that_hold(source, before, after, lambda result: result["method"] == "abstention"))
+    # Records of training and of labels, which hold no results.
+    measured = {Path(path).name for path, content in results_of(source).items() if "results" in content}
+    others = [path for path in sorted(source.glob("results/*.json")) if path.name not in measured]
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, content in files.items():
+            write_json(Path(scratch) / name, content)
+        results = [*others, *(Path(scratch) / name for name in files)]
+        return export(calibrated, processor, output, example=example_record(source), results=results)
 
 
 def finetune(
@@ -250,6 +266,7 @@ def finetune(
     from .hub_cards.export import export
     from .training.data.catalogue import load_data
     from .training.learning import finetuning
+    from .training.learning.typicality import learn_quality
     from .training.results.weights import weights_sha256
     from .training.scoring.probes import train_rows
     from .training.scoring.protocol import protocol_of, task_names
@@ -274,7 +291,8 @@ def finetune(
         record = TrainingRecord(used, facts, Path(scratch))
         tuned = finetuning.fine_tune(pretrained, processor, dataset, task, protocol, fraction, seed, **settings)
         record.write(tuned.log)
-        return export(tuned.model, processor, output, results=[record.path])
+        classifier = learn_quality(tuned.model, processor, used["train"], used["validation"])
+        return export(classifier, processor, output, results=[record.path])
 
 
 def evaluate(

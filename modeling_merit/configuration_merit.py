@@ -140,6 +140,11 @@ class MeritConfig(HubConfig):
             reports by `merit learn-labels`; zero-shot classification scores other findings with text prompts.
         calibration (`dict`, *optional*): the scale of zero-shot scores and the thresholds of decisions, as
             `merit calibrate` fits them: `"learned"` and `"prompts"` by code of a finding, `"other"` for other labels.
+        abstention_threshold (`float`, *optional*): a recording of higher atypicality is out of distribution; with it, a
+            checkpoint contains the distribution of the features of training recordings, see `merit calibrate`.
+        abstention_threshold_partial (`float`, *optional*): the same for recordings that are short or lack leads; by
+            default `abstention_threshold`.
+        quality_checks (`list[str]`): codes of the faults that the checkpoint has a linear check for.
         layout_version (`int`): version of the checkpoint layout; a checkpoint of another version is refused.
 
     Example:
@@ -176,6 +181,9 @@ class MeritConfig(HubConfig):
     freeze_encoder: bool = False
     learned_labels: list[str] | tuple[str, ...] = ()
     calibration: dict | None = None
+    abstention_threshold: float | None = None
+    abstention_threshold_partial: float | None = None
+    quality_checks: list[str] | tuple[str, ...] = ()
     layout_version: int = LAYOUT_VERSION
     initializer_range: float = 0.02
 
@@ -186,6 +194,7 @@ class MeritConfig(HubConfig):
         if not isinstance(self.text_config, PreTrainedConfig):
             self.text_config = _sub_config("bert", _SMALL_BERT, **(self.text_config or {}))
         self.learned_labels = list(self.learned_labels)
+        self.quality_checks = list(self.quality_checks)
         super().__post_init__(**kwargs)
 
     @classmethod
@@ -252,6 +261,7 @@ class MeritReportConfig(HubConfig):
         freeze_encoder (`bool`): train the connector and the language model only. An ECG encoder that is trained further
             no longer matches the text encoder, which the support of statements is computed with.
         abstention_threshold (`float`, *optional*): the model abstains if the atypicality of a recording is higher.
+        abstention_threshold_partial, quality_checks: as of [`MeritConfig`].
         layout_version (`int`): version of the checkpoint layout; a checkpoint of another version is refused.
 
     Example:
@@ -274,6 +284,8 @@ class MeritReportConfig(HubConfig):
     connector_num_attention_heads: int = 4
     freeze_encoder: bool = True
     abstention_threshold: float | None = None
+    abstention_threshold_partial: float | None = None
+    quality_checks: list[str] | tuple[str, ...] = ()
     layout_version: int = LAYOUT_VERSION
     initializer_range: float = 0.02
 
@@ -283,6 +295,7 @@ class MeritReportConfig(HubConfig):
             self.merit_config = MeritConfig(**(self.merit_config or {}))
         if not isinstance(self.text_config, PreTrainedConfig):
             self.text_config = _sub_config("llama", _SMALL_LLAMA, **(self.text_config or {}))
+        self.quality_checks = list(self.quality_checks)
         super().__post_init__(**kwargs)
 
     def validate_report(self):

@@ -30,12 +30,13 @@ from transformers.utils.generic import ModelOutput, can_return_tuple, merge_with
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_merit import MeritConfig, MeritEcgConfig
+from .typicality_merit import TypicalityMixin
 
 # Weights of checkpoints that models without a text encoder ignore: all but those of the ECG encoder.
 _IGNORED_BY_ENCODERS = [
     *(r"^decoder\.", r"^text_model\.", r"^text_projection\.", r"^ecg_projection\."),
     *(r"^logit_scale$", r"^label_weight$", r"^label_bias$", r"^calibration_"),
-    *(r"^connector\.", r"^language_model\.", r"^typical_"),
+    *(r"^connector\.", r"^language_model\.", r"^typical_", r"^quality_"),
 ]
 
 
@@ -535,6 +536,8 @@ class MeritPreTrainedModel(PreTrainedModel):
                 init.copy_(module.calibration_covariance, torch.eye(len(module.calibration_mean)))
         elif isinstance(module, MeritDecoder):
             init.normal_(module.mask_token, std=self.config.initializer_range)
+        if isinstance(module, TypicalityMixin):
+            module.init_typicality()
 
 
 class MeritEcgModel(MeritPreTrainedModel):
@@ -675,7 +678,7 @@ class MeritEcgModel(MeritPreTrainedModel):
         return self(ecg_values, **kwargs)
 
 
-class MeritModel(MeritPreTrainedModel):
+class MeritModel(TypicalityMixin, MeritPreTrainedModel):
     """
     The dual encoder, which embeds ECGs and texts in one space.
 
@@ -695,7 +698,9 @@ class MeritModel(MeritPreTrainedModel):
 
     _auto_class = "AutoModel"
 
-    _keys_to_ignore_on_load_unexpected = [r"^decoder\.", r"^connector\.", r"^language_model\.", r"^typical_"]
+    _keys_to_ignore_on_load_unexpected = [
+        *(r"^decoder\.", r"^connector\.", r"^language_model\.", r"^typical_", r"^quality_")
+    ]
 
     label_weight: torch.Tensor
     label_bias: torch.Tensor
@@ -725,6 +730,7 @@ class MeritModel(MeritPreTrainedModel):
         if config.calibration:  # mean and covariance of the embeddings of the recordings that it was fitted to
             self.register_buffer("calibration_mean", torch.zeros(config.projection_dim))
             self.register_buffer("calibration_covariance", torch.eye(config.projection_dim))
+        self.register_typicality(config.ecg_config.pooled_size)
 
     def freeze(self):
         self.ecg_model.freeze_above(self.ecg_model.pooled_depth)
@@ -1009,7 +1015,7 @@ class MeritForPreTraining(MeritModel):
         )
 
 
-class MeritForEcgClassification(MeritPreTrainedModel):
+class MeritForEcgClassification(TypicalityMixin, MeritPreTrainedModel):
     """
     The ECG encoder with a linear head: multi-label, single-label or regression by `config.problem_type`, fine-tuned in
     full or, with `config.freeze_encoder`, as a linear probe.
@@ -1033,18 +1039,26 @@ class MeritForEcgClassification(MeritPreTrainedModel):
     _keys_to_ignore_on_load_unexpected = _IGNORED_BY_ENCODERS
 
     def __init__(self, config: MeritConfig):
+        if type(self).__name__ not in (config.architectures or [type(self).__name__]):
+            # The encoder of another model is trained further here, and its features change.
+            config.abstention_threshold, config.abstention_threshold_partial, config.quality_checks = None, None, []
         super().__init__(config)
         self.loss_type = "ForSequenceClassification"
         self.num_labels: int = config.num_labels  # type: ignore[assignment]
         self.ecg_model = MeritEcgModel._from_config(config.ecg_config)
         self.norm = nn.LayerNorm(config.ecg_config.pooled_size, eps=config.ecg_config.layer_norm_eps)
         self.classifier = nn.Linear(config.ecg_config.pooled_size, self.num_labels)
+        self.register_typicality(config.ecg_config.pooled_size)
         self.post_init()
 
     def freeze(self):
         if self.config.freeze_encoder:
             self.ecg_model.requires_grad_(False)
         self.ecg_model.freeze_above(self.ecg_model.pooled_depth)
+
+    def classify(self, pooler_output: torch.Tensor) -> torch.Tensor:
+        """Logits `(batch, num_labels)` of features `(batch, pooled_size)` of the ECG encoder."""
+        return self.classifier(self.norm(pooler_output))
 
     @can_return_tuple
     def forward(
@@ -1064,7 +1078,7 @@ class MeritForEcgClassification(MeritPreTrainedModel):
         """
         kwargs["return_dict"] = True
         output = self.ecg_model(ecg_values, lead_mask=lead_mask, sample_mask=sample_mask, **kwargs)
-        logits = self.classifier(self.norm(pooled(output)))
+        logits = self.classify(pooled(output))
         loss = None
         if labels is not None:
             loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)

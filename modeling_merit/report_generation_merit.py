@@ -16,6 +16,7 @@ from transformers.utils.generic import can_return_tuple
 
 from .configuration_merit import MeritReportConfig
 from .modeling_merit import MeritModel, MeritPreTrainedModel
+from .typicality_merit import TypicalityMixin
 
 _ECG_INPUTS = ("ecg_values", "lead_mask", "sample_mask", "ecg_prefix")
 
@@ -50,7 +51,7 @@ class MeritConnector(nn.Module):
         return self.fc2(F.gelu(self.fc1(attended.transpose(1, 2).flatten(2))))
 
 
-class MeritForReportGeneration(MeritPreTrainedModel, GenerationMixin):
+class MeritForReportGeneration(TypicalityMixin, MeritPreTrainedModel, GenerationMixin):
     """
     Generates reports of ECGs: `generate` takes the output of the processor for recordings and an instruction.
 
@@ -74,8 +75,6 @@ class MeritForReportGeneration(MeritPreTrainedModel, GenerationMixin):
     base_model_prefix = ""
     _key_mapping = None
     main_input_name = "input_ids"
-    typical_mean: torch.Tensor
-    typical_whitening: torch.Tensor
 
     def __init__(
         self,
@@ -88,10 +87,7 @@ class MeritForReportGeneration(MeritPreTrainedModel, GenerationMixin):
         self.merit = MeritModel._from_config(config.merit_config) if merit is None else merit
         self.connector = MeritConnector(config)
         self.language_model = language_model or AutoModelForCausalLM.from_config(config.text_config)
-        # Distribution of the features of training recordings, see `fit_typical`.
-        size = config.merit_config.ecg_config.pooled_size
-        self.register_buffer("typical_mean", torch.zeros(size))
-        self.register_buffer("typical_whitening", torch.eye(size))
+        self.register_typicality(config.merit_config.ecg_config.pooled_size, always=True)
         self.post_init()
 
     @torch.no_grad()
@@ -99,9 +95,6 @@ class MeritForReportGeneration(MeritPreTrainedModel, GenerationMixin):
         super()._init_weights(module)
         if isinstance(module, MeritConnector):
             init.normal_(module.queries, std=1.0)
-        elif isinstance(module, MeritForReportGeneration):
-            init.zeros_(module.typical_mean)
-            init.copy_(module.typical_whitening, torch.eye(len(module.typical_mean)))
 
     def freeze(self):
         self.merit.requires_grad_(False)
@@ -130,10 +123,20 @@ class MeritForReportGeneration(MeritPreTrainedModel, GenerationMixin):
             `last_hidden_state` of shape `(batch, num_ecg_tokens, text hidden_size)`, to pass as `ecg_prefix`;
             `pooler_output` of shape `(batch, pooled_size)`, for `atypicality` and `ecg_embeds`.
         """
-        encoder = self.merit.ecg_model
-        output = encoder(ecg_values, lead_mask, sample_mask, return_dict=True)
-        prefix = self.connector(output.last_hidden_state, encoder.token_mask(ecg_values, lead_mask, sample_mask))
+        output = self.merit.ecg_model(ecg_values, lead_mask, sample_mask, return_dict=True)
+        prefix = self.connect(output, ecg_values, lead_mask, sample_mask)
         return BaseModelOutputWithPooling(last_hidden_state=prefix, pooler_output=output.pooler_output)
+
+    def connect(
+        self,
+        encoded: BaseModelOutputWithPooling,
+        ecg_values: torch.Tensor,
+        lead_mask: torch.Tensor | None = None,
+        sample_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Embeddings `(batch, num_ecg_tokens, text hidden_size)` from the encoder's output for these recordings."""
+        token_mask = self.merit.ecg_model.token_mask(ecg_values, lead_mask, sample_mask)
+        return self.connector(encoded.last_hidden_state, token_mask)
 
     @can_return_tuple
     def forward(
@@ -189,24 +192,6 @@ class MeritForReportGeneration(MeritPreTrainedModel, GenerationMixin):
         if not is_first_iteration and kwargs.get("use_cache", True):
             inputs = {name: value for name, value in inputs.items() if name not in _ECG_INPUTS}
         return inputs
-
-    def fit_typical(self, mean: torch.Tensor, whitening: torch.Tensor):
-        """Set the mean `(pooled_size,)` of the features of training recordings and a root of their precision matrix."""
-        self.typical_mean.copy_(mean)
-        self.typical_whitening.copy_(whitening)
-
-    def atypicality(self, pooler_output: torch.Tensor) -> torch.Tensor:
-        """
-        Distance `(batch,)` of features `(batch, pooled_size)` from those of training recordings: the Mahalanobis
-        distance (Lee et al., arXiv 1807.03888) divided by the root of its dimensions, near 1 in distribution.
-        """
-        whitened = (pooler_output.float() - self.typical_mean.float()) @ self.typical_whitening.float()
-        return whitened.square().mean(-1).sqrt()
-
-    def abstains(self, pooler_output: torch.Tensor) -> torch.Tensor:
-        """Mask `(batch,)` of recordings that are out of distribution, for which the model abstains."""
-        threshold = self.config.abstention_threshold
-        return self.atypicality(pooler_output) > (float("inf") if threshold is None else threshold)
 
     def ecg_embeds(self, pooler_output: torch.Tensor) -> torch.Tensor:
         """Features in the joint space of ECGs and texts, of unit length, `(batch, projection_dim)`."""

@@ -1,6 +1,8 @@
 """Pipelines. Recordings longer than the model's window are cut into windows, and the outputs of these are pooled."""
 
+import os
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -17,13 +19,14 @@ from .explanation_merit import METHODS, Explanation, explain, log_odds
 from .feature_extraction_merit import SETTINGS
 from .inputs_merit import is_recording
 from .processing_merit import INSTRUCTIONS
+from .quality_merit import assess, signal_measures
 from .recordings_merit import EcgError
 from .zero_shot_merit import LabelEmbeddings, check_labels, check_unknown, embed_labels, embed_statements
 
 # Arguments that describe arrays, which files and rows do themselves, and how files are checked.
 DESCRIPTION = ("sampling_rate", "leads", "units", "verify_checksums")
-# The report of a recording that is out of distribution.
-CANNOT_TELL = "Cannot tell: this recording is unlike those that the model has learned from."
+# The report of a recording for which the model abstains, with the reasons.
+CANNOT_TELL = "Cannot tell: {}."
 # Fast tokenizers raise "Already borrowed" if two threads set padding at the same time.
 _TOKENIZER_LOCK = Lock()
 
@@ -34,12 +37,12 @@ class PreparedBatch:
     A batch of recordings, ready for the model.
 
     Args:
-        recordings: how many there are.
+        names: of the recordings, in messages.
         features: tensors of the recordings that can be used, with `record_index`; None if there is none.
         errors: of the others, by their position in the batch.
     """
 
-    recordings: int
+    names: list[str]
     features: dict[str, torch.Tensor] | None
     errors: dict[int, EcgError]
 
@@ -59,6 +62,8 @@ class EcgPipeline(Pipeline):
         on_error (`str`, defaults to `"raise"`): `"raise"` raises the [`EcgError`] of a recording that cannot be used,
             `"return"` puts it in the place of the result. For a list it names the position in the list.
         window_pooling (`str`, defaults to `"mean"`): how to pool the outputs of the windows, `"mean"` or `"max"`.
+        abstain (`bool`, defaults to `False`): give an empty answer where the quality of a recording gives a reason not
+            to trust one, instead of an answer with a warning.
         per_window (`bool`, defaults to `False`): add the labels of each window of a recording, with its start and end
             in seconds, as the attribute `windows` of an [`EcgAnswer`] (classification only).
         explain (`bool` or `str`, defaults to `False`): add an [`Explanation`], as a dictionary, as the attribute
@@ -69,6 +74,15 @@ class EcgPipeline(Pipeline):
         batch_size (`int`, defaults to 1): recordings in a batch.
         Fields of [`MeritFeatureExtractor`], such as `ignore_unknown_leads` or `max_amplitude`: override those of the
             model, except its `sampling_rate` and `lead_names`.
+
+    The `quality` of a recording is a dictionary with
+
+    - `abstained`: whether an answer was withheld;
+    - `atypicality`: the distance from recordings of training, about 1 for recordings like those; None if the checkpoint
+      does not know it, see `merit calibrate`;
+    - `reasons` against trusting an answer, each with a `message` and a `code`: "out_of_distribution",
+      "implausible_amplitude" (wrong units or gain?), "implausible_rate" (wrong sampling rate?), "exchanged_arms",
+      "inconsistent_limb_leads", "noise". Padding and a short duration are no reasons.
     """
 
     # PreTrainedModel does not declare the methods of our models.
@@ -79,6 +93,8 @@ class EcgPipeline(Pipeline):
     _load_feature_extractor = False
     _load_tokenizer = False
 
+    # Whether answers contain the quality of the recording.
+    _assesses = True
     # A method or attribute of the models that the pipeline can use, and what they are.
     _required, _requirement = "get_ecg_features", "an ECG encoder"
 
@@ -171,7 +187,8 @@ class EcgPipeline(Pipeline):
             features = self.preprocess(list(recordings), **options)
         except EcgError:
             features, errors = self._preprocess_one_by_one(recordings, position, options)
-        return PreparedBatch(len(recordings), features, errors)
+        names = [_name_of(recording, f"recording {position + row}") for row, recording in enumerate(recordings)]
+        return PreparedBatch(names, features, errors)
 
     def answer(
         self, prepared: "PreparedBatch", forward_options: Mapping | None = None, answer_options: Mapping | None = None
@@ -187,11 +204,12 @@ class EcgPipeline(Pipeline):
         if prepared.features is not None:
             outputs = self.forward(dict(prepared.features), **{**self._forward_params, **(forward_options or {})})
         options, done, answers = {**self._postprocess_params, **(answer_options or {})}, 0, []
-        for row in range(prepared.recordings):
+        for row, name in enumerate(prepared.names):
             if row in prepared.errors:
                 answers.append(prepared.errors[row])
             else:
                 answers.append(self.postprocess(outputs[done : done + 1], **options))
+                _warn_of_quality(name, answers[-1])
                 done += 1
         return answers
 
@@ -214,11 +232,13 @@ class EcgPipeline(Pipeline):
 
     def run_single(self, inputs, preprocess_params, forward_params, postprocess_params):
         try:
-            return super().run_single(inputs, preprocess_params, forward_params, postprocess_params)
+            answer = super().run_single(inputs, preprocess_params, forward_params, postprocess_params)
         except EcgError as error:
             if preprocess_params.get("on_error", "raise") == "raise":
                 raise
             return error
+        _warn_of_quality(_name_of(inputs, "the recording"), answer)
+        return answer
 
     def preprocess(self, ecg: Any, on_error: str = "raise", **options) -> dict[str, torch.Tensor]:
         recordings = ecg if isinstance(ecg, list) else [ecg]
@@ -232,21 +252,44 @@ class EcgPipeline(Pipeline):
 
     def _forward(
         self, model_inputs: dict[str, torch.Tensor], window_pooling: str = "mean", **options
-    ) -> list[dict[str, torch.Tensor]]:
-        """For each recording `pooled` `(features,)`, `windows` `(windows, features)` and `seconds` `(windows, 2)`."""
+    ) -> list[dict[str, Any]]:
+        """
+        For each recording `pooled` `(features,)`, `windows` `(windows, features)`, `seconds` `(windows, 2)` and, except
+        for embeddings, its `quality`.
+        """
         inputs = dict(model_inputs)
         index, seconds = inputs.pop("record_index"), inputs.pop("window_seconds")
+        measures = None
+        if self._assesses:
+            leads = self.extractor.lead_names
+            measures = signal_measures(inputs["ecg_values"], inputs["lead_mask"], inputs["sample_mask"], leads)
         inputs["ecg_values"] = inputs["ecg_values"].to(self.model.dtype)
-        per_window = self._represent(inputs, **options).float()
+        encoded = self._encoder(**inputs, return_dict=True)
+        per_window = self._represent(encoded, inputs, **options).float()
         outputs = []
         for record in range(int(index.max()) + 1):
             windows = per_window[index == record]
             pooled = windows.amax(0) if window_pooling == "max" else windows.mean(0)
             outputs.append({"pooled": pooled, "windows": windows, "seconds": seconds[index == record]})
+            if measures is not None:
+                features = encoded.pooler_output[index == record].float().mean(0)
+                of_signal = measures[index == record].nanmedian(0).values
+                whole = inputs["lead_mask"][index == record].all() and inputs["sample_mask"][index == record].all()
+                leads = self.extractor.lead_names
+                outputs[-1]["quality"] = assess(self.model, features, of_signal, leads, partial=not whole)
         return outputs
 
-    def _represent(self, inputs: dict[str, torch.Tensor], **options) -> torch.Tensor:
-        """The output of the model for each window, `(windows, features)`, before pooling."""
+    @property
+    def _encoder(self) -> Any:
+        return self.model.ecg_model
+
+    def _represent(self, encoded: Any, inputs: dict[str, torch.Tensor], **options) -> torch.Tensor:
+        """
+        The output of the model for each window, `(windows, features)`, before pooling.
+
+        Args:
+            encoded: output of the ECG encoder for `inputs`.
+        """
         raise NotImplementedError
 
 
@@ -298,7 +341,8 @@ class _LabelPipeline(EcgPipeline):
         inputs["ecg_values"] = inputs["ecg_values"].to(self.model.dtype)
 
         def score(**inputs) -> torch.Tensor:
-            return log_odds(self._represent(inputs, **options).float(), index, problem_type)
+            encoded = self._encoder(**inputs, return_dict=True)
+            return log_odds(self._represent(encoded, inputs, **options).float(), index, problem_type)
 
         encoder = getattr(self.model.config, "ecg_config", self.model.config)
         return explain(score, inputs, encoder, names[index], method, start=start)
@@ -312,13 +356,22 @@ class _LabelPipeline(EcgPipeline):
         return self.model.config.problem_type or "single_label_classification"
 
     def _postprocess_options(self, **kwargs) -> dict[str, Any]:
-        options = {name: kwargs.pop(name) for name in ("top_k", "per_window", "decisions") if name in kwargs}
+        names = ("top_k", "per_window", "decisions", "abstain")
+        options = {name: kwargs.pop(name) for name in names if name in kwargs}
         return super()._postprocess_options(**kwargs) | options
 
     def postprocess(
-        self, outputs: list[dict[str, torch.Tensor]], top_k: int | None = None, per_window: bool = False, **options
+        self,
+        outputs: list[dict[str, Any]],
+        top_k: int | None = None,
+        per_window: bool = False,
+        abstain: bool = False,
+        **options,
     ) -> EcgAnswer:
         output = outputs[0]
+        quality = output["quality"]
+        if abstain and quality["reasons"]:
+            return EcgAnswer(quality=quality | {"abstained": True})
         windows = None
         if per_window:
             windows = [
@@ -327,7 +380,7 @@ class _LabelPipeline(EcgPipeline):
             ]
         explanation = output["explanation"].to_dict() if "explanation" in output else None
         labels = self._labels(output["pooled"], **options)[:top_k]
-        return EcgAnswer(labels, windows=windows, explanation=explanation)
+        return EcgAnswer(labels, quality=quality, windows=windows, explanation=explanation)
 
     def _labels(self, logits: torch.Tensor, **options) -> list[dict[str, Any]]:
         """The labels of a recording, or of a window, with what is known of them, by decreasing score."""
@@ -410,11 +463,17 @@ class ZeroShotEcgClassificationPipeline(_LabelPipeline):
         return labels
 
     def _represent(
-        self, inputs, candidate_labels=None, hypothesis_template="{}", multi_label=False, on_unknown_label="warn"
+        self,
+        encoded,
+        inputs,
+        candidate_labels=None,
+        hypothesis_template="{}",
+        multi_label=False,
+        on_unknown_label="warn",
     ):
         if candidate_labels is None:
             raise ValueError('Pass candidate_labels, such as candidate_labels=["normal ECG", "atrial fibrillation"].')
-        embeds = F.normalize(self.model.get_ecg_features(**inputs).pooler_output.float(), dim=-1)
+        embeds = F.normalize(self.model.ecg_projection(encoded.pooler_output).float(), dim=-1)
         return self._embed_labels(candidate_labels, hypothesis_template, multi_label, on_unknown_label).logits(embeds)
 
     def _label_names(self, candidate_labels, **options):
@@ -452,8 +511,8 @@ class EcgClassificationPipeline(_LabelPipeline):
 
     _required, _requirement = "classifier", "a fine-tuned classifier"
 
-    def _represent(self, inputs):
-        return self.model(**inputs).logits
+    def _represent(self, encoded, inputs):
+        return self.model.classify(encoded.pooler_output)
 
     def _labels(self, logits, decisions=False):
         config = self.model.config
@@ -475,10 +534,16 @@ class EcgClassificationPipeline(_LabelPipeline):
 class EcgFeatureExtractionPipeline(EcgPipeline):
     """Embeddings of recordings in the space shared with texts, as `numpy.ndarray` of shape `(projection_dim,)`."""
 
-    def _represent(self, inputs):
-        return self.model.get_ecg_features(**inputs).pooler_output
+    _assesses = False
 
-    def postprocess(self, outputs: list[dict[str, torch.Tensor]]) -> np.ndarray:
+    @property
+    def _encoder(self):
+        return self.model.get_ecg_features
+
+    def _represent(self, encoded, inputs):
+        return encoded.pooler_output
+
+    def postprocess(self, outputs: list[dict[str, Any]]) -> np.ndarray:
         return outputs[0]["pooled"].numpy()
 
 
@@ -496,7 +561,7 @@ class EcgReportGenerationPipeline(EcgPipeline):
 
     ```"""
 
-    _required, _requirement = "atypicality", "a model that generates reports"
+    _required, _requirement = "ecg_embeds", "a model that generates reports"
 
     def __call__(self, ecg: Any, text: str | None = None, **kwargs) -> Any:
         """
@@ -504,13 +569,15 @@ class EcgReportGenerationPipeline(EcgPipeline):
             ecg: recordings, see [`EcgPipeline`].
             text (`str`, *optional*): instruction or question; by default the instruction for a report in `language`.
             language (`str`, defaults to `"en"`): `"en"` or `"de"`, used if `text` is `None`.
-            abstain (`bool`, defaults to `True`): abstain from reporting out-of-distribution recordings.
+            abstain (`bool`, defaults to `True`): abstain where `quality` has a reason, such as a recording that is out
+                of distribution.
             max_new_tokens (`int`, *optional*), generate_kwargs (`dict`, *optional*): for `generate`.
             on_error, window_pooling, batch_size, sampling_rate, leads, units, and others: see [`EcgPipeline`].
 
         Returns:
             for each recording a dictionary with `report`; its `statements`, each with `text` and `support`;
-            `atypicality` (about 1 for recordings like those of training); and whether it `abstained`. The support of a
+            `atypicality` (about 1 for recordings like those of training); whether it `abstained`; and the `quality` of
+            the recording, see [`EcgPipeline`]. The support of a
             statement is its zero-shot score against its opposite. It is not a probability, and not independent of the
             report, because the encoder is the same. It compares recordings for one statement; the supports of
             different statements are not comparable.
@@ -538,21 +605,25 @@ class EcgReportGenerationPipeline(EcgPipeline):
         options = {"abstain": kwargs.pop("abstain")} if "abstain" in kwargs else {}
         return super()._postprocess_options(**kwargs) | options
 
-    def _represent(self, inputs):
-        output = self.model.encode(**inputs)
-        return torch.cat([output.last_hidden_state.flatten(1), output.pooler_output], dim=-1)
+    @property
+    def _encoder(self):
+        return self.model.merit.ecg_model
+
+    def _represent(self, encoded, inputs):
+        prefix = self.model.connect(encoded, **inputs)
+        return torch.cat([prefix.flatten(1), encoded.pooler_output], dim=-1)
 
     def _forward(self, model_inputs, window_pooling="mean", text=None, options=None):
-        pooled = torch.stack([output["pooled"] for output in super()._forward(model_inputs, window_pooling)])
+        outputs = super()._forward(model_inputs, window_pooling)
+        pooled = torch.stack([output["pooled"] for output in outputs])
         prefix, features = pooled.to(self.model.dtype).tensor_split([-len(self.model.typical_mean)], dim=-1)
         with _TOKENIZER_LOCK:
             prompt = self.processor.write([text] * len(pooled)).to(self.model.device)
         prefix = prefix.view(len(pooled), self.model.config.num_ecg_tokens, -1)
         generated = self.model.generate(**prompt, ecg_prefix=prefix, **(options or {}))
         reports = self.processor.read(generated[:, prompt["input_ids"].shape[1] :])
-        atypical = self.model.atypicality(features).tolist(), self.model.abstains(features).tolist()
         statements = self._with_support([sentences(report) for report in reports], self.model.ecg_embeds(features))
-        return list(zip(reports, statements, *atypical))
+        return list(zip(reports, statements, [output["quality"] for output in outputs]))
 
     def _with_support(self, reports: list[list[str]], ecg_embeds: torch.Tensor) -> list[list[dict[str, Any]]]:
         texts = sorted({sentence for statements in reports for sentence in statements})
@@ -567,14 +638,17 @@ class EcgReportGenerationPipeline(EcgPipeline):
         ]
 
     def postprocess(self, outputs: list[tuple], abstain: bool = True) -> dict[str, Any]:
-        report, statements, atypicality, abstained = outputs[0]
-        if abstained and abstain:
-            report, statements = CANNOT_TELL, []
+        report, statements, quality = outputs[0]
+        abstained = abstain and bool(quality["reasons"])
+        if abstained:
+            reasons = "; ".join(reason["message"] for reason in quality["reasons"])
+            report, statements = CANNOT_TELL.format(reasons), []
         return {
             "report": report,
             "statements": statements,
-            "atypicality": atypicality,
-            "abstained": abstained and abstain,
+            "atypicality": quality["atypicality"],
+            "abstained": abstained,
+            "quality": quality | {"abstained": abstained},
         }
 
 
@@ -595,6 +669,21 @@ def sentences(report: str) -> list[str]:
 def _check_count(name: str, value: Any) -> None:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
         raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}.")
+
+
+def _name_of(recording: Any, otherwise: str) -> str:
+    """A recording in messages: its path or record_id if it has one."""
+    if isinstance(recording, str | os.PathLike):
+        return str(recording)
+    return str(recording.get("record_id", otherwise)) if isinstance(recording, Mapping) else otherwise
+
+
+def _warn_of_quality(name: str, answer: Any) -> None:
+    """Warn of an answer that is given although there are reasons against trusting it."""
+    quality = answer.get("quality", {}) if isinstance(answer, dict) else getattr(answer, "quality", {})
+    if quality.get("reasons") and not quality["abstained"]:
+        reasons = "; ".join(reason["message"] for reason in quality["reasons"])
+        warnings.warn(f"{name}: do not rely on this answer: {reasons}", stacklevel=2)
 
 
 __all__ = [

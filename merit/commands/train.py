@@ -57,7 +57,7 @@ def calibrate(
     data: Dataset,
     output: Annotated[Path, Option(metavar="DIR", help="Folder for the calibrated model.")],
 ) -> None:
-    """Fit the scale of the scores and the thresholds of decisions on validation records."""
+    """Fit the scale of scores, the thresholds of decisions, and what tells unsuitable recordings."""
     from .. import workflows
 
     typer.echo(f"Model in {workflows.calibrate(model, data, output)}")

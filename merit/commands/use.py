@@ -310,7 +310,8 @@ def _print_answers(
         typer.echo(json.dumps(dict(zip(records, map(_printable, answers))), indent=2))
     elif len(errors) < len(answers):
         for record, answer in zip(records, answers):
-            typer.echo(f"{record}\n{f'  error: {answer}' if isinstance(answer, Exception) else show(answer)}")
+            failed = isinstance(answer, Exception)
+            typer.echo("\n".join([record, *([f"  error: {answer}"] if failed else [*reasons(answer), show(answer)])]))
         typer.echo(note)
     return int(bool(errors))
 
@@ -319,6 +320,12 @@ def _printable(answer: Any) -> Any:
     if isinstance(answer, Exception):
         return {"error": str(answer)}
     return answer.to_dict() if isinstance(answer, list) else answer
+
+
+def reasons(answer: Any) -> list[str]:
+    """The reasons against trusting an answer, one per line."""
+    quality = answer.get("quality", {}) if isinstance(answer, dict) else getattr(answer, "quality", {})
+    return [f"  caution: {reason['message']}" for reason in quality.get("reasons", ())]
 
 
 def score_table(answer: Sequence[dict]) -> str:

@@ -230,7 +230,7 @@ class TestErrors:
         flat[8] = 0
         with pytest.warns(UserWarning, match="V3 is flat") as caught:
             classify([flat, np.zeros((12, 1000))], LABELS, on_error="return", batch_size=2, **ARRAY)
-        assert len(caught) == 1
+        assert sum("V3 is flat" in str(one.message) for one in caught) == 1
 
     @pytest.mark.parametrize("batch_size", [0, -1, 1.5, "2", True])
     def test_a_batch_size_that_is_not_a_positive_number_is_refused(self, classify, paths, batch_size):

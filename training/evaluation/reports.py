@@ -21,10 +21,10 @@ from ..learning.report_generation import COLUMNS, reported
 from ..scoring import metrics
 from ..scoring.embeddings import batches, embed
 from ..scoring.encoders import CheckpointReporter, Rows
+from ..scoring.perturbations import arms_exchanged, noise_only
 from ..scoring.protocol import patients_of
 from ..text.statements import findings_in
 from .evaluate import collect
-from .perturbations import arms_exchanged, noise_only
 from .report_measures import clinical_measures, report_measures
 
 Result = dict[str, Any]

@@ -7,10 +7,10 @@ import numpy as np
 
 from ..scoring.embeddings import embed
 from ..scoring.encoders import TextEncoder
+from ..scoring.perturbations import perturbations
 from ..scoring.protocol import Result
 from ..scoring.zero_shot import zero_shot_scores
 from .context import EvaluationContext
-from .perturbations import perturbations
 
 
 def robustness(context: EvaluationContext, methods: Collection[str]) -> Iterator[Result]:

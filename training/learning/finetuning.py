@@ -96,7 +96,9 @@ def fine_tune(
     """
     set_seed(seed)
     labels = {"id2label": dict(enumerate(protocol.labels)), "learned_labels": [], "calibration": None}
-    config = MeritConfig(**{**pretrained.config.to_dict(), **labels})
+    # Training changes the features that these describe.
+    quality = {"abstention_threshold": None, "abstention_threshold_partial": None, "quality_checks": []}
+    config = MeritConfig(**{**pretrained.config.to_dict(), **labels, **quality})
     config.problem_type = "multi_label_classification"
     model = MeritForEcgClassification(config)
     model.ecg_model.load_state_dict(pretrained.ecg_model.state_dict())

@@ -10,7 +10,7 @@ This uses more supervision than text prompts and less than labels.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -145,26 +145,31 @@ def reports_of(folder: Path) -> dict[str, int]:
     return json.loads(record.read_text(encoding="utf-8"))["learned_labels"]["stated"] if record.is_file() else {}
 
 
-def results_that_hold(folder: Path, before: str, after: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def uses_learned_labels(result: dict[str, Any]) -> bool:
+    """Whether a result depends on the learned labels of a model."""
+    return result["method"] == "zero-shot" and "language" not in result["setting"]
+
+
+def results_that_hold(
+    folder: Path, before: str, after: str, changes: Callable[[dict[str, Any]], bool] = uses_learned_labels
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     The result files of a model that are still valid after it has learned labels, by file name.
 
-    Zero-shot results that used learned labels are dropped. Results of other weights, such as those of a random
-    initialisation, are unchanged.
+    Results that used learned labels are dropped. Results of other weights, such as those of a random initialisation,
+    are unchanged.
 
     Args:
         folder: folder of the model before.
         before: hash of its weights before.
         after: hash of its weights with the learned labels; the files name the weights they were measured with.
+        changes: whether a result is another one with these weights and is dropped.
     """
     for path, content in results_of(folder).items():
         if "results" not in content:
             continue
         if content["model"]["weights_sha256"] == before:
             content["model"] = {"measured_with": before, **content["model"], "weights_sha256": after}
-            results = content["results"]
-            content["results"] = [
-                one for one in results if one["method"] != "zero-shot" or "language" in one["setting"]
-            ]
+            content["results"] = [one for one in content["results"] if not changes(one)]
         if content["results"]:
             yield Path(path).name, content

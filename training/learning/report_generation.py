@@ -10,11 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from datasets import Dataset, DatasetDict
 from huggingface_hub.errors import StrictDataclassError
-from sklearn.covariance import LedoitWolf
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, set_seed
 
 from ...modeling_merit.configuration_merit import MeritReportConfig
@@ -23,8 +21,6 @@ from ...modeling_merit.report_generation_merit import MeritForReportGeneration
 from ...processing.processing_merit import INSTRUCTIONS, MeritProcessor, MeritReportProcessor
 from ..batching.augmentation import RecordRng
 from ..batching.collator import advice_on_bad_records, ecg_rows, random_crop
-from ..scoring.embeddings import embed
-from ..scoring.encoders import CheckpointEncoder
 from ..text.tokenizer import train_causal_tokenizer
 from ..trainer.checkpoints import checkpoint_folder, train_from_recipe
 from ..trainer.distributed import is_main_process
@@ -33,12 +29,11 @@ from ..trainer.recipe import ReportRecipe, training_arguments
 from ..trainer.trainer import EcgTrainer
 from ..trainer.training_record import TrainingRecord
 from .pretraining import require_splits
+from .typicality import learn_quality
 
 # The column of the report in each language.
 COLUMNS = {"en": "report_en", "de": "report"}
 ECG_TOKEN = "[ECG]"
-# Share of the validation recordings on which the model abstains.
-FALSE_ABSTENTIONS = 0.02
 # More tokens than the longest report of any data set that we know.
 MAX_NEW_TOKENS = 96
 
@@ -122,6 +117,7 @@ def build(
     Raises:
         ValueError: the recipe's model settings are unknown or invalid.
     """
+    merit.forget_typicality()  # the whole model learns its own
     settings, name = dict(recipe.model), recipe.language_model
     # Sizes of a language model from scratch; a pretrained one has its own.
     text_config: Any = settings.pop("text_config", {})
@@ -215,7 +211,7 @@ def train_reports(
     if trained is not model:
         model = trained.merge_and_unload()
     model.eval()
-    learn_to_abstain(model, report_processor, dataset)
+    model = learn_quality(model, report_processor, dataset["train"], dataset["validation"])
     if is_main_process():
         record.write(trainer.state.log_history)
     return model, report_processor
@@ -228,19 +224,3 @@ def _with_lora(model: MeritForReportGeneration, settings: Mapping[str, Any]) -> 
     modules = "|".join(settings.get("target_modules", ["q_proj", "v_proj"]))
     options = {**settings, "target_modules": rf"language_model\..*\.({modules})", "modules_to_save": ["connector"]}
     return get_peft_model(model, LoraConfig(**options))
-
-
-def learn_to_abstain(model: MeritForReportGeneration, processor: MeritReportProcessor, dataset: DatasetDict) -> None:
-    """
-    Fit the distribution of the features of "train" and the threshold beyond which the model abstains.
-
-    The distribution has a mean and a shrunk covariance (Ledoit and Wolf, 2004). The threshold is the atypicality that
-    the share `FALSE_ABSTENTIONS` of "validation" exceeds.
-    """
-    encoder = CheckpointEncoder(model.merit, MeritProcessor(processor.feature_extractor, processor.merit_tokenizer))
-    features = {split: embed(encoder, dataset[split], name=split) for split in ("train", "validation")}
-    fitted = LedoitWolf().fit(features["train"].astype(np.float64))
-    whitening = np.linalg.cholesky(np.asarray(fitted.get_precision()))
-    model.fit_typical(torch.from_numpy(fitted.location_), torch.from_numpy(whitening))
-    atypicality = model.atypicality(torch.from_numpy(features["validation"]).to(model.device)).cpu().numpy()
-    model.config.abstention_threshold = round(float(np.quantile(atypicality, 1 - FALSE_ABSTENTIONS)), 4)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -10,6 +11,12 @@ def answering(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """What results are measured with: all weights but those of pretraining alone and those of the scale of scores."""
     left_out = ("decoder.", "calibration_")
     return {name: tensor for name, tensor in weights.items() if not name.startswith(left_out)}
+
+
+def stored_weights(model: Any) -> dict[str, torch.Tensor]:
+    """The weights of a model by which result files identify it: those that answer and are not tied to others."""
+    tied = model.all_tied_weights_keys
+    return answering({name: tensor for name, tensor in model.state_dict().items() if name not in tied})
 
 
 def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:

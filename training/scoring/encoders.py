@@ -89,6 +89,30 @@ class _Checkpoint:
             return module(**batch)
 
 
+class CheckpointFeatures(_Checkpoint):
+    """
+    The ECG encoder of any checkpoint as an [`EcgEncoder`].
+
+    Args:
+        model: a `MeritModel`, `MeritForEcgClassification` or `MeritForReportGeneration`.
+        processor: its processor.
+        name: its name in tables.
+    """
+
+    def __init__(self, model, processor, name: str = "MERIT"):
+        super().__init__(model, processor, name)
+        self.encoder = model.merit.ecg_model if hasattr(model, "merit") else model.ecg_model
+        processing = json.dumps(processor.feature_extractor.to_dict(), sort_keys=True, default=str)
+        weights = weights_sha256(self.encoder.state_dict())
+        facts = f"{weights} {processing} {self.encoder.config.to_json_string()} {model.dtype} {fast_precision()}"
+        self.fingerprint: str | None = hashlib.sha256(facts.encode()).hexdigest()
+
+    @torch.inference_mode()
+    def embed(self, rows: Rows) -> np.ndarray:
+        """The pooled output of the ECG encoder, `(rows, pooled_size)`."""
+        return self._output(self.encoder, rows).pooler_output.float().cpu().numpy()
+
+
 class CheckpointEncoder(_Checkpoint):
     """
     A MERIT checkpoint as an [`EcgEncoder`], [`TextEncoder`], [`ReportSupervised`] and [`Finetunable`].

@@ -14,7 +14,6 @@ from merit.hub_cards.export import export
 from merit.processing.inputs_merit import recording_of_row
 from merit.processing.processing_merit import INSTRUCTIONS
 from merit.training.evaluation.output import result_file
-from merit.training.evaluation.perturbations import arms_exchanged, noise_only
 from merit.training.evaluation.report_measures import report_measures
 from merit.training.evaluation.reports import evaluate_abstention, evaluate_reports, generate_reports
 from merit.training.learning.report_generation import reported
@@ -23,6 +22,7 @@ from merit.training.results.result_files import write_json
 from merit.training.scoring import encoders
 from merit.training.scoring.embeddings import embed
 from merit.training.scoring.encoders import CheckpointReporter
+from merit.training.scoring.perturbations import arms_exchanged, noise_only
 from merit.training.scoring.protocol import patients_of
 
 

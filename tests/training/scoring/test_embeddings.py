@@ -7,10 +7,10 @@ import pytest
 import torch
 from datasets import Dataset
 
-from merit.training.evaluation.perturbations import Perturbation
 from merit.training.scoring import encoders
 from merit.training.scoring.embeddings import batches, embed, fingerprint
 from merit.training.scoring.encoders import CheckpointEncoder
+from merit.training.scoring.perturbations import Perturbation
 
 
 def test_embeddings_do_not_depend_on_the_batch(encoder, dataset, monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 
 from merit.processing.inputs_merit import recording_of_row
 from merit.processing.recordings_merit import EcgError
-from merit.training.evaluation.perturbations import NOISES, Perturbation, perturbations
+from merit.training.scoring.perturbations import NOISES, Perturbation, perturbations
 
 RATE, SECONDS = 100.0, 10
 

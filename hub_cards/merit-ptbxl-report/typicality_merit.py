@@ -1,0 +1,1 @@
+../../modeling_merit/typicality_merit.py

@@ -1,0 +1,1 @@
+../../processing/quality_merit.py
