@@ -191,17 +191,18 @@ def learn_labels(
     return folder, learned
 
 
-def calibrate(model: str, data: str | Path, output: str | Path) -> Path:
+def calibrate(model: str, data: Sequence[str | Path], output: str | Path) -> Path:
     """
-    Fit what makes the answers of a model trustworthy, and export the model with it: the scale of its zero-shot scores
-    and the thresholds of its learned labels, or the thresholds of a classifier; and for a model of any kind, what tells
-    recordings that are out of distribution or at a wrong rate. Results stay valid except those of abstention, since no
-    ranking changes.
+    Fit what makes the answers of a checkpoint trustworthy, and export it with that.
+
+    A checkpoint of any kind can then tell recordings that are out of distribution or at a wrong rate. With a labelled
+    data set, a dual encoder gets the scale of its zero-shot scores and thresholds for its learned labels, a classifier
+    thresholds for its labels. Result files of `model` that this does not change go along.
 
     Args:
         model: folder or Hub id.
-        data: prepared data set, or PTB-XL's own folder, with the splits "train", "validation" and "test".
-        output: folder to write.
+        data: prepared data sets, or PTB-XL's own folder, with the splits train, which the model has learned from,
+            validation, on which everything is chosen, and, if it is labelled, test.
 
     Returns:
         the folder.
@@ -209,26 +210,25 @@ def calibrate(model: str, data: str | Path, output: str | Path) -> Path:
     from .hub_cards.export import export, load
     from .hub_cards.folder import example_record, fetch
     from .training.data.catalogue import load_data
+    from .training.learning import pretraining
     from .training.learning.label_calibration import calibrate_labels, decide_labels
     from .training.learning.label_learning import reports_of, results_that_hold
-    from .training.learning.pretraining import require_splits
     from .training.learning.typicality import learn_quality
     from .training.results.result_files import results_of, write_json
     from .training.results.weights import stored_weights, weights_sha256
+    from .training.scoring.protocol import task_names
 
-    kind = checkpoints.require(model, checkpoints.DUAL_ENCODER, checkpoints.CLASSIFIER, checkpoints.REPORT_MODEL)
+    kind = checkpoints.kind_of(model)
     source, _ = fetch(checkpoints.find(model))
     network, processor = load(source)
-    dataset = load_data(data)
-    require_splits(dataset)
-    calibrated: Any = network
-    if kind is checkpoints.CLASSIFIER:
-        calibrated = decide_labels(network, processor, dataset)
-    elif kind is checkpoints.DUAL_ENCODER:
-        calibrated = calibrate_labels(network, processor, dataset, reports_of(source))
-    before = weights_sha256(stored_weights(network))
-    calibrated = learn_quality(calibrated, processor, dataset["train"], dataset["validation"])
-    after = weights_sha256(stored_weights(calibrated))
+    dataset = pretraining.combine([load_data(folder) for folder in data])
+    pretraining.require_splits(dataset)
+    calibrated: Any = learn_quality(network, processor, dataset["train"], dataset["validation"])
+    if task_names(dataset) and kind is checkpoints.DUAL_ENCODER:
+        calibrated = calibrate_labels(calibrated, processor, dataset, reports_of(source))
+    elif task_names(dataset) and kind is checkpoints.CLASSIFIER:
+        calibrated = decide_labels(calibrated, processor, dataset)
+    before, after = (weights_sha256(stored_weights(one)) for one in (network, calibrated))
     files = dict(results_that_hold(source, before, after, lambda result: result["method"] == "abstention"))
     # Records of training and of labels, which hold no results.
     measured = {Path(path).name for path, content in results_of(source).items() if "results" in content}

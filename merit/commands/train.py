@@ -54,10 +54,10 @@ def learn_labels(
 
 def calibrate(
     model: Model,
-    data: Dataset,
+    data: Datasets,
     output: Annotated[Path, Option(metavar="DIR", help="Folder for the calibrated model.")],
 ) -> None:
-    """Fit the scale of scores, the thresholds of decisions, and what tells unsuitable recordings."""
+    """Let a model tell what it does not know: the scale of its scores, thresholds, and unusual recordings."""
     from .. import workflows
 
     typer.echo(f"Model in {workflows.calibrate(model, data, output)}")

@@ -95,10 +95,10 @@ def fine_tune(
         settings: arguments of `TrainingArguments`, over `SETTINGS`.
     """
     set_seed(seed)
-    labels = {"id2label": dict(enumerate(protocol.labels)), "learned_labels": [], "calibration": None}
+    labels = {"id2label": dict(enumerate(protocol.labels)), "learned_labels": []}
     # Training changes the features that these describe.
-    quality = {"abstention_threshold": None, "abstention_threshold_partial": None, "quality_checks": []}
-    config = MeritConfig(**{**pretrained.config.to_dict(), **labels, **quality})
+    unfitted = {"calibration": None, "abstention_threshold": None, "abstention_threshold_partial": None}
+    config = MeritConfig(**{**pretrained.config.to_dict(), **labels, **unfitted, "quality_checks": []})
     config.problem_type = "multi_label_classification"
     model = MeritForEcgClassification(config)
     model.ecg_model.load_state_dict(pretrained.ecg_model.state_dict())

@@ -114,6 +114,8 @@ def calibrate_labels(
     def scores(
         of: list[CandidateLabel], known: Mapping[str, Any], standardise: bool
     ) -> dict[str, dict[str, np.ndarray]]:
+        if not of:
+            return {split: {} for split in embeds}
         linear = label_directions(of, lambda texts: embed_texts(model, processor.tokenizer, texts), known)
         if standardise:
             linear = standardised(linear, mean, covariance)

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 
 from ...processing.glossary_merit import Glossary
 from ...processing.zero_shot_merit import embed_texts
-from ..results.weights import answering, weights_sha256
+from ..results.weights import stored_weights, weights_sha256
 from ..trainer.hardware import fast_device, fast_precision
 
 Rows = list[dict[str, Any]]
@@ -77,9 +77,7 @@ class _Checkpoint:
 
     def __init__(self, model, processor, name: str = "MERIT"):
         self.model, self.processor, self.name = model.eval().to(fast_device()), processor, name
-        # Weights that are tied to others are not stored.
-        weights = {key: value for key, value in model.state_dict().items() if key not in model.all_tied_weights_keys}
-        self.weights_sha256 = weights_sha256(answering(weights))
+        self.weights_sha256 = weights_sha256(stored_weights(model))
         self.parameters = model.num_parameters()
 
     def _output(self, module, rows: Rows):
