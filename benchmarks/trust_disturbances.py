@@ -4,9 +4,10 @@ How well recordings are told that are not an ECG, or not a correct one.
     python benchmarks/trust_disturbances.py runs/calibrated --data ptbxl --external cpsc2018 chapman_shaoxing_ningbo
 
 Fold 9 of PTB-XL gives the scale of every measure, fold 10 is reported. The score of a recording is its most extreme
-measure: the distance from the median of fold 9, relative to that of its 99.5 % quantile. For each disturbance: the AUROC of this score, the sensitivity
-at 2 % false alarms, the share with a reason at the thresholds of the checkpoint, the most frequent reasons, and, as
-before, the AUROC of the atypicality alone. The checks were fitted to rates x2 and x0.5 and no other disturbance.
+measure: the distance from the median of fold 9, relative to that of its 99.5 % quantile. For each disturbance: the
+AUROC of this score, the sensitivity at 2 % false alarms, the share with a reason at the thresholds of the checkpoint,
+the most frequent reasons, and, as before, the AUROC of the atypicality alone. The checks were fitted to rates x2 and
+x0.5 and no other disturbance.
 """
 
 import argparse
