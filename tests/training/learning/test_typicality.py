@@ -138,9 +138,13 @@ def test_the_command_calibrates_a_checkpoint_and_keeps_the_results_that_hold(
     model, processor = untrained
     for part in (model, processor):
         part.save_pretrained(tmp_path / "model")
-    results = [{"method": "linear-probe"}, {"method": "abstention"}]
+    figures = {"records": 10, "split": "test", "metrics": {"auroc": {"value": 0.7, "low": 0.6, "high": 0.8}}}
+    results = [
+        {"task": "super", "method": method, "setting": {}, **figures} for method in ("linear-probe", "abstention")
+    ]
     facts = {"name": "mine", "weights_sha256": weights_sha256(stored_weights(model))}
-    write_json(tmp_path / "model/results/evaluation.json", {"format": FORMAT, "model": facts, "results": results})
+    content = {"format": FORMAT, "model": facts, "data": {"name": "simulated", "sha256": "0", "records": 10}}
+    write_json(tmp_path / "model/results/evaluation.json", {**content, "results": results})
     write_json(tmp_path / "model/results/training.json", {"training": {}})
     command = ["merit", "calibrate", tmp_path / "model", "--data", simulated, "--output", tmp_path / "calibrated"]
     monkeypatch.setattr(sys, "argv", list(map(str, command)))
