@@ -7,7 +7,7 @@ data, such as a random initialisation, are shown in the tables under their own n
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors.torch import load_file
 
 from ..training.results.atomic import atomic_write
-from ..training.results.published import published_figures
 from ..training.results.result_files import results_of
-from ..training.results.table import select
 from ..training.results.weights import answering, weights_sha256
 from ..training.results.wording import cell, how_measured, metric_name
 from .markdown import escape, link
@@ -29,8 +27,6 @@ CARD = "README.md"
 # The name in the examples of a model without a name on the Hub.
 NAMELESS = "org/name"
 
-# The Hub's names of metrics, where they differ.
-_METRIC_TYPES = {"auroc": "roc_auc", "auprc": "average_precision", "brier": "brier_score"}
 # The metrics that tables of reports show.
 _OF_REPORTS = (
     *("bleu_1", "bleu_4", "rouge_l", "meteor", "meteor_exact_stem"),
@@ -41,25 +37,14 @@ _TASK_TYPES = {
     "retrieval": "text-retrieval",
     "report-generation": "text-generation",
 }
-# Methods whose tables have a column for each metric, not for each task.
 # Buffers that describe training recordings.
 _OF_QUALITY = ("typical_", "quality_")
-_BY_METRIC = ("retrieval", "report-generation", "support", "abstention")
-# Settings with which recordings and protocol are unchanged.
-_PLAIN = {"direction", "language", "train_fraction", "start", "reports", "decoding", "recordings"}
-# The setting of zero-shot results with prompts, if the model has report-supervised labels too.
-_BY_PROMPTS = {"language": "both"}
-# Numbers of test records of published figures. Results on other numbers are not comparable.
-_PUBLISHED_RECORDS = {
-    "all": 2198,
-    "diagnostic": 2158,
-    "super": 2158,
-    "sub": 2158,
-    "form": 880,
-    "rhythm": 2098,
-    "cpsc2018": 1376,
-    "csn-merl": 4620,
-}
+# What a card shows: scores of recordings as they are, with all labels. Other results are in the files.
+_HEADLINES = ("zero-shot", "linear-probe", "fine-tuned", "supervised")
+_SETTINGS = ({}, {"language": "both"})
+_MOST_FIGURES = 10  # of the model-index
+# Learned labels whose thresholds a card lists.
+_MOST_THRESHOLDS = 8
 _MARKED = re.compile(r"<!-- results -->\n.*?<!-- /results -->", re.DOTALL)
 
 File = dict[str, Any]
@@ -140,14 +125,13 @@ def _card(folder: Path, repo_id: str) -> ModelCard:
     own_sha256 = weights_sha256(weights)
     own = {name: file for name, file in measured.items() if file["model"]["weights_sha256"] == own_sha256}
     training = [file["training"] | {"file": name} for name, file in read.items() if "training" in file]
-    trained_on = _unique(data["name"] for run in training for data in run["data"])
     task = next(iter(config["custom_pipelines"]))
     card_data = ModelCardData(
         license="apache-2.0",
         library_name="transformers",
         tags=["ecg", "electrocardiogram", "medical", task],
         model_name=repo_id,
-        eval_results=list(_figures(own)) or None,
+        eval_results=list(islice(_figures(own), _MOST_FIGURES)) or None,
     )
     return ModelCard.from_template(
         card_data,
@@ -164,7 +148,7 @@ def _card(folder: Path, repo_id: str) -> ModelCard:
         stored=", ".join(_unique(str(tensor.dtype).removeprefix("torch.") for tensor in weights.values())),
         training=training,
         tables=list(_tables(own, measured)),
-        compared=list(_compared(own, escape(", ".join(trained_on) or "not recorded"))),
+        decisions=_decisions(config),
         files=sorted(measured),
         plots=sorted(path.relative_to(folder).as_posix() for path in folder.glob("results/*.png")),
     )
@@ -178,28 +162,22 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def _figures(own: Mapping[str, File]) -> Iterator[EvalResult]:
-    """
-    Entries of the model-index: every figure over all labels, with its interval.
-
-    For changed recordings (noise, fewer leads, ...) that is the AUROC only. The files have the other figures too.
-    """
+    """Entries of the model-index: the macro AUROC of each task, and the measures of reports, with their intervals."""
     for name, file in own.items():
-        for result in file["results"]:
+        for result in filter(_is_headline, file["results"]):
             for metric, figure in result["metrics"].items():
-                if figure["value"] is None or not (_is_plain(result) or metric == "auroc"):
+                if figure["value"] is None or metric not in ("auroc", *_OF_REPORTS):
                     continue
-                known = {"low": figure["low"], "high": figure["high"], "records": result["records"], "file": name}
+                known = {"low": figure["low"], "high": figure["high"], "file": name}
                 yield EvalResult(
                     task_type=_TASK_TYPES.get(result["method"], "time-series-classification"),
                     dataset_type=re.sub(r"[^\w.-]+", "-", file["data"]["name"]),
                     dataset_name=file["data"]["name"],
                     dataset_config=result["task"],
                     dataset_split=result["split"],
-                    dataset_revision=file["data"]["sha256"],
-                    metric_type=_METRIC_TYPES.get(metric, metric),
+                    metric_type="roc_auc" if metric == "auroc" else metric,
                     metric_value=figure["value"],
                     metric_name=f"{metric_name(metric)}, {how_measured(result['method'], result['setting'])}",
-                    metric_config=result["method"],
                     metric_args={**result["setting"], **known},
                 )
 
@@ -212,38 +190,43 @@ def _tables(own: Mapping[str, File], measured: Mapping[str, File]) -> Iterator[T
         for file in (*own.values(), *others.values()):
             who = f"{escape(file['model']['name'])}: " if file in others.values() else ""
             group += [(who, result) for result in file["results"] if _data(file) == data]
-        plain = [(who, r) for who, r in group if r["method"] not in _BY_METRIC and _is_plain(r)]
-        changed = [(who, r) for who, r in group if not who and not _is_plain(r)]
-        for title, metric, rows in (
-            ("recordings as they are", "auroc", plain),
-            ("recordings as they are", "f1", plain),
-            ("changed recordings and other protocols", "auroc", changed),
-        ):
-            if any(metric in result["metrics"] for _, result in rows):
-                yield {"title": f"{escape(data[0])}, {title}: {metric_name(metric)}", **_by_task(rows, metric)}
-        for method, task in _unique((r["method"], r["task"]) for _, r in group if r["method"] in _BY_METRIC):
+        headlines = [(who, result) for who, result in group if _is_headline(result)]
+        scored = [(who, result) for who, result in headlines if result["method"] in _HEADLINES]
+        if scored:
+            yield {"title": f"{escape(data[0])}: {metric_name('auroc')}", **_by_task(scored, "auroc")}
+        reports = [(who, result) for who, result in headlines if result["method"] not in _HEADLINES]
+        for task in _unique(result["task"] for _, result in reports):
             rows = [
-                (who + escape(how_measured(method, r["setting"])), r["metrics"])
-                for who, r in group
-                if (r["method"], r["task"]) == (method, task)
+                (who + escape(how_measured(result["method"], result["setting"])), result["metrics"])
+                for who, result in reports
+                if result["task"] == task
             ]
-            metrics = _unique(metric for _, figures in rows for metric in figures)
-            if method == "report-generation":
-                metrics = [metric for metric in _OF_REPORTS if metric in metrics]
+            metrics = [metric for metric in _OF_REPORTS if any(metric in figures for _, figures in rows)]
             yield {
-                "title": escape(f"{data[0]}, {task}: {method}"),
+                "title": escape(f"{data[0]}, {task}: report generation"),
                 "header": ["", *(escape(metric_name(metric)) for metric in metrics)],
                 "rows": [[title, *(cell(figures.get(m), m) for m in metrics)] for title, figures in rows],
             }
+
+
+def _decisions(config: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of the labels with thresholds, those with the most training reports first."""
+    calibration = config.get("calibration") or {}
+    labels = {**calibration.get("learned", {}), **calibration.get("labels", {})}
+    known = sorted(labels.items(), key=lambda label: -label[1].get("reports", 0))
+    return [
+        [escape(name), *(str(facts.get(fact, "-")) for fact in ("reports", "threshold", "sensitivity", "specificity"))]
+        for name, facts in known
+        if "threshold" in facts
+    ][:_MOST_THRESHOLDS]
 
 
 def _data(file: File) -> tuple[str, str]:
     return file["data"]["name"], file["data"]["sha256"]
 
 
-def _is_plain(result: Result) -> bool:
-    """Whether the recordings are unchanged and the protocol is the standard one."""
-    return not set(result["setting"]) - _PLAIN
+def _is_headline(result: Result) -> bool:
+    return result["setting"] in _SETTINGS and result["method"] in (*_HEADLINES, "report-generation")
 
 
 def _by_task(group: Sequence[tuple[str, Result]], metric: str) -> Table:
@@ -259,46 +242,6 @@ def _by_task(group: Sequence[tuple[str, Result]], metric: str) -> Table:
     }
 
 
-def _compared(own: Mapping[str, File], trained_on: str) -> Iterator[Table]:
-    """For each method, published figures beside this model's, for tasks measured on as many records."""
-    published = _published()
-    for method, fraction in _unique((row["method"], row["train_fraction"]) for row in published):
-        # Fine-tuning is compared with training from scratch on the same labels too.
-        methods = ("fine-tuned", "supervised") if method == "fine-tuned" else (method,)
-        setting = {"train_fraction": fraction} if fraction < 1 else {}
-        # Published zero-shot figures are those of prompts.
-        if method == "zero-shot" and any(r["setting"] == _BY_PROMPTS for file in own.values() for r in file["results"]):
-            setting = _BY_PROMPTS
-        rows = [row for row in published if row["method"] in methods and row["train_fraction"] == fraction]
-        found = {
-            result["task"]: cell(result["metrics"].get("auroc"), "auroc")
-            for file in own.values()
-            for result in file["results"]
-            if (result["method"], result["setting"]) == (method, setting)
-            and result["records"] == _PUBLISHED_RECORDS.get(result["task"])
-            and any(row["task"] == result["task"] for row in rows)
-        }
-        if not found:
-            continue
-        lines = [["**this model**", trained_on, "measured here", *found.values()]]
-        for model in _unique(row["model"] for row in rows if row["task"] in found):
-            of_model = {row["task"]: row for row in rows if row["model"] == model}
-            system = next(iter(of_model.values()))
-            figures = [f"{100 * of_model[task]['auroc']:.1f}" if task in of_model else "-" for task in found]
-            lines.append([f"{model}, as published", system["trained_on"], system["source"], *figures])
-        yield {
-            "title": f"{how_measured(method, setting)}: macro AUROC beside published figures",
-            "header": ["", "trained on", "source", *found],
-            "rows": lines,
-        }
-
-
-def _published() -> list[dict[str, Any]]:
-    """Published figures of macro AUROC, each with the training data and the source."""
-    figures = select(published_figures().assign(label=""), metric="auroc")
-    return figures.rename(columns={"value": "auroc"}).to_dict("records")
-
-
 def _name(card: ModelCard) -> str:
     """The name of the model in a card."""
     return card.data.get("model_name", NAMELESS)
@@ -311,12 +254,12 @@ def _by_figure(card: ModelCard) -> dict[tuple[str, ...], tuple]:
         args = entry.metric_args or {}
         where = (f"{entry.dataset_name} {entry.dataset_config} {entry.dataset_split}", str(entry.metric_name))
         figure = (str(args.get("file", "no file in results/")), *where)
-        found[figure] = (entry.metric_value, args.get("low"), args.get("high"), args.get("records"))
+        found[figure] = (entry.metric_value, args.get("low"), args.get("high"))
     return found
 
 
 def _interval(figure: tuple | None) -> str:
-    return "nothing" if figure is None else f"{figure[0]} ({figure[1]} to {figure[2]}, {figure[3]} records)"
+    return "nothing" if figure is None else f"{figure[0]} ({figure[1]} to {figure[2]})"
 
 
 def _lines(card: ModelCard) -> list[str]:

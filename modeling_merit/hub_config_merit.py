@@ -95,7 +95,7 @@ class CustomPipelines(dict):
         from transformers.pipelines import PIPELINE_REGISTRY
 
         # `pipeline` looks its task up here before it loads the model, which would fail with an error of transformers.
-        if task in PIPELINES and PIPELINES[task]["pt"][0] not in self._auto_classes:
+        if isinstance(task, str) and task in PIPELINES and PIPELINES[task]["pt"][0] not in self._auto_classes:
             (own,) = self
             raise ValueError(
                 f"The pipeline {task} needs another kind of model, but {self._description}; call "

@@ -43,7 +43,7 @@ def to_recordings(
     units = for_each(units, "units", not _is_list(units))
     return [
         _to_recording(item, f"recording {index}", *description, verify_checksums)
-        for index, (item, *description) in enumerate(zip(items, rates, names, units))
+        for index, (item, description) in enumerate(zip(items, zip(rates, names, units)))
     ]
 
 

@@ -39,7 +39,8 @@ def run(model, **more):
 def test_a_saved_model_is_the_same_model(model_class, tokenization, tmp_path):
     model = tiny_model(model_class, tokenization)
     model.save_pretrained(tmp_path)
-    code = {"configuration_merit.py", "hub_config_merit.py", "modeling_merit.py"} if model_class._auto_class else set()
+    code = {"configuration_merit.py", "hub_config_merit.py", "modeling_merit.py", "typicality_merit.py"}
+    code = code if model_class._auto_class else set()
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors"} | code
     assert load_file(tmp_path / "model.safetensors").keys() == model.state_dict().keys()
     loaded, report = model_class.from_pretrained(tmp_path, output_loading_info=True)

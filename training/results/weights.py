@@ -8,8 +8,8 @@ import torch
 
 
 def answering(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What results are measured with: all weights but those of pretraining alone and those of the scale of scores."""
-    left_out = ("decoder.", "calibration_")
+    """What results are measured with: all weights but those of pretraining, the scale of scores and quality checks."""
+    left_out = ("decoder.", "calibration_", "typical_", "quality_")
     return {name: tensor for name, tensor in weights.items() if not name.startswith(left_out)}
 
 
