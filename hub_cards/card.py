@@ -203,7 +203,7 @@ def _tables(own: Mapping[str, File], measured: Mapping[str, File]) -> Iterator[T
             ]
             metrics = [metric for metric in _OF_REPORTS if any(metric in figures for _, figures in rows)]
             yield {
-                "title": escape(f"{data[0]}, {task}: report generation"),
+                "title": escape(f"{data[0]}, {task}: report-generation"),
                 "header": ["", *(escape(metric_name(metric)) for metric in metrics)],
                 "rows": [[title, *(cell(figures.get(m), m) for m in metrics)] for title, figures in rows],
             }
