@@ -226,7 +226,9 @@ def _data(file: File) -> tuple[str, str]:
 
 
 def _is_headline(result: Result) -> bool:
-    return result["setting"] in _SETTINGS and result["method"] in (*_HEADLINES, "report-generation")
+    if result["method"] == "report-generation":
+        return not set(result["setting"]) - {"decoding", "reports"}
+    return result["setting"] in _SETTINGS and result["method"] in _HEADLINES
 
 
 def _by_task(group: Sequence[tuple[str, Result]], metric: str) -> Table:

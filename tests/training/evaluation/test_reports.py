@@ -168,7 +168,6 @@ def test_a_result_file_belongs_to_the_exported_weights(results, reporter, untrai
     card = (folder / "README.md").read_text()
     assert "**simulated, reports-en: report-generation**" in card
     assert "| reports, generated, greedy |" in card
-    assert "| recordings, right and left arm exchanged |" in card
 
 
 def test_a_data_set_without_training_reports_is_refused(reporter, dataset):
