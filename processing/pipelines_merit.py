@@ -331,18 +331,18 @@ class _LabelPipeline(EcgPipeline):
         self, windows: dict[str, torch.Tensor], output: dict, label: str | bool, method: str, options: dict
     ) -> Explanation:
         """Explain a label, or the best one (`True`), for the window in which its log-odds are highest."""
-        names, problem_type = self._label_names(**options), self._problem_type(**options)
+        names = self._label_names(**options)
         if label is not True and label not in names:
             raise ValueError(f"explain={label!r} is not one of the labels: {', '.join(names)}.")
-        index = int(output["pooled"].argmax()) if label is True else names.index(label)
-        window = int(log_odds(output["windows"], index, problem_type).argmax())
+        index = self._best_label(output["pooled"], **options) if label is True else names.index(label)
+        window = int(self._log_odds(output["windows"], index, **options).argmax())
         start = output["seconds"][window, 0].nan_to_num().item()
         inputs = {name: tensor[window : window + 1] for name, tensor in windows.items()}
         inputs["ecg_values"] = inputs["ecg_values"].to(self.model.dtype)
 
         def score(**inputs) -> torch.Tensor:
             encoded = self._encoder(**inputs, return_dict=True)
-            return log_odds(self._represent(encoded, inputs, **options).float(), index, problem_type)
+            return self._log_odds(self._represent(encoded, inputs, **options).float(), index, **options)
 
         encoder = getattr(self.model.config, "ecg_config", self.model.config)
         return explain(score, inputs, encoder, names[index], method, start=start)
@@ -351,9 +351,13 @@ class _LabelPipeline(EcgPipeline):
         """The labels in the order of the logits."""
         return [self.model.config.id2label[index] for index in range(self.model.config.num_labels)]
 
-    def _problem_type(self, **options) -> str | None:
-        """How the logits are to be read, see `log_odds`."""
-        return self.model.config.problem_type or "single_label_classification"
+    def _best_label(self, logits: torch.Tensor, **options) -> int:
+        """The position of the first label of an answer."""
+        return int(logits.argmax())
+
+    def _log_odds(self, logits: torch.Tensor, index: int, **options) -> torch.Tensor:
+        """The log-odds of a label, `(windows,)`, from logits `(windows, labels)`."""
+        return log_odds(logits, index, self.model.config.problem_type or "single_label_classification")
 
     def _postprocess_options(self, **kwargs) -> dict[str, Any]:
         names = ("top_k", "per_window", "decisions", "abstain")
@@ -375,15 +379,15 @@ class _LabelPipeline(EcgPipeline):
         windows = None
         if per_window:
             windows = [
-                {"start": start, "end": end, "labels": self._labels(logits, **options)[:top_k]}
+                {"start": start, "end": end, "labels": self._labels(output, logits, **options)[:top_k]}
                 for logits, (start, end) in zip(output["windows"], output["seconds"].tolist())
             ]
         explanation = output["explanation"].to_dict() if "explanation" in output else None
-        labels = self._labels(output["pooled"], **options)[:top_k]
+        labels = self._labels(output, output["pooled"], **options)[:top_k]
         return EcgAnswer(labels, quality=quality, windows=windows, explanation=explanation)
 
-    def _labels(self, logits: torch.Tensor, **options) -> list[dict[str, Any]]:
-        """The labels of a recording, or of a window, with what is known of them, by decreasing score."""
+    def _labels(self, output: dict[str, Any], logits: torch.Tensor, **options) -> list[dict[str, Any]]:
+        """The labels of a recording, or of a window of it, with what is known of them, by decreasing score."""
         raise NotImplementedError
 
 
@@ -438,14 +442,15 @@ class ZeroShotEcgClassificationPipeline(_LabelPipeline):
         self, candidate_labels=None, hypothesis_template=None, multi_label=None, on_unknown_label=None, **kwargs
     ):
         preprocess, forward, postprocess = super()._sanitize_parameters(**kwargs)
-        labels = {
-            "candidate_labels": None if candidate_labels is None else check_labels(candidate_labels),
-            "hypothesis_template": hypothesis_template,
-            "multi_label": multi_label,
-            "on_unknown_label": None if on_unknown_label is None else check_unknown(on_unknown_label),
-        }
-        labels = {name: value for name, value in labels.items() if value is not None}
-        return preprocess, forward | labels, postprocess | labels
+        if multi_label is not None:
+            forward["multi_label"] = postprocess["multi_label"] = multi_label
+        if candidate_labels is not None:
+            forward["candidate_labels"] = check_labels(candidate_labels)
+        if hypothesis_template is not None:
+            forward["hypothesis_template"] = hypothesis_template
+        if on_unknown_label is not None:
+            forward["on_unknown_label"] = check_unknown(on_unknown_label)
+        return preprocess, forward, postprocess
 
     def _embed_labels(self, *arguments) -> LabelEmbeddings:
         # Other threads may replace the stored embeddings at any time: they are read once, with their key.
@@ -454,45 +459,41 @@ class ZeroShotEcgClassificationPipeline(_LabelPipeline):
         if labels is None or stored_key != key:
             with _TOKENIZER_LOCK:
                 labels = embed_labels(
-                    self.model,
-                    self.processor.tokenizer,
-                    *arguments,
-                    glossary=self.processor.glossary,
+                    self.model, self.processor.tokenizer, *arguments, glossary=self.processor.glossary
                 )
             self._last_labels = (key, labels)
         return labels
 
-    def _represent(
+    def _forward(
         self,
-        encoded,
-        inputs,
+        model_inputs,
         candidate_labels=None,
         hypothesis_template="{}",
         multi_label=False,
         on_unknown_label="warn",
+        **options,
     ):
         if candidate_labels is None:
             raise ValueError('Pass candidate_labels, such as candidate_labels=["normal ECG", "atrial fibrillation"].')
-        embeds = F.normalize(self.model.ecg_projection(encoded.pooler_output).float(), dim=-1)
-        return self._embed_labels(candidate_labels, hypothesis_template, multi_label, on_unknown_label).logits(embeds)
-
-    def _label_names(self, candidate_labels, **options):
-        return list(candidate_labels)
-
-    def _problem_type(self, multi_label: bool = False, **options):
-        return "multi_label_classification" if multi_label else "single_label_classification"
-
-    def _labels(
-        self,
-        logits,
-        candidate_labels,
-        hypothesis_template="{}",
-        multi_label=False,
-        on_unknown_label="warn",
-        decisions=False,
-    ):
         labels = self._embed_labels(candidate_labels, hypothesis_template, multi_label, on_unknown_label)
-        return labels.ranked(logits, multi_label, decisions)
+        outputs = super()._forward(model_inputs, labels=labels, multi_label=multi_label, **options)
+        return [{**output, "labels": labels} for output in outputs]
+
+    def _represent(self, encoded, inputs, labels, multi_label):
+        embeds = F.normalize(self.model.ecg_projection(encoded.pooler_output).float(), dim=-1)
+        return labels.logits(embeds)
+
+    def _label_names(self, labels, multi_label):
+        return labels.labels
+
+    def _best_label(self, logits, labels, multi_label):
+        return labels.labels.index(labels.ranked(logits, multi_label)[0]["label"])
+
+    def _log_odds(self, logits, index, labels, multi_label):
+        return labels.log_odds(logits, multi_label)[:, index]
+
+    def _labels(self, output, logits, multi_label=False, decisions=False):
+        return output["labels"].ranked(logits, multi_label, decisions)
 
 
 class EcgClassificationPipeline(_LabelPipeline):
@@ -514,7 +515,7 @@ class EcgClassificationPipeline(_LabelPipeline):
     def _represent(self, encoded, inputs):
         return self.model.classify(encoded.pooler_output)
 
-    def _labels(self, logits, decisions=False):
+    def _labels(self, output, logits, decisions=False):
         config = self.model.config
         if config.problem_type == "multi_label_classification":
             scores = logits.sigmoid()

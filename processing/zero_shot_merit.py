@@ -28,6 +28,8 @@ import torch.nn.functional as F
 from .glossary_merit import Finding, Glossary, as_prompt, did_you_mean
 from .label_grounds_merit import has_ground
 
+# Log-odds of what does not compete; finite, so that gradients are.
+_NEVER = -1e9
 # Probability of a label that the model has no ground for, if it was not calibrated: the median of PTB-XL's findings.
 PRIOR = 0.02
 
@@ -108,7 +110,7 @@ class CandidateLabel:
 @dataclass
 class LabelEmbeddings:
     """
-    Labels as linear functions of the ECG embedding.
+    Labels as linear functions of the ECG embedding, on the CPU.
 
     Args:
         labels (`list[str]`): the labels.
@@ -133,30 +135,37 @@ class LabelEmbeddings:
         Returns:
             `torch.FloatTensor` of shape `(recordings, labels)`: log-odds of each label against its opposite.
         """
-        return ecg_embeds.to(self.directions.dtype) @ self.directions.T + self.biases
+        directions, biases = self.directions.to(ecg_embeds.device), self.biases.to(ecg_embeds.device)
+        return ecg_embeds.to(directions.dtype) @ directions.T + biases
 
-    def scores(self, logits: torch.Tensor, multi_label: bool) -> torch.Tensor:
+    def log_odds(self, logits: torch.Tensor, multi_label: bool) -> torch.Tensor:
         """
-        Probabilities from log-odds.
+        Log-odds of the scores, of which these are the sigmoid.
 
         Args:
-            logits (`torch.FloatTensor` of shape `(labels,)`): of one recording.
+            logits (`torch.FloatTensor` of shape `(..., labels)`): of recordings.
             multi_label: judge each label by itself, as a single label always is; otherwise labels compete.
+
+        Returns:
+            `torch.FloatTensor` of shape `(..., labels)`.
         """
-        scores = logits.sigmoid()
-        known = torch.tensor([facts["basis"] != "unknown" for facts in self.facts])
+        known = torch.tensor([facts["basis"] != "unknown" for facts in self.facts], device=logits.device)
         if multi_label or len(self.labels) == 1 or not known.any():
-            return scores
-        linear = torch.cat([self.directions, self.biases[:, None]], dim=1)
-        same = (linear[:, None] == linear).all(-1).sum(-1)  # several names of one finding compete once
-        total = (logits - same.log())[known].logsumexp(-1)
-        scores[known] = (logits[known] - total).exp() * (1 - scores[~known].sum().clamp(max=0.5))
-        return scores
+            return logits
+        linear = torch.cat([self.directions, self.biases[:, None]], dim=1).to(logits.device)
+        same = (linear[:, None] == linear).all(-1)  # several names of one finding compete once
+        shares = (logits - same.sum(-1).log()).masked_fill(~known, _NEVER)
+        total = shares.logsumexp(-1, keepdim=True)
+        others = shares[..., None, :].masked_fill(same, _NEVER).logsumexp(-1)
+        left = logits.sigmoid()[..., ~known].sum(-1, keepdim=True).clamp(max=0.5)  # to unknown labels
+        rest = (1 - left).log()
+        odds = rest + logits - total - torch.logaddexp(left.log(), rest + others - total)
+        return torch.where(known, odds, logits)
 
     def ranked(self, logits: torch.Tensor, multi_label: bool, decisions: bool = False) -> list[dict[str, Any]]:
         """The answer for one recording: labels by decreasing score, unknown ones last."""
         answer = []
-        for label, score, facts in zip(self.labels, self.scores(logits, multi_label).tolist(), self.facts):
+        for label, score, facts in zip(self.labels, self.log_odds(logits, multi_label).sigmoid().tolist(), self.facts):
             shown = {name: facts[name] for name in ("basis", "reports", "auroc") if name in facts}
             if decisions and "threshold" in facts:
                 probability = logits[len(answer)].sigmoid().item()
@@ -300,20 +309,20 @@ def unknown_labels(labels: Sequence[CandidateLabel], tokenizer) -> list[bool]:
     return [label.is_unknown(tokenizer) for label in labels]
 
 
-def doubts(labels: Sequence[CandidateLabel], tokenizer, glossary: Glossary) -> tuple[str, str]:
+def doubts(labels: Sequence[CandidateLabel], unknown: Sequence[bool], glossary: Glossary) -> tuple[str, str]:
     """What users should know of how their labels are understood: of unknown ones, and of others; empty if nothing."""
     typed = [label for label in labels if label.finding is None and label.texts == (label.label,)]
     hints = {label.label: did_you_mean(glossary.suggestions(label.label)) for label in typed}
-    unknown = [label.label for label, is_unknown in zip(labels, unknown_labels(labels, tokenizer)) if is_unknown]
-    of_unknown = "; ".join(f"{label!r}{hints.get(label, '')}" for label in unknown)
-    if unknown:
+    names_of_unknown = [label.label for label, is_unknown in zip(labels, unknown) if is_unknown]
+    of_unknown = "; ".join(f"{label!r}{hints.get(label, '')}" for label in names_of_unknown)
+    if names_of_unknown:
         of_unknown = f"The model does not know {of_unknown}: no finding of the glossary, no words of its training."
     others = []
     for label, hint in hints.items():
         parts = [part.strip() for part in label.split(",")]
         if len(parts) > 1 and all(map(glossary.find, parts)):
             others.append(f"The label {label!r} is scored as one label; for {len(parts)}, pass {parts}.")
-        elif hint and label not in unknown:
+        elif hint and label not in names_of_unknown:
             others.append(f"{label!r} is no finding of the glossary and scored with its own text{hint}.")
     names: dict[tuple[str, bool], list[str]] = {}
     for label in labels:
@@ -361,14 +370,15 @@ def label_directions(
     means: dict[tuple[str, ...], torch.Tensor] = {}
     if ensembles:
         texts = sorted({text for prompts in ensembles for text in prompts})
-        rows, embeds = {text: row for row, text in enumerate(texts)}, torch.as_tensor(embed(texts))
+        rows, embeds = {text: row for row, text in enumerate(texts)}, torch.as_tensor(embed(texts)).cpu()
         means = {
             prompts: F.normalize(embeds[[rows[text] for text in prompts]].mean(0), dim=-1) for prompts in ensembles
         }
 
     def linear(label: CandidateLabel) -> tuple[torch.Tensor, torch.Tensor]:
         if label.finding and label.is_learned(learned):
-            return learned[label.finding.code]
+            weight, bias = learned[label.finding.code]
+            return weight.cpu(), bias.cpu()
         opposite = F.normalize(torch.stack([means[prompts] for prompts in label.opposites]).mean(0), dim=-1)
         direction = scale * (means[label.prompts] - opposite)
         return direction, direction.new_zeros(())
@@ -449,7 +459,8 @@ def embed_labels(
     """
     glossary = glossary or Glossary.default()
     labels = resolve_labels(candidate_labels, hypothesis_template, glossary)
-    of_unknown, others = doubts(labels, tokenizer, glossary)
+    unknown = unknown_labels(labels, tokenizer)
+    of_unknown, others = doubts(labels, unknown, glossary)
     if of_unknown and check_unknown(on_unknown_label) == "error":
         raise ValueError(f'{of_unknown} Leave them out, or pass on_unknown_label="warn".')
     if of_unknown or others:
@@ -466,7 +477,7 @@ def embed_labels(
     if calibration:
         embeddings = calibrated(embeddings, labels, model)
     prior = calibration["other"]["prior"] if calibration else PRIOR
-    return _with_negations(_unknown_at_prior(embeddings, unknown_labels(labels, tokenizer), prior), labels)
+    return _with_negations(_unknown_at_prior(embeddings, unknown, prior), labels)
 
 
 def _unknown_at_prior(embeddings: LabelEmbeddings, unknown: Sequence[bool], prior: float) -> LabelEmbeddings:

@@ -206,7 +206,7 @@ def test_an_unknown_label_comes_last_with_its_prior_and_does_not_compete():
 def test_two_names_of_one_finding_have_one_score_and_compete_once():
     some, _ = labels(0.0, 0.0, 0.0)
     some.directions[1] = some.directions[0]
-    scores = some.scores(torch.tensor([1.0, 1.0, 0.0]), multi_label=False)
+    scores = some.log_odds(torch.tensor([1.0, 1.0, 0.0]), multi_label=False).sigmoid()
     alone, _ = labels(0.0, 0.0)
-    expected = alone.scores(torch.tensor([1.0, 0.0]), multi_label=False)
+    expected = alone.log_odds(torch.tensor([1.0, 0.0]), multi_label=False).sigmoid()
     assert scores.tolist() == pytest.approx([expected[0].item(), expected[0].item(), expected[1].item()])
