@@ -14,10 +14,16 @@ from transformers import AutoProcessor, PreTrainedConfig, PreTrainedModel, pipel
 from transformers.processing_utils import ProcessorMixin
 
 from .. import modeling_merit, processing
-from ..modeling_merit.modeling_merit import MeritEcgModel, MeritForEcgClassification, MeritForPreTraining, MeritModel
+from ..modeling_merit.modeling_merit import (
+    MeritEcgModel,
+    MeritForEcgClassification,
+    MeritForPreTraining,
+    MeritModel,
+    ecg_encoder,
+)
 from ..modeling_merit.report_generation_merit import MeritForReportGeneration
 from .card import write_card
-from .onnx_files import ecg_encoder, write_onnx_files
+from .onnx_files import write_onnx_files
 from .replacement import write_whole
 
 # Needed by a model that generates reports, and by no other.

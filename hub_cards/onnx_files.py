@@ -7,19 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..modeling_merit.modeling_merit import MeritEcgModel, MeritForEcgClassification
-from ..modeling_merit.report_generation_merit import MeritForReportGeneration
+from ..modeling_merit.modeling_merit import MeritForEcgClassification, ecg_encoder
+from ..training.results.atomic import atomic_write
 
 ENCODER, CLASSIFIER, INT8_ENCODER = "encoder.onnx", "classifier.onnx", "encoder-int8.onnx"
 # Largest difference between ONNX Runtime and torch.
 TOLERANCE = 1e-3
-
-
-def ecg_encoder(model: Any) -> MeritEcgModel:
-    """The ECG encoder of any MERIT model."""
-    if isinstance(model, MeritEcgModel):
-        return model
-    return model.merit.ecg_model if isinstance(model, MeritForReportGeneration) else model.ecg_model
 
 
 def write_onnx_files(model: Any, folder: str | Path) -> list[Path]:
@@ -94,31 +87,31 @@ def _write(model: Any, config: Any, outputs: list[str], path: Path) -> None:
     samples = torch.export.Dim("samples", min=2 * length, max=int(config.max_duration * rate))
     was_training, dtype = model.training, model.dtype
     model = model.eval().float()
-    try:
-        torch.onnx.export(
-            model,
-            kwargs=example_inputs(config, 2, 40 * length),
-            dynamo=True,
-            verbose=False,
-            dynamic_shapes={
-                "ecg_values": {0: batch, 2: samples},
-                "lead_mask": {0: batch},
-                "sample_mask": {0: batch, 1: samples},
-            },
-            output_names=outputs,
-        ).save(str(path))
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        for batch_size, patches in ((3, 100), (1, 31)):
-            inputs = example_inputs(config, batch_size, patches * length)
-            found = session.run(outputs, {name: tensor.numpy() for name, tensor in inputs.items()})
-            with torch.inference_mode():
-                expected = model(**inputs)
-            for name, values in zip(outputs, found):
-                difference = float(np.abs(np.asarray(values) - expected[name].numpy()).max())
-                if not difference <= TOLERANCE:
-                    raise ValueError(f"{path.name}: {name} differs from torch by {difference:.2g}; it is not written")
-    except Exception:
-        path.unlink(missing_ok=True)
-        raise
-    finally:
-        model.train(was_training).to(dtype)
+    with atomic_write(path) as temporary:
+        try:
+            torch.onnx.export(
+                model,
+                kwargs=example_inputs(config, 2, 40 * length),
+                dynamo=True,
+                verbose=False,
+                dynamic_shapes={
+                    "ecg_values": {0: batch, 2: samples},
+                    "lead_mask": {0: batch},
+                    "sample_mask": {0: batch, 1: samples},
+                },
+                output_names=outputs,
+            ).save(str(temporary))
+            session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
+            for batch_size, patches in ((3, 100), (1, 31)):
+                inputs = example_inputs(config, batch_size, patches * length)
+                found = session.run(outputs, {name: tensor.numpy() for name, tensor in inputs.items()})
+                with torch.inference_mode():
+                    expected = model(**inputs)
+                for name, values in zip(outputs, found):
+                    difference = float(np.abs(np.asarray(values) - expected[name].numpy()).max())
+                    if not difference <= TOLERANCE:
+                        raise ValueError(
+                            f"{path.name}: {name} differs from torch by {difference:.2g}; it is not written"
+                        )
+        finally:
+            model.train(was_training).to(dtype)

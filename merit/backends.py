@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from .hub_cards.onnx_files import ENCODER, INT8_ENCODER, ecg_encoder
+from .hub_cards.onnx_files import ENCODER, INT8_ENCODER
+from .modeling_merit.modeling_merit import ecg_encoder
 
 BACKENDS = ("torch", "bf16", "compile", "onnx", "onnx-int8", "openvino")
 # The file in the folder onnx/ of a checkpoint that a backend reads.

@@ -32,7 +32,7 @@ from .processing.inputs_merit import to_recordings
 from .processing.pipelines_merit import DESCRIPTION, PreparedBatch
 from .processing.recordings_merit import EcgError, Recording
 from .training.results.atomic import atomic_write
-from .training.results.weights import weights_sha256
+from .training.results.weights import own_weights, weights_sha256
 
 FORMATS = ("parquet", "csv")
 # Within the folder of the parts. Readers of Parquet folders leave out what begins with a dot.
@@ -175,7 +175,7 @@ class Predictor:
     def facts(self) -> dict[str, Any]:
         """What the answers depend on besides the recordings: weights, processing and options."""
         return {
-            "weights_sha256": [weights_sha256(_own_weights(pipeline.model)) for pipeline in self.pipelines],
+            "weights_sha256": [weights_sha256(own_weights(pipeline.model)) for pipeline in self.pipelines],
             "processing": [pipeline.extractor.to_dict() for pipeline in self.pipelines],
             "backend": self.backend,
             "description": self.description,
@@ -499,11 +499,6 @@ def _example() -> Recording:
     leads = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
     heights = np.linspace(0.6, 1.4, len(leads))[:, None]
     return Recording("example", heights * beat, 100.0, leads, ("mV",) * len(leads))
-
-
-def _own_weights(model: Any) -> dict[str, torch.Tensor]:
-    """The tensors of a model without those that are tied to others."""
-    return {name: value for name, value in model.state_dict().items() if name not in model.all_tied_weights_keys}
 
 
 def _rank() -> tuple[int, int]:

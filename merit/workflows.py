@@ -223,17 +223,18 @@ def calibrate(model: str, data: Sequence[str | Path], output: str | Path) -> Pat
     network, processor = load(source)
     dataset = pretraining.combine([load_data(folder) for folder in data])
     pretraining.require_splits(dataset)
-    calibrated: Any = learn_quality(network, processor, dataset["train"], dataset["validation"])
-    if task_names(dataset) and kind is checkpoints.DUAL_ENCODER:
-        calibrated = calibrate_labels(calibrated, processor, dataset, reports_of(source))
-    elif task_names(dataset) and kind is checkpoints.CLASSIFIER:
-        calibrated = decide_labels(calibrated, processor, dataset)
-    before, after = (weights_sha256(stored_weights(one)) for one in (network, calibrated))
-    files = dict(results_that_hold(source, before, after, lambda result: result["method"] == "abstention"))
-    # Records of training and of labels, which hold no results.
-    measured = {Path(path).name for path, content in results_of(source).items() if "results" in content}
-    others = [path for path in sorted(source.glob("results/*.json")) if path.name not in measured]
     with tempfile.TemporaryDirectory() as scratch:
+        cache = Path(scratch) / "embeddings"  # both parts use those of validation records
+        calibrated: Any = learn_quality(network, processor, dataset["train"], dataset["validation"], cache=cache)
+        if task_names(dataset) and kind is checkpoints.DUAL_ENCODER:
+            calibrated = calibrate_labels(calibrated, processor, dataset, reports_of(source), cache)
+        elif task_names(dataset) and kind is checkpoints.CLASSIFIER:
+            calibrated = decide_labels(calibrated, processor, dataset)
+        before, after = (weights_sha256(stored_weights(one)) for one in (network, calibrated))
+        files = dict(results_that_hold(source, before, after, lambda result: result["method"] == "abstention"))
+        # Records of training and of labels, which hold no results.
+        measured = {Path(path).name for path, content in results_of(source).items() if "results" in content}
+        others = [path for path in sorted(source.glob("results/*.json")) if path.name not in measured]
         for name, content in files.items():
             write_json(Path(scratch) / name, content)
         results = [*others, *(Path(scratch) / name for name in files)]

@@ -678,6 +678,12 @@ class MeritEcgModel(MeritPreTrainedModel):
         return self(ecg_values, **kwargs)
 
 
+def ecg_encoder(model: Any) -> MeritEcgModel:
+    """The ECG encoder of any model of this package."""
+    model = getattr(model, "merit", model)  # of a model that generates reports
+    return getattr(model, "ecg_model", model)
+
+
 class MeritModel(TypicalityMixin, MeritPreTrainedModel):
     """
     The dual encoder, which embeds ECGs and texts in one space.

@@ -249,5 +249,5 @@ def _decision(findings: Mapping[str, np.ndarray], probabilities: Mapping[str, np
     return _rounded(facts.items())
 
 
-def _rounded(facts: Iterable[tuple[str, float]]) -> dict[str, float]:
-    return {name: round(float(value), 4) for name, value in facts}
+def _rounded(facts: Iterable[tuple[str, float]]) -> dict[str, float | None]:
+    return {name: metrics.rounded(value, 4) for name, value in facts}

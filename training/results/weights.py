@@ -13,10 +13,14 @@ def answering(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in weights.items() if not name.startswith(left_out)}
 
 
+def own_weights(model: Any) -> dict[str, torch.Tensor]:
+    """The tensors of a model that are not tied to others."""
+    return {name: tensor for name, tensor in model.state_dict().items() if name not in model.all_tied_weights_keys}
+
+
 def stored_weights(model: Any) -> dict[str, torch.Tensor]:
     """The weights of a model by which result files identify it: those that answer and are not tied to others."""
-    tied = model.all_tied_weights_keys
-    return answering({name: tensor for name, tensor in model.state_dict().items() if name not in tied})
+    return answering(own_weights(model))
 
 
 def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ...modeling_merit.modeling_merit import ecg_encoder
 from ...processing.glossary_merit import Glossary
 from ...processing.zero_shot_merit import embed_texts
 from ..results.weights import stored_weights, weights_sha256
@@ -99,10 +100,12 @@ class CheckpointFeatures(_Checkpoint):
 
     def __init__(self, model, processor, name: str = "MERIT"):
         super().__init__(model, processor, name)
-        self.encoder = model.merit.ecg_model if hasattr(model, "merit") else model.ecg_model
+        self.encoder = ecg_encoder(model)
         processing = json.dumps(processor.feature_extractor.to_dict(), sort_keys=True, default=str)
         weights = weights_sha256(self.encoder.state_dict())
-        facts = f"{weights} {processing} {self.encoder.config.to_json_string()} {model.dtype} {fast_precision()}"
+        # Machines differ in precision: some compute in bfloat16.
+        precision = f"{model.dtype} {fast_precision()}"
+        facts = f"{weights} {processing} {self.encoder.config.to_json_string()} {precision}"
         self.fingerprint: str | None = hashlib.sha256(facts.encode()).hexdigest()
 
     @torch.inference_mode()
@@ -111,7 +114,7 @@ class CheckpointFeatures(_Checkpoint):
         return self._output(self.encoder, rows).pooler_output.float().cpu().numpy()
 
 
-class CheckpointEncoder(_Checkpoint):
+class CheckpointEncoder(CheckpointFeatures):
     """
     A MERIT checkpoint as an [`EcgEncoder`], [`TextEncoder`], [`ReportSupervised`] and [`Finetunable`].
 
@@ -120,19 +123,6 @@ class CheckpointEncoder(_Checkpoint):
         processor: its `MeritProcessor`.
         name: its name in tables.
     """
-
-    def __init__(self, model, processor, name: str = "MERIT"):
-        super().__init__(model, processor, name)
-        processing = json.dumps(processor.feature_extractor.to_dict(), sort_keys=True, default=str)
-        # Machines differ in precision: some compute in bfloat16.
-        precision = f"{model.dtype} {fast_precision()}"
-        facts = f"{self.weights_sha256} {processing} {model.config.ecg_config.to_json_string()} {precision}"
-        self.fingerprint: str | None = hashlib.sha256(facts.encode()).hexdigest()
-
-    @torch.inference_mode()
-    def embed(self, rows: Rows) -> np.ndarray:
-        """The pooled output of the ECG encoder, `(rows, hidden_size)`."""
-        return self._output(self.model.ecg_model, rows).pooler_output.float().cpu().numpy()
 
     @torch.inference_mode()
     def project(self, features: np.ndarray) -> np.ndarray:
@@ -179,7 +169,7 @@ class CheckpointClassifier(_Checkpoint):
         return self._output(self.model, rows).logits.float().cpu().numpy()
 
 
-class CheckpointReporter(_Checkpoint):
+class CheckpointReporter(CheckpointFeatures):
     """
     A report generator as an [`EcgEncoder`] whose features are those of its ECG encoder.
 
@@ -188,13 +178,6 @@ class CheckpointReporter(_Checkpoint):
         processor: its `MeritReportProcessor`.
         name: its name in tables.
     """
-
-    fingerprint: str | None = None
-
-    @torch.inference_mode()
-    def embed(self, rows: Rows) -> np.ndarray:
-        """The pooled output of the ECG encoder, `(rows, pooled_size)`."""
-        return self._output(self.model.merit.ecg_model, rows).pooler_output.float().cpu().numpy()
 
     @torch.inference_mode()
     def report(self, rows: Rows, text: str, **options) -> tuple[list[str], np.ndarray]:

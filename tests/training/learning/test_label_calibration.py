@@ -26,7 +26,8 @@ LEAST = 8
 
 @pytest.fixture(scope="module")
 def learned(untrained, dataset):
-    model, processor = untrained
+    model, shared = untrained
+    processor = deepcopy(shared)  # a tokenizer remembers how it was last used, and would be exported otherwise
     return learn_labels(model, processor, with_text(dataset["train"]), least=LEAST), processor
 
 
