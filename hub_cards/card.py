@@ -34,11 +34,8 @@ _OF_REPORTS = (
 )
 _TASK_TYPES = {
     "zero-shot": "zero-shot-classification",
-    "retrieval": "text-retrieval",
     "report-generation": "text-generation",
 }
-# Buffers that describe training recordings.
-_OF_QUALITY = ("typical_", "quality_")
 # What a card shows: scores of recordings as they are, with all labels. Other results are in the files.
 _HEADLINES = ("zero-shot", "linear-probe", "fine-tuned", "supervised")
 _SETTINGS = ({}, {"language": "both"})
@@ -144,7 +141,7 @@ def _card(folder: Path, repo_id: str) -> ModelCard:
         ecg=config if task == "ecg-feature-extraction" else config.get("merit_config", config)["ecg_config"],
         processor=processor,
         labels=list(config["id2label"].values()) if task == "ecg-classification" else [],
-        parameters=f"{sum(w.numel() for name, w in weights.items() if not name.startswith(_OF_QUALITY)):,}",
+        parameters=f"{sum(tensor.numel() for tensor in weights.values()):,}",
         stored=", ".join(_unique(str(tensor.dtype).removeprefix("torch.") for tensor in weights.values())),
         training=training,
         tables=list(_tables(own, measured)),

@@ -1,8 +1,10 @@
 """`merit classify`, `report`, `predict` and `demo`."""
 
+import inspect
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,73 +22,98 @@ WindowPooling = Annotated[
     str,
     Option(metavar="mean|max", help="How the windows of a long recording are combined; max finds short episodes."),
 ]
-# Options that describe files, and settings of the feature extractor, in a panel of their own.
-_READING = "Reading recordings"
-SamplingRate = Annotated[
-    float | None,
-    Option(metavar="HZ", help="Sampling rate of CSV files that do not state it.", rich_help_panel=_READING),
-]
-Leads = Annotated[
-    list[str] | None,
-    Option(
-        metavar="LEAD...",
-        callback=split_commas,
-        help="Leads of files that do not name them, in their order.",
-        rich_help_panel=_READING,
-    ),
-]
-Units = Annotated[
-    str | None,
-    Option(metavar="UNIT", help="Units of files that do not state them: mV, uV, V or nV.", rich_help_panel=_READING),
-]
-VerifyChecksums = Annotated[
-    bool | None,
-    Option(
-        "--verify-checksums/--no-verify-checksums",
-        help="Refuse files with a wrong checksum, or read them with a warning.",
-        rich_help_panel=_READING,
-    ),
-]
-IgnoreUnknownLeads = Annotated[
-    bool | None,
-    Option("--ignore-unknown-leads", help="Leave out channels that are not a standard lead.", rich_help_panel=_READING),
-]
-OnBadLead = Annotated[
-    str | None,
-    Option(
-        metavar="drop|error",
-        help="Leave out a flat or interrupted lead with a warning, or refuse the recording.",
-        rich_help_panel=_READING,
-    ),
-]
-MaxGap = Annotated[
-    float | None,
-    Option(metavar="SECONDS", help="Longest gap in a lead that is interpolated.", rich_help_panel=_READING),
-]
-MaxAmplitude = Annotated[
-    float | None, Option(metavar="MV", help="Refuse leads that exceed this amplitude.", rich_help_panel=_READING)
-]
-MinDuration = Annotated[
-    float | None, Option(metavar="SECONDS", help="Refuse shorter recordings.", rich_help_panel=_READING)
-]
-SamplingRateRange = Annotated[
-    tuple[float, float] | None,
-    Option(metavar="LOW HIGH", help="Refuse recordings with another sampling rate, in Hz.", rich_help_panel=_READING),
-]
-WindowStride = Annotated[
-    float | None,
-    Option(metavar="SECONDS", help="Distance of the windows of a long recording.", rich_help_panel=_READING),
-]
-DeriveLimbLeads = Annotated[
-    bool | None,
-    Option(
-        "--derive-limb-leads/--no-derive-limb-leads",
-        help="Compute missing limb leads from two others.",
-        rich_help_panel=_READING,
-    ),
-]
+_READING = "Reading recordings"  # a panel of its own
 
 
+def _reading_options(
+    sampling_rate: Annotated[
+        float | None,
+        Option(metavar="HZ", help="Sampling rate of CSV files that do not state it.", rich_help_panel=_READING),
+    ] = None,
+    leads: Annotated[
+        list[str] | None,
+        Option(
+            metavar="LEAD...",
+            callback=split_commas,
+            help="Leads of files that do not name them, in their order.",
+            rich_help_panel=_READING,
+        ),
+    ] = None,
+    units: Annotated[
+        str | None,
+        Option(
+            metavar="UNIT", help="Units of files that do not state them: mV, uV, V or nV.", rich_help_panel=_READING
+        ),
+    ] = None,
+    verify_checksums: Annotated[
+        bool | None,
+        Option(
+            "--verify-checksums/--no-verify-checksums",
+            help="Refuse files with a wrong checksum, or read them with a warning.",
+            rich_help_panel=_READING,
+        ),
+    ] = None,
+    ignore_unknown_leads: Annotated[
+        bool | None,
+        Option(
+            "--ignore-unknown-leads", help="Leave out channels that are not a standard lead.", rich_help_panel=_READING
+        ),
+    ] = None,
+    on_bad_lead: Annotated[
+        str | None,
+        Option(
+            metavar="drop|error",
+            help="Leave out a flat or interrupted lead with a warning, or refuse the recording.",
+            rich_help_panel=_READING,
+        ),
+    ] = None,
+    max_gap: Annotated[
+        float | None,
+        Option(metavar="SECONDS", help="Longest gap in a lead that is interpolated.", rich_help_panel=_READING),
+    ] = None,
+    max_amplitude: Annotated[
+        float | None, Option(metavar="MV", help="Refuse leads that exceed this amplitude.", rich_help_panel=_READING)
+    ] = None,
+    min_duration: Annotated[
+        float | None, Option(metavar="SECONDS", help="Refuse shorter recordings.", rich_help_panel=_READING)
+    ] = None,
+    sampling_rate_range: Annotated[
+        tuple[float, float] | None,
+        Option(
+            metavar="LOW HIGH", help="Refuse recordings with another sampling rate, in Hz.", rich_help_panel=_READING
+        ),
+    ] = None,
+    window_stride: Annotated[
+        float | None,
+        Option(metavar="SECONDS", help="Distance of the windows of a long recording.", rich_help_panel=_READING),
+    ] = None,
+    derive_limb_leads: Annotated[
+        bool | None,
+        Option(
+            "--derive-limb-leads/--no-derive-limb-leads",
+            help="Compute missing limb leads from two others.",
+            rich_help_panel=_READING,
+        ),
+    ] = None,
+) -> None:
+    """Options that describe files, and settings of the feature extractor."""
+
+
+def reads_recordings(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of `_reading_options` to a command, which takes those that were given from `_reading`."""
+    own, added = (inspect.signature(function).parameters for function in (command, _reading_options))
+
+    @wraps(command)
+    def run(**options: Any) -> None:
+        command(**{name: value for name, value in options.items() if name in own})
+
+    parameters = [*own.values(), *added.values()]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+@reads_recordings
 def classify(
     context: typer.Context,
     records: Records,
@@ -122,18 +149,6 @@ def classify(
         Option(metavar="LABEL", help="Show what the score of this label depends on; 'best' for the best one."),
     ] = None,
     window_pooling: WindowPooling = "mean",
-    sampling_rate: SamplingRate = None,
-    leads: Leads = None,
-    units: Units = None,
-    verify_checksums: VerifyChecksums = None,
-    ignore_unknown_leads: IgnoreUnknownLeads = None,
-    on_bad_lead: OnBadLead = None,
-    max_gap: MaxGap = None,
-    max_amplitude: MaxAmplitude = None,
-    min_duration: MinDuration = None,
-    sampling_rate_range: SamplingRateRange = None,
-    window_stride: WindowStride = None,
-    derive_limb_leads: DeriveLimbLeads = None,
 ) -> None:
     """Classify recordings, with labels of your choice (zero-shot) or those of a fine-tuned classifier."""
     from .. import workflows
@@ -153,14 +168,13 @@ def classify(
         explain=explain,
         **_reading(context),
     )
-    if explain:
-        answers = [answer.to_dict() if hasattr(answer, "to_dict") else answer for answer in answers]
     failed = _print_answers(records, answers, as_json, explained_table if explain else score_table, DISCLAIMER)
     if plot and not failed:
         print(f"Drawn in {plot}", file=sys.stderr)
     raise typer.Exit(failed)
 
 
+@reads_recordings
 def report(
     context: typer.Context,
     records: Records,
@@ -170,18 +184,6 @@ def report(
     beams: Annotated[int, Option(metavar="N", help="Number of beams; 1 is greedy decoding.")] = 1,
     as_json: Json = False,
     window_pooling: WindowPooling = "mean",
-    sampling_rate: SamplingRate = None,
-    leads: Leads = None,
-    units: Units = None,
-    verify_checksums: VerifyChecksums = None,
-    ignore_unknown_leads: IgnoreUnknownLeads = None,
-    on_bad_lead: OnBadLead = None,
-    max_gap: MaxGap = None,
-    max_amplitude: MaxAmplitude = None,
-    min_duration: MinDuration = None,
-    sampling_rate_range: SamplingRateRange = None,
-    window_stride: WindowStride = None,
-    derive_limb_leads: DeriveLimbLeads = None,
 ) -> None:
     """Write a report for each recording."""
     from .. import workflows
@@ -204,6 +206,7 @@ def report(
     raise typer.Exit(_print_answers(records, answers, as_json, statements, note))
 
 
+@reads_recordings
 def predict(
     context: typer.Context,
     sources: Annotated[
@@ -251,17 +254,6 @@ def predict(
         ),
     ] = None,
     window_pooling: WindowPooling = "mean",
-    sampling_rate: SamplingRate = None,
-    leads: Leads = None,
-    units: Units = None,
-    ignore_unknown_leads: IgnoreUnknownLeads = None,
-    on_bad_lead: OnBadLead = None,
-    max_gap: MaxGap = None,
-    max_amplitude: MaxAmplitude = None,
-    min_duration: MinDuration = None,
-    sampling_rate_range: SamplingRateRange = None,
-    window_stride: WindowStride = None,
-    derive_limb_leads: DeriveLimbLeads = None,
 ) -> None:
     """Answer for all recordings of an archive: a table with one row per recording, in parts."""
     from ..predict import predict
@@ -351,13 +343,13 @@ def _grounds(entry: dict) -> str:
     return ", ".join(words)
 
 
-def explained_table(answer: dict) -> str:
-    """The scores, and the leads that carry most of the explained one."""
-    explanation = answer["explanation"]
+def explained_table(answer: Any) -> str:
+    """The scores of an `EcgAnswer`, and the leads that carry most of the explained one."""
+    explanation = answer.explanation
     leads = sorted(zip(explanation["leads"], explanation["lead_names"]), reverse=True)
     best = ", ".join(f"{name} {value:+.2f}" for value, name in leads[:3])
     summary = f"  {explanation['label']}: log-odds {explanation['log_odds']:+.2f}, most from {best}"
-    return f"{score_table(answer['labels'])}\n{summary}\n  {explanation['caption']}"
+    return f"{score_table(answer)}\n{summary}\n  {explanation['caption']}"
 
 
 def app(

@@ -66,7 +66,7 @@ def test_every_merit_command_is_one_that_there_is(commands):
 
 
 def test_the_command_line_classifies_and_draws(shell, here, block):
-    assert "left bundle branch block" in shell(block("merit classify"))
+    assert "left bundle branch block" in shell(block("merit classify hub_cards"))
     assert (here / "answer.png").is_file()
 
 

@@ -235,7 +235,7 @@ def _fit(
     return scales, mean
 
 
-def _decision(findings: Mapping[str, np.ndarray], probabilities: Mapping[str, np.ndarray]) -> dict[str, float]:
+def _decision(findings: Mapping[str, np.ndarray], probabilities: Mapping[str, np.ndarray]) -> dict[str, float | None]:
     """The threshold with the highest F1 on "validation", and the sensitivity and specificity that it has on "test"."""
     if findings["validation"].sum() < LEAST_FOR_THRESHOLD or not 0 < findings["test"].sum() < len(findings["test"]):
         return {}
