@@ -1,30 +1,19 @@
 """Heart rate and intervals of an ECG. The heart rate needs nothing else; the intervals need neurokit2."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from scipy.signal import butter, sosfiltfilt
 
-from .processing.beats_merit import find_beats
+from .processing.beats_merit import find_beats, find_waves
 
 __all__ = ["Measurements", "measure"]
 
 # Leads in which waves begin and end clearly, in order; the median of the first of them that were recorded is reported.
 _LEADS, _MOST_LEADS = ("II", "V5", "I", "V6", "V4", "aVF", "V2", "V3"), 3
-_AROUND_BEAT = 0.08  # s; the R or S peak of a lead lies this close to the middle of the QRS complex
 _LEAST_BEATS = 3
 _LEAST_SHARE = 0.5  # of the beats must show a wave for its interval to be reported
 _GREATEST_SPREAD = 0.04  # s; PR varies more only where what was found are no P waves
-# Seconds around the peak of a beat in which each of its waves begins or ends.
-_RANGES = {
-    "ECG_P_Onsets": (-0.4, -0.06),
-    "ECG_R_Onsets": (-0.2, 0.0),
-    "ECG_R_Offsets": (0.0, 0.2),
-    "ECG_T_Offsets": (0.15, 0.65),
-}
 
 
 @dataclass(frozen=True)
@@ -87,7 +76,7 @@ def measure(signal_mv: np.ndarray, sampling_rate: float, lead_names: Sequence[st
     if sampling_rate < 250 or not leads:
         return Measurements(heart_rate)
     signals = (signal_mv[list(lead_names).index(lead)] for lead in leads)
-    waves = [_waves(neurokit2, signal, beats, sampling_rate) for signal in signals]
+    waves = [find_waves(neurokit2, signal, beats, sampling_rate) for signal in signals]
 
     def interval(begin: str, end: str, greatest_spread: float = np.inf) -> float | None:
         values = []
@@ -110,30 +99,3 @@ def measure(signal_mv: np.ndarray, sampling_rate: float, lead_names: Sequence[st
         qtc=None if qt is None else qt / float(np.cbrt(60 / heart_rate)),
         method=f"neurokit2 {neurokit2.__version__}, wavelets, leads {', '.join(leads)}",
     )
-
-
-def _waves(neurokit2: Any, signal: np.ndarray, beats: np.ndarray, sampling_rate: float) -> dict[str, np.ndarray]:
-    """Onsets and offsets in seconds of the waves of each beat of a lead, NaN where there is none."""
-    clean = sosfiltfilt(butter(2, (0.5, 40), "bandpass", fs=sampling_rate, output="sos"), signal)
-    around = round(_AROUND_BEAT * sampling_rate)
-    firsts = [max(0, round(beat * sampling_rate) - around) for beat in beats]
-    peaks = np.array([first + np.abs(clean[first : first + 2 * around + 1]).argmax() for first in firsts])
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            _, found = neurokit2.ecg_delineate(clean, peaks, sampling_rate=sampling_rate, method="dwt")
-    except (IndexError, ValueError, ZeroDivisionError):  # it finds no wave at all
-        found = {}
-    waves = {}
-    for name, (earliest, latest) in _RANGES.items():
-        # Its lists leave out beats at the ends, so each time is assigned to a beat anew.
-        distance = np.asarray(found.get(name, []), float) / sampling_rate - peaks[:, None] / sampling_rate
-        inside = (distance > earliest) & (distance < latest)
-        nearest = np.where(inside, np.abs(distance), np.inf).argmin(1) if distance.size else np.zeros(len(peaks), int)
-        waves[name] = np.array(
-            [
-                row[column] + peak if mask.any() else np.nan
-                for row, column, mask, peak in zip(distance, nearest, inside, peaks / sampling_rate)
-            ]
-        )
-    return waves
