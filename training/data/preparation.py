@@ -58,6 +58,7 @@ MANIFEST = "prepared.json"
 SKIPPED = "skipped.csv"
 _PLAN = "plan.json"
 _DONE = "done"
+_CACHE = "cache-"  # files that `datasets` writes beside the shards when rows are shuffled, filtered or mapped
 
 
 def prepare(
@@ -215,6 +216,8 @@ def _check_shards(
             raise ValueError(f"{path} does not have the SHA-256 that {folder / MANIFEST} lists; {_PREPARE_AGAIN}")
     tables: dict[str, list[MemoryMappedTable]] = {}
     for path in sorted(path for split in FOLDS for path in (folder / split).glob("*.arrow")):
+        if path.name.startswith(_CACHE):
+            continue
         name = path.relative_to(folder).as_posix()
         if path.parent.name not in manifest["splits"] or (shards and name not in shards):
             raise ValueError(f"{path} is not listed in {folder / MANIFEST}; move it to another folder")

@@ -548,6 +548,16 @@ def test_flipped_bytes_of_a_signal_are_found_when_hashes_are_compared(tmp_path):
         load_data(output, verify=True)
 
 
+def test_files_that_datasets_caches_beside_the_shards_are_no_damage(tmp_path):
+    output = prepare(Invented(), tmp_path / "out", processes=1)
+    train = load_data(output)["train"]
+    shuffled = train.shuffle(seed=0).filter(lambda row: True)
+    assert any(path.name.startswith("cache-") for path in (output / "train").iterdir())
+    assert sorted(shuffled["record_id"]) == sorted(train["record_id"])
+    assert load_data(output, verify=True)["train"][:] == train[:]
+    assert prepare(Invented(), output) == output
+
+
 def test_a_folder_prepared_by_an_earlier_version_loads(tmp_path):
     output = prepare(Invented(), tmp_path / "out", processes=1)
     manifest = json.loads((output / "prepared.json").read_text())
