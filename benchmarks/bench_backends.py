@@ -2,9 +2,10 @@
 
     python benchmarks/bench_backends.py --model FOLDER --data PTBXL [--output results.json]
 
-All backends run in one process and take turns over the same prepared recordings; rates are medians. "onnx-int8-static"
-is calibrated on recordings of folds 1 to 8. AUROC is macro-averaged over the labels of fold 10, scored with the learned
-labels of the model. The limit of the processor is the rate at which it multiplies matrices of the encoder's size.
+All backends run in one process and take turns over the same prepared recordings; rates are medians. The ranges of the
+8-bit encoder come from recordings of folds 1 to 8. AUROC is macro-averaged over the labels of fold 10, scored with the
+learned labels of the model. The limit of the processor is the rate at which it multiplies matrices of the encoder's
+size.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import torch
 
 from merit.backends import BACKENDS, use_backend
 from merit.hub_cards.export import load
-from merit.hub_cards.onnx_files import ENCODER, INT8_ENCODER, write_onnx_files
+from merit.hub_cards.onnx_files import write_onnx_files
 from merit.training.data.catalogue import load_data
 from merit.training.results.result_files import provenance, write_json
 from merit.training.scoring.embeddings import batches
@@ -28,29 +29,6 @@ from merit.training.scoring.protocol import protocol_of, task_names
 from merit.training.scoring.zero_shot import label_embeddings, zero_shot_scores
 
 CALIBRATION = 256
-
-
-def quantize_statically(file: Path, path: Path, inputs: list[dict[str, torch.Tensor]]) -> None:
-    """Quantise weights and activations, with ranges from recordings."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    class Reader(CalibrationDataReader):
-        def __init__(self):
-            self.batches = iter(inputs)
-
-        def get_next(self):
-            batch = next(self.batches, None)
-            return batch and {name: tensor.numpy() for name, tensor in batch.items()}
-
-    with tempfile.TemporaryDirectory() as scratch:
-        ready = Path(scratch) / file.name
-        quant_pre_process(str(file), str(ready), skip_symbolic_shape=True)
-        types: dict = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
-        operators = ["MatMul", "Gemm", "Conv"]
-        quantize_static(
-            ready, path, Reader(), op_types_to_quantize=operators, per_channel=True, reduce_range=True, **types
-        )
 
 
 def multiplications_per_second(seconds: float = 2.0) -> float:
@@ -83,18 +61,13 @@ def main() -> None:
     calibration = [dict(extractor(part, return_tensors="pt")) for part in batches(rows, args.batch_size)]
 
     with tempfile.TemporaryDirectory() as folder:
-        write_onnx_files(model, folder)
-        static = Path(folder) / "static"
-        static.mkdir()
-        quantize_statically(Path(folder) / ENCODER, static / INT8_ENCODER, calibration)
+        write_onnx_files(model, folder, calibration)
         encoders = {}
-        for backend in (*BACKENDS, "onnx-int8-static", "torch-eager-attention"):
+        for backend in (*BACKENDS, "torch-eager-attention"):
             own, _ = load(args.model)
             own.eval()
             if backend == "torch-eager-attention":
                 own.set_attn_implementation("eager")
-            elif backend == "onnx-int8-static":
-                use_backend(own, "onnx-int8", static)
             else:
                 use_backend(own, backend, folder)
             encoders[backend] = own.ecg_model  # type: ignore[attr-defined]

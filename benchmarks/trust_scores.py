@@ -6,7 +6,7 @@ Each figure stands twice, "before" for the scores of the model as it was trained
 `merit calibrate` has fitted to labels of fold 9. All figures are of fold 10:
 - unlearned labels: the half "report" of benchmarks/unknown-labels.csv, the labels in `UNLEARNED`, and the findings of
   the glossary that the model has not learned: share of recordings with a score above 0.5, highest score, and how often
-  the label comes first among itself and `SIX` learned findings;
+  the label comes first among itself and `SIX` learned findings, where the answer lists unknown labels last;
 - competition: accuracy among `SIX` on recordings with exactly one of them, alone and with each unlearned label beside;
 - calibration: expected calibration error (ten bins) and Brier score, mean over the findings that fold 10 has, and the
   reliability of all learned labels together;
@@ -122,9 +122,9 @@ class Scores:
                 finding = self.glossary.find(name)
                 absent = ~self.findings.get(finding.code if finding else "", np.zeros(len(single), bool))
                 beside = embeddings([*SIX, name])
-                ranking = self.scores(beside)
+                ranking = np.where([facts["basis"] == "unknown" for facts in beside.facts], -1, self.scores(beside))
                 found["labels"][name][way] = {
-                    "basis": beside.facts[-1]["basis"] if way == "after" else "prompt",
+                    "basis": beside.facts[-1]["basis"],
                     "above_half": rounded((single[absent, column] > 0.5).mean()),
                     "highest": rounded(single[absent, column].max()),
                     "first": rounded((ranking[absent].argmax(1) == len(SIX)).mean()),

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from importlib.metadata import distributions
 from pathlib import Path
@@ -45,6 +45,7 @@ def export(
     results: Iterable[str | Path] = (),
     encoder_only: bool = False,
     onnx: bool = False,
+    quantize_with: Iterable[Mapping[str, torch.Tensor]] | None = None,
 ) -> Path:
     """
     Write a complete folder in the layout of the Hub, with a card made from its result files.
@@ -64,7 +65,8 @@ def export(
         example: path of a WFDB record to include, with the model's answer to it; `merit publish` requires one.
         results: JSON result files to include in results/.
         encoder_only: export the ECG encoder of the model alone, a `MeritEcgModel`.
-        onnx: add onnx/ with the encoder, its 8-bit variant and the classifier, see `write_onnx_files`.
+        onnx: add onnx/ with the encoder and the classifier, see `write_onnx_files`.
+        quantize_with: batches of the feature extractor from recordings of training; adds an 8-bit encoder to onnx/.
 
     Raises:
         ValueError: `directory` is not an earlier export or holds other files, or an argument cannot be used.
@@ -75,7 +77,10 @@ def export(
         model = deepcopy(ecg_encoder(model))  # saving changes its configuration, a part of that of the whole model
     stored = _exact_dtype(model) if dtype is None else _named_dtype(dtype)
     with write_whole(directory) as unfinished:
-        _write_folder(unfinished, model, processor, stored, max_shard_size, example, results, onnx)
+        _write_folder(unfinished, model, processor, stored, max_shard_size, example, results)
+        if onnx or quantize_with is not None:
+            write_onnx_files(model, unfinished / "onnx", quantize_with)
+        write_card(unfinished)  # last, since it is made from the files above
     return directory
 
 
@@ -101,7 +106,6 @@ def _write_folder(
     max_shard_size: int | str,
     example: str | Path | None,
     results: Iterable[str | Path],
-    onnx: bool,
 ) -> None:
     written: Any = model if stored == model.dtype else deepcopy(model).to(stored)  # type: ignore[arg-type]
     written.save_pretrained(folder, max_shard_size=max_shard_size)
@@ -116,9 +120,6 @@ def _write_folder(
     _copy_results(results, folder / "results")
     if example is not None:
         _copy_example(Path(example), folder)
-    if onnx:
-        write_onnx_files(model, folder / "onnx")
-    write_card(folder)  # last, since it is made from the files above
 
 
 def load(folder: str | Path) -> tuple[PreTrainedModel, ProcessorMixin]:

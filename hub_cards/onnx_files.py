@@ -1,6 +1,7 @@
 """ONNX files of a checkpoint: encoder and classifier for any number of recordings of any duration."""
 
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ ENCODER, CLASSIFIER, INT8_ENCODER = "encoder.onnx", "classifier.onnx", "encoder-
 TOLERANCE = 1e-3
 
 
-def write_onnx_files(model: Any, folder: str | Path) -> list[Path]:
+def write_onnx_files(
+    model: Any, folder: str | Path, quantize_with: Iterable[Mapping[str, torch.Tensor]] | None = None
+) -> list[Path]:
     """
-    Write the encoder of a model, its 8-bit variant and, of a fine-tuned classifier, the whole model; needs the extra
-    `onnx`.
+    Write the encoder of a model and, of a fine-tuned classifier, the whole model; needs the extra `onnx`.
 
     Inputs are `ecg_values` `(batch, leads, samples)` float32, `lead_mask` `(batch, leads)` and `sample_mask`
     `(batch, samples)` bool; a whole number of patches, up to the model's longest duration. Outputs of the encoder are
@@ -27,6 +29,7 @@ def write_onnx_files(model: Any, folder: str | Path) -> list[Path]:
     Args:
         model: any MERIT model.
         folder: of the files.
+        quantize_with: batches of the feature extractor, from which [`quantize`] writes an 8-bit encoder, too.
 
     Raises:
         ValueError: ONNX Runtime does not answer as torch does.
@@ -34,37 +37,53 @@ def write_onnx_files(model: Any, folder: str | Path) -> list[Path]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     encoder = ecg_encoder(model)
-    written = [folder / ENCODER, folder / INT8_ENCODER]
+    written = [folder / ENCODER]
     _write(encoder, encoder.config, ["last_hidden_state", "pooler_output"], written[0])
-    quantize(written[0], written[1])
+    if quantize_with is not None:
+        written.append(folder / INT8_ENCODER)
+        quantize(written[0], written[-1], quantize_with)
     if isinstance(model, MeritForEcgClassification):
         written.append(folder / CLASSIFIER)
         _write(model, encoder.config, ["logits"], written[-1])
     return written
 
 
-def quantize(encoder: str | Path, path: str | Path) -> None:
+def quantize(encoder: str | Path, path: str | Path, batches: Iterable[Mapping[str, torch.Tensor]]) -> None:
     """
-    Write a variant of an encoder whose matrices are 8-bit integers; activations are quantised as they come.
+    Write a variant of an encoder that multiplies with 8-bit weights; attention between tokens stays as it is.
 
     Args:
         encoder: as [`write_onnx_files`] writes it.
         path: of the variant.
+        batches: of the feature extractor, from recordings of training; they give the ranges of the activations.
     """
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with tempfile.TemporaryDirectory() as scratch:
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.batches = iter(batches)
+
+        def get_next(self) -> Any:
+            batch = next(self.batches, None)
+            return batch and {name: tensor.numpy() for name, tensor in batch.items()}
+
+    with tempfile.TemporaryDirectory() as scratch, atomic_write(path) as temporary:
         ready = Path(scratch) / ENCODER
         quant_pre_process(str(encoder), str(ready), skip_symbolic_shape=True)
-        # Seven bits: processors without VNNI add products of eight bits with saturation.
-        quantize_dynamic(
+        graph = onnx.load(str(ready)).graph
+        weights = {tensor.name for tensor in graph.initializer}
+        quantize_static(
             ready,
-            path,
-            op_types_to_quantize=["MatMul", "Gemm"],
+            temporary,
+            Reader(),
+            nodes_to_quantize=[node.name for node in graph.node if weights & set(node.input)],
+            op_types_to_quantize=["MatMul", "Gemm", "Conv"],
             per_channel=True,
-            reduce_range=True,
+            activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
+            extra_options={"ActivationSymmetric": True},
         )
 
 

@@ -1,10 +1,12 @@
 """
-Engines that run the ECG encoder of a model: torch in float32 or bfloat16, compiled, ONNX Runtime and OpenVINO.
+Engines that run the ECG encoder of a model: torch in float32 or bfloat16, compiled, ONNX Runtime and OpenVINO, both of
+these with 8-bit matrices too.
 
 benchmarks/bench_backends.py compares their speed and what they change.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from .hub_cards.onnx_files import ENCODER, INT8_ENCODER
 from .modeling_merit.modeling_merit import ecg_encoder
 
-BACKENDS = ("torch", "bf16", "compile", "onnx", "onnx-int8", "openvino")
+BACKENDS = ("torch", "bf16", "compile", "onnx", "onnx-int8", "openvino", "openvino-int8")
 # The file in the folder onnx/ of a checkpoint that a backend reads.
-_FILES = {"onnx": ENCODER, "onnx-int8": INT8_ENCODER, "openvino": ENCODER}
+_FILES = {"onnx": ENCODER, "onnx-int8": INT8_ENCODER, "openvino": ENCODER, "openvino-int8": INT8_ENCODER}
 
 
 def use_backend(model: Any, backend: str, folder: str | Path | None = None) -> None:
@@ -26,9 +28,10 @@ def use_backend(model: Any, backend: str, folder: str | Path | None = None) -> N
 
     Args:
         model: any MERIT model, such as `pipeline.model`.
-        backend: "torch" (as the model is), "bf16" (autocast to bfloat16), "compile" (`torch.compile`), "onnx" and
-            "onnx-int8" (ONNX Runtime), or "openvino".
-        folder: with the ONNX files; by default the folder onnx/ of the checkpoint, which `merit export --onnx` writes.
+        backend: "torch" (as the model is), "bf16" (weights and activations in bfloat16), "compile" (`torch.compile`),
+            "onnx" and "onnx-int8" (ONNX Runtime), "openvino" and "openvino-int8".
+        folder: with the ONNX files; by default the folder onnx/ of the checkpoint, which `merit export --onnx` writes,
+            the 8-bit one with `--quantize-with`.
 
     Raises:
         ValueError: there is no such backend, or the folder has no file for it.
@@ -44,26 +47,33 @@ def use_backend(model: Any, backend: str, folder: str | Path | None = None) -> N
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}.")
     encoder: Any = ecg_encoder(model)
     if backend == "bf16":
-        encoder.forward = _in_bfloat16(encoder.forward)
+        encoder.forward = _in_bfloat16(encoder)
     elif backend == "compile":
         encoder.compile(dynamic=True)
     elif backend != "torch":
         folder = Path(model.config.name_or_path, "onnx") if folder is None else Path(folder)
         if not (file := folder / _FILES[backend]).is_file():
+            how = "--onnx" if file.name == ENCODER else "--quantize-with PTBXL"
             raise ValueError(
-                f"The backend {backend} needs {file}: write it by `merit export MODEL DIR --onnx` and take DIR as the "
+                f"The backend {backend} needs {file}: write it by `merit export MODEL DIR {how}` and take DIR as the "
                 "model."
             )
-        run = _openvino(file) if backend == "openvino" else _onnx_runtime(file)
+        run = (_openvino if backend.startswith("openvino") else _onnx_runtime)(file)
         encoder.forward = _run_by(run, encoder.config.patch_length)
 
 
-def _in_bfloat16(forward: Callable) -> Callable:
-    def run(ecg_values: torch.Tensor, *arguments: Any, **options: Any) -> Any:
-        with torch.autocast(ecg_values.device.type, dtype=torch.bfloat16):
-            return forward(ecg_values, *arguments, **options)
+def _in_bfloat16(encoder: Any) -> Callable:
+    """The `forward` of a copy in bfloat16; the type of the model, by which its inputs are cast, stays."""
+    copy = deepcopy(encoder).to(torch.bfloat16)
 
-    return run
+    def forward(ecg_values: torch.Tensor, *arguments: Any, **options: Any) -> BaseModelOutputWithPooling:
+        found = copy(ecg_values.to(torch.bfloat16), *arguments, **options)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=found.last_hidden_state.to(ecg_values.dtype),
+            pooler_output=found.pooler_output.to(ecg_values.dtype),
+        )
+
+    return forward
 
 
 def _run_by(run: Callable[[dict[str, np.ndarray]], Any], patch_length: int) -> Callable:
@@ -105,12 +115,23 @@ def _onnx_runtime(file: Path) -> Callable[[dict[str, np.ndarray]], Any]:
 def _openvino(file: Path) -> Callable[[dict[str, np.ndarray]], Any]:
     import openvino
 
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     compiled = openvino.compile_model(str(file), "CPU", settings)
+    queue = openvino.AsyncInferQueue(compiled)  # of the size that suits the processor
 
     def run(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        found = compiled(inputs)
-        return [found["last_hidden_state"].copy(), found["pooler_output"].copy()]
+        """Parts of a batch are computed side by side, which is faster than one after the other with more threads."""
+        rows = np.array_split(np.arange(len(inputs["ecg_values"])), min(len(queue), len(inputs["ecg_values"])))
+        found: list[Any] = [None] * len(rows)
+
+        def keep(request: Any, part: int) -> None:
+            found[part] = [request.get_tensor(name).data.copy() for name in ("last_hidden_state", "pooler_output")]
+
+        queue.set_callback(keep)
+        for part, some in enumerate(rows):
+            queue.start_async({name: array[some[0] : some[-1] + 1] for name, array in inputs.items()}, part)
+        queue.wait_all()
+        return [np.concatenate(parts) for parts in zip(*found)]
 
     return run
 

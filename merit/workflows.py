@@ -434,6 +434,7 @@ def export_checkpoint(
     results: Iterable[str | Path] = (),
     encoder_only: bool = False,
     onnx: bool = False,
+    quantize_with: str | Path | None = None,
 ) -> Path:
     """
     Export a checkpoint as a complete folder, with its result files and an example recording.
@@ -441,6 +442,7 @@ def export_checkpoint(
     Args:
         model: folder or Hub id.
         directory, dtype, max_shard_size, encoder_only, onnx: see `merit.export`.
+        quantize_with: a data set whose training records give the ranges of an 8-bit encoder in onnx/.
         results: files that are added to those of the checkpoint, or replace those of the same name.
     """
     from .hub_cards.folder import example_record, fetch, remember
@@ -451,8 +453,10 @@ def export_checkpoint(
     files = {path.name: path for path in (*sorted(source.glob("results/*.json")), *map(Path, results))}
     with tempfile.TemporaryDirectory() as scratch:
         example = example_record(source) or _simulated_record(Path(scratch))
+        exported, processor = load(source)
         folder = export(
-            *load(source),
+            exported,
+            processor,
             directory,
             dtype=dtype,
             max_shard_size=max_shard_size,
@@ -460,10 +464,22 @@ def export_checkpoint(
             results=files.values(),
             encoder_only=encoder_only,
             onnx=onnx,
+            quantize_with=quantize_with and _batches_of(quantize_with, processor),
         )
     if commit:
         remember(folder, model, "main", commit)
     return folder
+
+
+def _batches_of(data: str | Path, processor: Any, records: int = 256) -> list[dict[str, Any]]:
+    """Batches of the feature extractor from training records of a data set."""
+    from .training.data.catalogue import load_data
+    from .training.scoring.embeddings import batches
+
+    train = load_data(data)["train"]
+    rows = train.select(range(0, len(train), max(1, len(train) // records))[:records])
+    extractor = getattr(processor, "feature_extractor", processor)
+    return [dict(extractor(part, return_tensors="pt")) for part in batches(rows, 64)]
 
 
 def _simulated_record(scratch: Path) -> Path:

@@ -30,6 +30,10 @@ def export(
     onnx: Annotated[
         bool, Option("--onnx", help="Add ONNX files of the encoder and the classifier, checked against torch.")
     ] = False,
+    quantize_with: Annotated[
+        Path | None,
+        Option(metavar="DATA", help="Add an 8-bit ONNX encoder too, with ranges from training records of this data."),
+    ] = None,
 ) -> None:
     """Write a model as a complete folder that loads with or without this package."""
     from .. import workflows
@@ -42,6 +46,7 @@ def export(
         results=results or [],
         encoder_only=encoder_only,
         onnx=onnx,
+        quantize_with=quantize_with,
     )
     typer.echo(f"Model in {folder}")
 

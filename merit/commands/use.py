@@ -238,7 +238,7 @@ def predict(
         str | None,
         Option(
             metavar="NAME",
-            help="What computes the ECG encoder: torch, bf16, compile, onnx, onnx-int8 or openvino.",
+            help="What computes the ECG encoder: torch, bf16, compile, onnx, onnx-int8, openvino or openvino-int8.",
             show_default="bf16 on a GPU, torch on a CPU",
         ),
     ] = None,

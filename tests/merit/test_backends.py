@@ -16,7 +16,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def exported(classifier_folder, tmp_path_factory):
     """A classifier with its ONNX files."""
-    return export(*load(classifier_folder), tmp_path_factory.mktemp("exported") / "onnx", onnx=True)
+    model, processor = load(classifier_folder)
+    inputs = [example_inputs(model.config.ecg_config, 8, 1000)]
+    return export(model, processor, tmp_path_factory.mktemp("exported") / "onnx", quantize_with=inputs)
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +29,17 @@ def inputs(exported):
 
 @pytest.mark.parametrize(
     ("backend", "tolerance"),
-    [("torch", 0), ("bf16", 0.1), ("onnx", 1e-4), ("onnx-int8", 0.2), ("openvino", 1e-3)],
+    [
+        ("torch", 0),
+        ("bf16", 0.1),
+        ("onnx", 1e-4),
+        ("onnx-int8", 0.2),
+        ("openvino", 0.1),  # bfloat16 on processors that have it
+        ("openvino-int8", 0.2),
+    ],
 )
 def test_a_backend_answers_as_torch_does(exported, inputs, backend, tolerance):
-    if backend == "openvino":
+    if backend.startswith("openvino"):
         pytest.importorskip("openvino", reason="needs openvino")
     model = load(exported)[0].eval()
     with torch.inference_mode():
@@ -57,6 +66,8 @@ def test_a_backend_without_its_file_says_how_to_write_it(model_folder, exported)
     model = load(model_folder)[0]
     with pytest.raises(ValueError, match="merit export MODEL DIR --onnx"):
         use_backend(model, "onnx")
+    with pytest.raises(ValueError, match="merit export MODEL DIR --quantize-with PTBXL"):
+        use_backend(model, "openvino-int8")
     with pytest.raises(ValueError, match=f"backend must be one of {', '.join(BACKENDS)}, not 'tensorrt'"):
         use_backend(model, "tensorrt")
     assert isinstance(load(exported)[0].ecg_model, MeritEcgModel)
