@@ -2,13 +2,14 @@
 
 import json
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+import behaviour_tables as behaviour
 import pandas as pd
 from ablations import ARMS
+from result_tables import RESULTS, ROOT, facts, load, read, section
 
 from merit.training.evaluation.physiology import QUANTITIES
 from merit.training.results.published import published_figures
@@ -16,8 +17,6 @@ from merit.training.results.result_files import PERTURBED
 from merit.training.results.table import markdown, results_table, select, setting_key
 from merit.training.results.wording import cell, how_measured, metric_name, setting_in_words
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 CHECKPOINTS = ("merit-ptbxl-small", "merit-ptbxl-tiny")
 REPORTER = "merit-ptbxl-report"
 TASKS = ("all", "diagnostic", "sub", "super", "form", "rhythm")
@@ -80,24 +79,6 @@ def with_results(text: str, name: str) -> str:
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return before + BEGIN + "\n".join(section() for section in DOCUMENTS[name]) + END + after
-
-
-def read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def load(name: str) -> dict[str, Any]:
-    return read(RESULTS / name)
-
-
-def section(title: str, header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A title and a table under it, whose first column has no heading."""
-    return f"{title}\n\n{markdown(['', *header], [list(row) for row in rows])}"
-
-
-def facts(title: str, rows: Mapping[str, str], content: Mapping[str, Any]) -> str:
-    """A title and a table of two columns: names and values, both format strings of the content of a file."""
-    return section(title, [""], ([name.format(**content), value.format(**content)] for name, value in rows.items()))
 
 
 def by_task(table: pd.DataFrame, method: str, setting: dict[str, Any], metric: str) -> list[str]:
@@ -553,7 +534,12 @@ NOT_COMPARABLE = "They ran at the same time as other programs, so their seconds 
 # The sections of each document.
 DOCUMENTS = {
     "README.md": [checkpoints, headline],
-    "docs/results.md": [*(partial(checkpoint, name) for name in CHECKPOINTS), reports],
+    "docs/results.md": [
+        *(partial(checkpoint, name) for name in CHECKPOINTS),
+        reports,
+        *(behaviour.trust_scores, behaviour.reliability, behaviour.typed_labels, behaviour.disturbances),
+        *(behaviour.other_hospitals, behaviour.other_hospitals_by_label, behaviour.faithfulness),
+    ],
     "benchmarks/README.md": [
         ablations,
         partial(search, "search-balance", "How the two terms share the time", BALANCE),
@@ -565,6 +551,7 @@ DOCUMENTS = {
         partial(demo_training, "demo-ptbxl.json", "PTB-XL, fold 10"),
         partial(demo_training, "demo-simulated.json", "Simulated patients"),
         *(zero_shot_scores, intervals, preparation, processing, pretraining, pipeline, report_speed),
+        *(behaviour.backends, behaviour.archive, behaviour.hostile_files, behaviour.delineation),
     ],
 }
 

@@ -1,0 +1,29 @@
+"""What the tables of the documents are made with."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from merit.training.results.table import markdown
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def load(name: str) -> dict[str, Any]:
+    return read(RESULTS / name)
+
+
+def section(title: str, header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A title and a table under it, whose first column has no heading."""
+    return f"{title}\n\n{markdown(['', *header], [list(row) for row in rows])}"
+
+
+def facts(title: str, rows: Mapping[str, str], content: Mapping[str, Any]) -> str:
+    """A title and a table of two columns: names and values, both format strings of the content of a file."""
+    return section(title, [""], ([name.format(**content), value.format(**content)] for name, value in rows.items()))
