@@ -9,7 +9,7 @@ DATA ?=
 # A run on real data has a folder of its own.
 OUTPUT ?= demo$(if $(DATA),-ptbxl)
 
-.PHONY: demo demo-train checkpoints merit-ptbxl-report fine-tuned test test-fast test-oldest lint dist clean
+.PHONY: demo demo-train checkpoints merit-ptbxl-report fine-tuned test test-fast test-oldest lint dist docs clean
 
 # .venv/.demo and .venv/.dev: the package with the extra of that name.
 $(VENV)/.%: pyproject.toml constraints.txt
@@ -109,5 +109,9 @@ dist: $(READY)
 	$(VENV)/bin/python -m build --no-isolation
 	$(VENV)/bin/python -m twine check --strict dist/*
 
+# The documentation, in site/.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) .venv-oldest build dist demo demo-train demo-ptbxl demo-ptbxl-train
+	rm -rf $(VENV) .venv-oldest build dist site demo demo-train demo-ptbxl demo-ptbxl-train

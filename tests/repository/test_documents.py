@@ -82,7 +82,7 @@ def test_pretraining_goes_on_as_shown(shell, here, block):
 def test_a_folder_of_ones_own_is_prepared_by_the_table_shown(shell, here, block):
     from merit import label_names, load_data
 
-    own_data = (ROOT / "docs" / "how-to" / "own-data.md").read_text(encoding="utf-8")
+    own_data = (ROOT / "docs" / "tutorials" / "own-data.md").read_text(encoding="utf-8")
     [table] = re.findall(r"```csv\n(.*?)```", own_data, re.DOTALL)
     source = here / "demo" / "simulated" / "records100" / "00000" / "00001_lr"
     for row in table.splitlines()[1:]:

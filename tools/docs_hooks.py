@@ -1,0 +1,55 @@
+"""Hooks of mkdocs: the reference of the command, and links to files outside docs/."""
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+_LINK = re.compile(r"\[([^\]]*)\]\((\.\.[^)#]*)(#[^)]*)?\)")
+_COMMAND_PAGE = "reference/command.md"
+# Sub-packages of `merit` that lie beside it.
+_FOLDERS = ("modeling_merit", "processing", "training", "hub_cards")
+
+
+def on_startup(command: str, dirty: bool) -> None:
+    """Lay out the package as it is installed, for mkdocstrings, which reads sources."""
+    package = ROOT / "build" / "docs" / "merit"
+    package.mkdir(parents=True, exist_ok=True)
+    for path in (*(ROOT / "merit").iterdir(), *(ROOT / name for name in _FOLDERS)):
+        link = package / path.name
+        if not link.is_symlink():
+            link.symlink_to(path)
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    if page.file.src_uri == _COMMAND_PAGE:
+        markdown += command_reference()
+    folder = Path(config.docs_dir, page.file.src_uri).parent
+    return _LINK.sub(partial(_outside, folder=folder, docs=Path(config.docs_dir), url=config.repo_url), markdown)
+
+
+def _outside(link: re.Match, folder: Path, docs: Path, url: str) -> str:
+    """A link to a file of the repository that is no page: to `url`, or its path."""
+    text, target, _ = link.groups()
+    path = (folder / target).resolve()
+    if path.is_relative_to(docs):
+        return link[0]
+    if not path.exists():
+        raise FileNotFoundError(f"{folder}: {target} does not exist")
+    name = path.relative_to(ROOT).as_posix()
+    if url:
+        return f"[{text}]({url.rstrip('/')}/blob/main/{name})"
+    return f"`{name}`" if text in ("file", "files") or text.strip("`") in name else f"{text} (`{name}`)"
+
+
+def command_reference() -> str:
+    import click
+    from typer.cli import get_docs_for_click
+    from typer.main import get_command
+
+    from merit.commands import app
+
+    command = get_command(app)
+    text = get_docs_for_click(obj=command, ctx=click.Context(command, info_name="merit"), name="merit")
+    return re.sub(r"^#", "##", text, flags=re.MULTILINE)
