@@ -48,7 +48,7 @@ def test_the_programs_run_as_they_stand(number, printed, here):
 
 
 def test_a_model_is_fine_tuned_and_measured_as_shown(shell, here, prepared, block):
-    printed = shell(block("merit finetune"))
+    printed = shell(block("merit finetune hub_cards/merit-ptbxl-tiny"))
     assert "super fine-tuned: auroc" in printed
     assert (here / "super" / "model.safetensors").is_file()
 
