@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-import behaviour_tables as behaviour
 import pandas as pd
 from ablations import ARMS
-from result_tables import RESULTS, ROOT, facts, load, read, section
+from result_tables import RESULTS, ROOT, behaviour, facts, load, read, section
 
 from merit.training.evaluation.physiology import QUANTITIES
 from merit.training.results.published import published_figures

@@ -244,7 +244,8 @@ def _snomed_table() -> pd.DataFrame:
     one id (LBBB, LBBBB and LFBBB; IDC and IVB; MI and four walls; WAVN and SAAWR), a header does not tell which; the
     table has the first, as the published row lists do.
     """
-    return pd.read_csv(Path(__file__).with_name("snomed.csv"), index_col="code", dtype=str, keep_default_na=False)
+    table = pd.read_csv(Path(__file__).with_name("snomed.csv"), dtype=str, keep_default_na=False)
+    return table.set_index("code")  # as index_col, codes were numbers before pandas 3
 
 
 def task_sizes(dataset: DatasetDict, tasks: Iterable[str]) -> dict[str, tuple[int, ...]]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from result_tables import facts, load, section
+from . import facts, load, section
 
 WAYS = ("before", "after")
 

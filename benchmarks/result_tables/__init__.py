@@ -7,7 +7,7 @@ from typing import Any
 
 from merit.training.results.table import markdown
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
