@@ -49,7 +49,7 @@ merit-ptbxl-%: $(READY)
 		--results runs/$@/evaluation.json runs/$@/random-initialisation.json
 	$(call ship,runs/$@/checkpoint,$@)
 	$(VENV)/bin/merit compare hub_cards/$@/results/evaluation.json \
-		hub_cards/$@/results/random-initialisation.json --plots runs/$@/figures > runs/$@/comparison.md
+		hub_cards/$@/results/random-initialisation.json --plots runs/$@/comparison.png > runs/$@/comparison.md
 
 # On the tiny encoder, as it stands in hub_cards.
 merit-ptbxl-report: $(READY)

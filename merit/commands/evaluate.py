@@ -109,7 +109,18 @@ def baseline(
 
 def compare(
     files: Annotated[list[Path], Argument(metavar="FILE", help="Result files of `merit evaluate`.")],
-    plots: Annotated[Path | None, Option(metavar="DIR", help="Draw figures into this folder.")] = None,
+    plots: Annotated[Path | None, Option(metavar="FILE.png|pdf|svg", help="Draw a page of plots of one task.")] = None,
+    plot_task: Annotated[
+        str | None, Option(metavar="TASK", help="Task of the page.", show_default="the one of most models")
+    ] = None,
+    plot_labels: Annotated[
+        list[str] | None,
+        Option(
+            metavar="LABEL...",
+            help="Labels of its ROC and precision-recall curves, at most three.",
+            show_default="the two with the most positives",
+        ),
+    ] = None,
     no_published: Annotated[bool, Option("--no-published", help="Leave out figures from the literature.")] = False,
 ) -> None:
     """Print a table that compares result files."""
@@ -120,8 +131,8 @@ def compare(
     if plots:
         from ..training.results.plots import draw_comparison
 
-        for path in draw_comparison(results, plots):
-            print(f"Drawn in {path}", file=sys.stderr)
+        for note in draw_comparison(results, plots, plot_task, plot_labels):
+            print(note, file=sys.stderr)
 
 
 COMMANDS = (evaluate, baseline, compare)

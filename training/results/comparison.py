@@ -36,6 +36,7 @@ def read_results(paths: Sequence[str | Path]) -> list[File]:
             raise ValueError(f"{path} is not a result file of merit evaluate: it has no results.")
         if read:
             _check_same_splits(read[0], paths[0], content, path)
+        content["path"] = Path(path)
         content["unpaired"] = None if read_replicates(path, content) else scores_path(path).name
         read.append(content)
     for file, name in zip(read, model_names(read)):
@@ -57,10 +58,10 @@ def _check_same_splits(first: File, first_path, other: File, path) -> None:
 
 
 def model_names(read: Sequence[File]) -> list[str]:
-    """The names of the models in tables; models of the same name get the start of the hash of their weights."""
-    names = [file["model"]["name"] for file in read]
-    weights = [str(file["model"]["weights_sha256"])[:8] for file in read]
-    return [f"{name} ({own})" if names.count(name) > 1 else name for name, own in zip(names, weights)]
+    """The names of the models in tables; different models of one name get the start of the hash of their weights."""
+    models = [(file["model"]["name"], str(file["model"]["weights_sha256"])[:8]) for file in read]
+    names = [name for name, _ in dict.fromkeys(models)]
+    return [f"{name} ({weights})" if names.count(name) > 1 else name for name, weights in models]
 
 
 def comparison(read: Sequence[File], published: bool = True) -> str:

@@ -19,8 +19,6 @@ from .atomic import atomic_write
 FORMAT = 2
 READABLE = (1, FORMAT)
 LINE_LENGTH = 120
-# A larger confusion matrix is not legible.
-MAX_CONFUSION_LABELS = 30
 # Settings of results on perturbed recordings.
 PERTURBED = {"leads", "sampling_rate", "noise", "seconds"}
 _KEPT = (
@@ -102,18 +100,17 @@ def compact_result(result: Mapping[str, Any]) -> dict[str, Any]:
     """
     The part of a result that stands in a result file: the figures that tables, plots and cards show.
 
-    Scores and replicates go to a scores file. Figures per label, reliability and confusions are kept for results
-    without a setting; on perturbed recordings, macro AUROC is the only figure.
+    Scores and replicates go to a scores file. Figures per label and reliability are kept for results without a
+    setting; on perturbed recordings, macro AUROC is the only figure.
     """
     kept = {key: value for key, value in result.items() if key in _KEPT}
     setting = result["setting"]
     if set(setting) & PERTURBED:
         kept["metrics"] = {name: figure for name, figure in result["metrics"].items() if name == "auroc"}
     if not setting and "labels" in result:
-        names = ["auroc", "auprc", "f1", *(["mistaken_for"] if len(result["labels"]) <= MAX_CONFUSION_LABELS else [])]
         kept["labels"] = {
             label: {"positives": result["positives"][label]}
-            | {name: figures[name] for name in names if name in figures}
+            | {name: figures[name] for name in ("auroc", "auprc", "f1") if name in figures}
             for label, figures in result["labels"].items()
         }
         kept |= {key: result[key] for key in ("reliability",) if key in result}

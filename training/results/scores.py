@@ -1,7 +1,8 @@
 """Scores files: the scores and bootstrap replicates of results, in safetensors beside their result file.
 
 A scores file has the name of its result file with the suffix .safetensors. Its tensors are "N/SPLIT", the scores of
-result N on a split, `(records, labels)` in the order of the data set, and "N/replicates/METRIC", `(resamples,)`.
+result N on a split, `(records, labels)` in the order of the data set, "N/replicates/METRIC", `(resamples,)`, and
+"targets/TASK", the targets of the test records, `(records, labels)` of 0 and 1. Its metadata name the labels of a task.
 """
 
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -30,17 +32,20 @@ def write_scores(path: str | Path, content: Mapping[str, Any], results: Sequence
     Args:
         path: of the result file.
         content: of the result file.
-        results: the same results with "scores" and "replicates".
+        results: the same results with "scores", "targets" and "replicates".
     """
-    tensors = {}
+    tensors, labels = {}, {}
     for number, result in enumerate(results):
         for split, values in result.get("scores", {}).items():
             tensors[f"{number}/{split}"] = np.ascontiguousarray(values)
         for metric, values in result.get("replicates", {}).items():
             tensors[f"{number}/replicates/{metric}"] = np.ascontiguousarray(values)
+        if "targets" in result and not result["setting"]:
+            tensors[f"targets/{result['task']}"] = np.ascontiguousarray(result["targets"])
+            labels[result["task"]] = list(result["positives"])
     if tensors:
         with atomic_write(scores_path(path)) as temporary:
-            save_file(tensors, temporary, {"belongs_to": _identity(content)})
+            save_file(tensors, temporary, {"belongs_to": _identity(content), "labels": json.dumps(labels)})
 
 
 def read_replicates(path: str | Path, content: Mapping[str, Any]) -> bool:
@@ -70,6 +75,29 @@ def read_replicates(path: str | Path, content: Mapping[str, Any]) -> bool:
             if kind == "replicates":
                 content["results"][int(number)].setdefault("replicates", {})[metric] = file.get_tensor(name)
     return True
+
+
+def read_predictions(path: str | Path, content: Mapping[str, Any], task: str) -> pd.DataFrame:
+    """
+    The scores of the results of a task without a setting, and the targets, from the scores file beside a result file.
+
+    Returns:
+        columns "method", "label", "target" and "score", a row for each label of each test record that has any label;
+        no rows without a scores file, or from one of an earlier version, which has no targets.
+    """
+    types = {"method": str, "label": str, "target": np.uint8, "score": np.float64}
+    tables = [pd.DataFrame(columns=list(types)).astype(types)]
+    if scores_path(path).is_file():
+        with safe_open(scores_path(path), "numpy") as file:
+            labels = json.loads((file.metadata() or {}).get("labels", "{}")).get(task, [])
+            for number, result in enumerate(content["results"] if labels else []):
+                if result["task"] == task and not result["setting"]:
+                    targets, scores = file.get_tensor(f"targets/{task}"), file.get_tensor(f"{number}/test")
+                    kept = targets.any(1)
+                    columns = {"target": targets[kept].T.ravel(), "score": scores[kept].T.ravel()}
+                    names = np.repeat(labels, kept.sum())
+                    tables.append(pd.DataFrame({"method": result["method"], "label": names, **columns}))
+    return pd.concat(tables)
 
 
 def _identity(content: Mapping[str, Any]) -> str:

@@ -32,7 +32,8 @@ def results_table(files: Mapping[str, Mapping[str, Any]] | Sequence[Mapping[str,
 
     Returns:
         columns `COLUMNS`: "file" is the name or number of the file, "setting" the text of [`setting_key`], "label" the
-        label of a figure per label and "" otherwise. Missing values and bounds are NaN.
+        label of a figure per label, the bin of a figure of reliability ("bin 1" and so on), and "" otherwise. Missing
+        values and bounds are NaN.
     """
     named: Iterable[tuple[Any, Mapping[str, Any]]] = files.items() if isinstance(files, Mapping) else enumerate(files)
     rows = [row for name, content in named for row in _rows(name, content)]
@@ -53,6 +54,9 @@ def _rows(name: Any, content: Mapping[str, Any]) -> Iterator[tuple]:
                     yield (*where, *how, label, metric, figure["value"], figure["low"], figure["high"])
                 elif isinstance(figure, (int, float)):
                     yield (*where, *how, label, metric, figure, None, None)
+        for metric, values in result.get("reliability", {}).items():
+            for number, value in enumerate(values, 1):
+                yield (*where, *how, f"bin {number}", metric, value, None, None)
 
 
 def where(table: pd.DataFrame, condition: Any) -> pd.DataFrame:

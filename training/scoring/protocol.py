@@ -112,8 +112,8 @@ class Protocol:
             test: `(records, labels)` scores of every record of "test".
             points: thresholds and calibration of the same model; None without "validation", then only the figures
                 that need neither are computed.
-            detail: every metric, figures per label, reliability, confusions and replicates; otherwise only AUROC,
-                average precision and F1.
+            detail: every metric, figures per label, reliability and replicates; otherwise only AUROC, average
+                precision and F1.
 
         Returns:
             the part of a result that follows from scores: records, metrics and, in detail, positives, labels,
@@ -125,9 +125,8 @@ class Protocol:
             raise ValueError(_NOT_FINITE)
         figures: dict[str, np.ndarray] = {}
         figures["auroc"], figures["auprc"] = metrics.ranking(targets, test, counts)
-        predicted = probabilities = None
+        probabilities = None
         if points is not None:
-            predicted = test >= points.f1_thresholds
             figures["f1"] = metrics.at_thresholds(targets, test, points.f1_thresholds, counts)["f1"]
         if points is not None and detail:
             oracle = metrics.best_f1_thresholds(targets, test)
@@ -162,23 +161,10 @@ class Protocol:
             which &= scored
             means = {metric: metrics.mean_over_labels(figures[metric][which]) for metric in paired}
             result[name] = {"labels": int(which.sum()), "metrics": metrics.intervals(means)}
-        if predicted is not None and probabilities is not None:
-            for label, confusions in zip(self.labels, self._confusions(predicted)):
-                if label in result["labels"]:
-                    result["labels"][label]["mistaken_for"] = confusions
+        if probabilities is not None:
             result["reliability"] = self._reliability(probabilities[:, scored], targets[:, scored])
         result["replicates"] = {name: macro[name][1:] for name in paired}
         return result
-
-    def _confusions(self, predicted: np.ndarray) -> list[dict[str, float]]:
-        """For each label, the five most frequent false positives among its records, with their rates."""
-        targets = self.targets["test"].astype(bool)
-        wrong = targets.T.astype(np.float64) @ (predicted & ~targets)
-        shares = wrong / np.maximum(targets.T.astype(np.float64) @ ~targets, 1)
-        return [
-            {self.labels[j]: round(float(row[j]), 4) for j in np.argsort(-row, kind="stable")[:5] if row[j] > 0}
-            for row in shares
-        ]
 
     def _reliability(self, probabilities: np.ndarray, targets: np.ndarray) -> dict[str, list]:
         """Predicted and observed share of positives in each bin of probability, over all labels."""
@@ -193,7 +179,7 @@ class Protocol:
 
 def score(protocol: Protocol, scores: Mapping[str, np.ndarray], task: str, method: str, setting: dict) -> Result:
     """
-    A result: the figures of scores, and the scores.
+    A result: the figures of scores, the scores, and the targets of "test".
 
     Args:
         scores: `(records, labels)` of every record of "test", and of "validation" where there is one.
@@ -202,7 +188,8 @@ def score(protocol: Protocol, scores: Mapping[str, np.ndarray], task: str, metho
     """
     points = protocol.fit(scores["validation"]) if "validation" in scores else None
     result = {"task": task, "method": method, "setting": setting, "split": "test"}
-    return {**result, **protocol.score(scores["test"], points), "scores": dict(scores)}
+    result |= {"scores": dict(scores), "targets": protocol.all_targets["test"]}
+    return result | protocol.score(scores["test"], points)
 
 
 def protocol_of(dataset: DatasetDict, task: str, resamples: int = 1000) -> Protocol:

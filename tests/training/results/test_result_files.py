@@ -54,7 +54,7 @@ def test_a_json_file_is_read_back_and_has_short_entries_on_one_line(tmp_path):
 
 
 def test_a_result_file_keeps_what_is_shown():
-    label = {"auroc": {"value": 0.9, "low": 0.8, "high": 1.0}, "f1": 0.5, "brier": 0.1, "mistaken_for": {"B": 0.2}}
+    label = {"auroc": {"value": 0.9, "low": 0.8, "high": 1.0}, "f1": 0.5, "brier": 0.1}
     result = {
         "task": "super",
         "method": "knn",
@@ -71,7 +71,7 @@ def test_a_result_file_keeps_what_is_shown():
     result |= {"reliability": {"number": [1]}, "scores": object(), "replicates": object(), "rare_labels": {}}
     kept = compact_result(result)
     assert set(result) - set(kept) == {"positives", "scores", "replicates", "rare_labels"}
-    assert kept["labels"] == {"A": {"positives": 1, **{key: label[key] for key in ("auroc", "f1", "mistaken_for")}}}
+    assert kept["labels"] == {"A": {"positives": 1, **{key: label[key] for key in ("auroc", "f1")}}}
     few = compact_result({**result, "setting": {"train_fraction": 0.1}})
     assert set(few) == {"task", "method", "setting", "split", "records", "chosen", "metrics"}
     assert few["metrics"] == result["metrics"]

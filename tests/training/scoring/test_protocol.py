@@ -33,7 +33,6 @@ def test_scores_that_are_the_labels_are_perfect(protocol, targets):
         assert figures["metrics"][metric] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert figures["metrics"]["brier"]["value"] < 0.01
     assert figures["labels"]["A"]["auroc"]["value"] == 1.0
-    assert figures["labels"]["A"]["mistaken_for"] == {}
 
 
 def test_constant_scores_have_auroc_one_half(protocol, targets):
@@ -155,15 +154,6 @@ def test_judging_some_labels_leaves_out_no_other_records(targets):
     assert part["records"] == whole["records"]
     assert part["labels"]["B"]["auroc"] == whole["labels"]["B"]["auroc"]
     assert set(part["labels"]) == {"B"}
-
-
-def test_a_label_is_mistaken_for_the_one_it_is_wrongly_called():
-    targets = {split: np.eye(3, dtype=np.uint8)[np.arange(90) % 3] for split in ("validation", "test")}
-    test = targets["test"].astype(float)
-    test[targets["test"][:, 0] == 1] = [0, 1, 0]  # what is A is called B
-    mistaken = score(Protocol(LABELS, targets), targets["validation"].astype(float), test)["labels"]
-    assert mistaken["A"]["mistaken_for"] == {"B": 1.0}
-    assert mistaken["C"]["mistaken_for"] == {}
 
 
 def test_scores_that_are_no_numbers_are_refused(protocol, targets):
