@@ -65,7 +65,8 @@ class TypicalityMixin:
     def _store(self, **buffers: torch.Tensor):
         model: Any = self
         for name, values in buffers.items():
-            model.register_buffer(name, values.to(model.device, model.dtype))
+            # In the order in which it is loaded again, so that a saved model rounds as this one.
+            model.register_buffer(name, values.to(model.device, model.dtype).contiguous())
 
     def forget_typicality(self):
         """Remove the distribution and the checks, for a model whose encoder is trained further or becomes a part."""
