@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from . import registration
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MODULES = {
     "MeritConfig": "modeling_merit.configuration_merit",

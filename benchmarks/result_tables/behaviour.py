@@ -19,6 +19,9 @@ def trust_scores() -> str:
     def row(title: str, of: Any) -> list[str]:
         return [title, *(of(model, way) for model in models.values() for way in WAYS)]
 
+    def share(part: str, what: str) -> Any:
+        return lambda model, way: f"{percent(model[part][way][what])} %"
+
     def error(kind: str, what: str) -> Any:
         return lambda model, way: f"{model['calibration'][way][kind][what]:.4f}"
 
@@ -27,24 +30,15 @@ def trust_scores() -> str:
     rows = [
         row(
             f"{labels} unlearned labels: recordings that score above 0.5, mean",
-            lambda model, way: percent(model["unlearned_labels"][way]["mean_above_half"]) + " %",
+            share("unlearned_labels", "mean_above_half"),
         ),
-        row(
-            "of the label with the most",
-            lambda model, way: percent(model["unlearned_labels"][way]["largest_above_half"]) + " %",
-        ),
+        row("of the label with the most", share("unlearned_labels", "largest_above_half")),
         row(
             "recordings in which one of them comes before six learned findings, at most",
-            lambda model, way: percent(model["unlearned_labels"][way]["largest_first"]) + " %",
+            share("unlearned_labels", "largest_first"),
         ),
-        row(
-            "accuracy among six learned findings",
-            lambda model, way: percent(model["competition"][way]["alone"]) + " %",
-        ),
-        row(
-            "with one unlearned label beside them, at the lowest",
-            lambda model, way: percent(model["competition"][way]["lowest_beside"]) + " %",
-        ),
+        row("accuracy among six learned findings", share("competition", "alone")),
+        row("with one unlearned label beside them, at the lowest", share("competition", "lowest_beside")),
         row(f"calibration error of {kinds['learned']} learned labels", error("learned", "ece")),
         row("their Brier score", error("learned", "brier")),
         row(f"calibration error of {kinds['not_learned']} findings not learned", error("not_learned", "ece")),
