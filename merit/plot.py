@@ -1,6 +1,7 @@
 """Draw an ECG on ECG paper, at true scale."""
 
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ _CLEARANCE = 3.0
 _LINE, _AXIS = 5.0, 7.0
 _ANSWER_ROW, _BAR = 6.0, 60.0
 _LEAD_BAR, _SHADE = 9.0, 6.5
+_NOTE_LETTER = 1.35  # mean width
 # Room for title and answer where the recording is short.
 _LEAST_WIDTH = 150.0
 # Of a recording that `as_recorded` returns, in seconds.
@@ -137,11 +139,15 @@ def ecg_figure(
     is_grid = len(rows[0]) > 1
     baselines, height = _layout(composites, _CLEARANCE / speed * sampling_rate, gain)
     lines = [measurements.text()] if measurements and measurements.text() else []
-    notes = _notes(part, derived, explanation, is_grid)
+    width = max(_LEAST_WIDTH, 5 * np.ceil((_LEFT + speed * samples / sampling_rate + _RIGHT) / 5))
+    notes = [
+        line
+        for note in _notes(part, derived, explanation, is_grid)
+        for line in textwrap.wrap(note, int((width - _LEFT) / _NOTE_LETTER))
+    ]
     top = _TOP + _LINE * len(lines) + (4.0 if is_grid else 0.0)
     answer_height = (len(answer) + 1) * _ANSWER_ROW if answer else 0.0
     below = _AXIS + answer_height + _LINE * len(notes) + _BOTTOM
-    width = max(_LEAST_WIDTH, 5 * np.ceil((_LEFT + speed * samples / sampling_rate + _RIGHT) / 5))
     height = 5 * np.ceil((height + top + below) / 5)
 
     figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), dpi=dpi, facecolor=_PAPER)
