@@ -1,50 +1,13 @@
 """What an installation holds: the wheel and the sdist, and an editable install of a checkout of any name."""
 
-import os
-import subprocess
-import sys
 import tarfile
 import zipfile
 from email.parser import Parser
-from pathlib import Path
 
 import pytest
+from package_builds import ROOT, build, copy_of_checkout, run
 
-ROOT = Path(__file__).parents[2]
 SOURCES = ("merit", "modeling_merit", "processing", "training", "hub_cards")
-BUILD = "import sys, build_backend; print(getattr(build_backend, sys.argv[1])(sys.argv[2]))"
-
-
-def run(code, *arguments, cwd, **environment):
-    """What a fresh process prints; it has this environment's libraries, and `merit` only from PYTHONPATH."""
-    process = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    return process.stdout.split()
-
-
-def copy_of_checkout(folder):
-    """The files that git tracks, without checkpoints and results: what a build reads."""
-    names = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split("\n")
-    for name in names:
-        heavy = name.startswith(("hub_cards/merit-", "benchmarks/", "tests/", "docs/"))
-        if name and not heavy and (ROOT / name).is_file():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((ROOT / name).read_bytes())
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +16,6 @@ def checkout(tmp_path_factory):
     if not (ROOT / ".git").exists():
         pytest.skip("the tests do not run in a git checkout, which says which files belong to the project")
     return copy_of_checkout(tmp_path_factory.mktemp("clones") / "merit")
-
-
-def build(checkout, hook, output):
-    *_, name = run(BUILD, hook, output, cwd=checkout, PYTHONPATH=str(checkout / "tools"))
-    return Path(output) / name
 
 
 @pytest.fixture(scope="module")
