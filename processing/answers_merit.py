@@ -1,9 +1,9 @@
 """The form of the answers that pipelines give."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["EcgAnswer"]
+__all__ = ["EcgAnswer", "basis_text", "decision_text"]
 
 
 class EcgAnswer(list):
@@ -45,3 +45,40 @@ class EcgAnswer(list):
         """The answer as JSON can hold it; what is absent is left out."""
         parts = {"quality": self.quality, "windows": self.windows, "explanation": self.explanation}
         return {"labels": list(self), **{name: part for name, part in parts.items() if part}}
+
+
+def basis_text(entry: Mapping[str, Any]) -> str:
+    """
+    What the score of a label rests on.
+
+    Example:
+
+    ```python
+    >>> basis_text({"label": "normal ECG", "score": 0.9, "basis": "learned", "reports": 6512})
+    'learned from 6,512 reports'
+    >>> basis_text({"label": "Osborn waves", "score": 0.1, "basis": "unknown"})
+    'unknown'
+
+    ```"""
+    if "reports" in entry:
+        return f"learned from {entry['reports']:,} reports"
+    if "auroc" in entry:
+        return f"prompt with AUROC {entry['auroc']:.2f}"
+    return entry.get("basis", "")
+
+
+def decision_text(entry: Mapping[str, Any]) -> str:
+    """
+    Whether a label is present and how good this decision is, or "" where the model has no threshold for it.
+
+    Example:
+
+    ```python
+    >>> decision_text({"label": "normal ECG", "score": 0.9, "present": True, "sensitivity": 0.97, "specificity": 0.8})
+    'present (sensitivity 0.97, specificity 0.80)'
+
+    ```"""
+    if "present" not in entry:
+        return ""
+    rates = f"sensitivity {entry['sensitivity']:.2f}, specificity {entry['specificity']:.2f}"
+    return f"{'present' if entry['present'] else 'absent'} ({rates})"

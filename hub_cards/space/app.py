@@ -1,7 +1,7 @@
 """
 A web page that reads an ECG: picture, scores of labels, explanation, report, and downloads.
 
-Nothing is stored: uploaded files are deleted when they have been read, and pictures and downloads are part of the page.
+Nothing is stored: uploaded files stay in memory for `KEPT_SECONDS`, and pictures and downloads are part of the page.
 On the Hub, `MERIT_MODEL` and `MERIT_REPORT_MODEL` name the checkpoints.
 """
 
@@ -10,18 +10,20 @@ import html
 import io
 import json
 import os
-import shutil
 import tempfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.themes import Default as Theme
 
 from merit import EcgError, checkpoints
 from merit.delineation import measure
 from merit.plot import as_recorded, draw_ecg
+from merit.processing.answers_merit import basis_text, decision_text
 from merit.processing.explanation_merit import CAPTION
 from merit.processing.leads_merit import STANDARD_LEADS
 from merit.training.simulation.heart import simulate_ecg
@@ -46,16 +48,28 @@ EXAMPLES = {
     "Atrial fibrillation (simulated)": "AFIB",
     "Premature ventricular beats (simulated)": "PVC",
 }
-MAX_FILE_SIZE = "20mb"
+MAX_FILE_SIZE = "20 MB"
 MAX_LABELS = 30
+KEPT_SECONDS = 600
+# How often gradio looks for uploads on the disk, and the age at which it deletes them; memory holds them by then.
+_DELETE_CACHE = (1, 5)
 _CSS = """
-.gradio-container {max-width: 1100px !important}
+.gradio-container {width: 100%; max-width: 1100px !important; margin: 0 auto !important}
 .ecg {overflow-x: auto} .ecg img {min-width: 720px; width: 100%}
-.scores {width: 100%; border-collapse: collapse} .scores td, .scores th {padding: 0.3em 0.5em; text-align: left}
-.scores meter {width: 100%; min-width: 4em}
-.downloads a {display: inline-block; margin: 0.5em 1em 0.5em 0; text-decoration: underline}
-.error {border-left: 4px solid #b00020; padding: 0.5em 1em}
+#scores .scores {width: 100%; border: 0; border-collapse: collapse}
+#scores .scores tr {border: 0; border-bottom: 1px solid var(--border-color-primary)}
+#scores .scores :is(th, td) {padding: 0.4em 0.6em; text-align: left; border: 0}
+.share {display: block; min-width: 6em; height: 0.6em; background: var(--border-color-primary)}
+.share span {display: block; height: 100%; background: #33608c}
+.downloads a {display: inline-block; margin: 0.5em 1.5em 0.5em 0; text-decoration: underline}
+.error, .caution {border-left: 4px solid #b00020; padding: 0.5em 1em; margin: 0.5em 0}
+@media (max-width: 600px) {
+    .bar {display: none}
+    #scores .scores :is(th, td) {padding: 0.4em 0.2em; font-size: 0.85em}
+}
 """
+# Fonts of the system: the page fetches nothing from elsewhere.
+_THEME = Theme(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 
 
 class Reader:
@@ -66,58 +80,78 @@ class Reader:
         self.report = checkpoints.load_pipeline(report_model, checkpoints.REPORT_MODEL) if report_model else None
 
     def read(
-        self, files: Sequence[str] | None, example: str | None, chosen: Sequence[str], written: str, explain: bool
+        self,
+        files: Mapping[str, bytes] | None,
+        example: str | None,
+        chosen: Sequence[str],
+        written: str | None,
+        explain: bool,
     ) -> tuple[str, str, str]:
         """The HTML of the picture, of the scores, and of the report with the downloads."""
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always", UserWarning)
             try:
-                record = recording(files, example, folder)
+                record, title = recording(files, example, folder)
                 labels = wanted_labels(chosen, written)
-                answer = self.classify(record, candidate_labels=labels, multi_label=True, explain=explain)
+                answer = self.classify(
+                    record, candidate_labels=labels, multi_label=True, decisions=True, explain=explain
+                )
                 report = self.report(record) if self.report else None
-                extractor = self.classify.processor.feature_extractor
-                signal, rate, leads, derived = as_recorded(record, extractor)
+                signal, rate, leads, derived = as_recorded(record, self.classify.processor.feature_extractor)
             except (EcgError, ValueError) as error:
-                return f'<div class="error" role="alert">{html.escape(_without_folder(error, folder))}</div>', "", ""
+                return f'<div class="error" role="alert">{_text(error, folder)}</div>', "", ""
         absent = [lead for lead in STANDARD_LEADS if lead not in leads]
+        cautions = [reason["message"] for reason in answer.quality["reasons"]]
         remarks = [f"Derived from other leads: {', '.join(derived)}."] if derived else []
         remarks += [f"Not recorded, or left out: {', '.join(absent)}."] if absent else []
+        messages = [str(warning.message) for warning in warned if issubclass(warning.category, UserWarning)]
+        remarks += [message for message in messages if not any(caution in message for caution in cautions)]
         measurements = measure(signal[:, : 60 * rate], rate, leads)
-        options = {"derived": derived, "measurements": measurements, "explanation": answer.explanation, "title": "ECG"}
-        png, pdf = (self._picture(signal, rate, leads, answer, options, kind) for kind in ("png", "pdf"))
+        options = {
+            "title": title,
+            "derived": derived,
+            "measurements": measurements,
+            "explanation": answer.explanation,
+            "dpi": 110,
+        }
+        png, pdf = io.BytesIO(), io.BytesIO()
+        draw_ecg(signal, rate, leads, png, format="png", **options)
+        draw_ecg(signal, rate, leads, pdf, answer=answer, format="pdf", **options)
         whole = {**answer.to_dict(), "measurements": measurements.text(), "report": report, "notice": NOTICE}
-        return _picture_html(png, measurements.text()), _scores_html(answer, remarks), _report_html(report, whole, pdf)
+        return (
+            _picture_html(png.getvalue(), title, measurements.text()),
+            _quality_html(cautions, answer.quality["atypicality"], [_text(remark, folder) for remark in remarks])
+            + _scores_html(answer)
+            + _explanation_html(answer.explanation),
+            _report_html(report, whole, pdf.getvalue()),
+        )
 
-    @staticmethod
-    def _picture(signal, rate, leads, answer, options: dict, kind: str) -> bytes:
-        file = io.BytesIO()
-        draw_ecg(signal, rate, leads, file, answer=answer, format=kind, dpi=110, **options)
-        return file.getvalue()
 
-
-def recording(files: Sequence[str] | None, example: str | None, folder: str) -> Any:
+def recording(files: Mapping[str, bytes] | None, example: str | None, folder: str) -> tuple[Any, str]:
     """
-    The uploaded recording, moved into a folder, or an example.
+    The uploaded recording, written into a folder, or an example; and its name.
 
     Raises:
         ValueError: nothing was chosen, or several files that are not one WFDB record.
     """
     if not files:
         if example not in EXAMPLES:
-            raise ValueError("Choose a file or an example.")
+            raise ValueError(
+                f"Choose a file or an example. Files are kept for {KEPT_SECONDS // 60} minutes; drop them again then."
+            )
         rng = np.random.default_rng(3)
         signal = simulate_ecg(sample_parameters(rng, (EXAMPLES[str(example)],)), 10.0, 500, rng=rng).signal
-        return {"signal": signal, "sampling_rate": 500, "leads": STANDARD_LEADS, "units": "mV"}
-    paths = [Path(folder) / Path(file).name for file in files]
-    for file, path in zip(files, paths):
-        shutil.move(file, path)
-    headers = [path for path in paths if path.suffix.lower() == ".hea"]
-    if len(paths) > 1 and len(headers) != 1:
+        return {"signal": signal, "sampling_rate": 500, "leads": STANDARD_LEADS, "units": "mV"}, str(example)
+    headers = [name for name in files if name.lower().endswith(".hea")]
+    if len(files) > 1 and len(headers) != 1:
         raise ValueError("Several files must be one WFDB record: one .hea file and its .dat files.")
-    return str(headers[0] if headers else paths[0])
+    for name, content in files.items():
+        (Path(folder) / name).write_bytes(content)
+    name = (headers or list(files))[0]
+    return str(Path(folder) / name), name
 
 
-def wanted_labels(chosen: Sequence[str], written: str) -> list[str]:
+def wanted_labels(chosen: Sequence[str], written: str | None) -> list[str]:
     """Chosen and written labels, each once."""
     labels = list(dict.fromkeys([*chosen, *(label.strip() for label in (written or "").split(",") if label.strip())]))
     if not labels:
@@ -127,35 +161,48 @@ def wanted_labels(chosen: Sequence[str], written: str) -> list[str]:
     return labels
 
 
-def _without_folder(message: Any, folder: str) -> str:
-    return str(message).replace(f"{folder}{os.sep}", "").replace(folder, "the upload")
+def _text(message: Any, folder: str) -> str:
+    """A message as HTML, without the folder that the page reads from."""
+    return html.escape(str(message).replace(f"{folder}{os.sep}", "").replace(folder, "the upload"))
 
 
 def _data(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _picture_html(png: bytes, measurements: str) -> str:
-    alt = html.escape(f"The ECG on ECG paper. {measurements}")
-    return f'<div class="ecg" tabindex="0" aria-label="ECG"><img alt="{alt}" src="{_data("image/png", png)}"></div>'
+def _picture_html(png: bytes, title: str, measurements: str) -> str:
+    alt = html.escape(f"{title} on ECG paper. {measurements}")
+    return (
+        f'<div class="ecg" tabindex="0" role="region" aria-label="ECG"><img alt="{alt}" '
+        f'src="{_data("image/png", png)}"></div>'
+    )
 
 
-def _scores_html(answer: Any, remarks: Sequence[str]) -> str:
-    extra = [name for name in ("basis", "decision") if any(entry.get(name) is not None for entry in answer)]
-    head = "".join(f"<th>{name.capitalize()}</th>" for name in ("label", "score", "", *extra))
+def _quality_html(cautions: Sequence[str], atypicality: float | None, remarks: Sequence[str]) -> str:
+    """What is known of the quality of the recording; the remarks are HTML."""
+    title = "<h3>Quality</h3>"
+    if cautions:
+        title += f'<p class="caution" role="alert">Do not rely on the scores: {html.escape("; ".join(cautions))}.</p>'
+    else:
+        title += "<p>Nothing speaks against trusting the scores.</p>"
+    if atypicality is not None:
+        title += f"<p>Atypicality {atypicality:.2f}: about 1 for recordings like those that the model learned from.</p>"
+    return title + "".join(f"<p>{remark}</p>" for remark in remarks)
+
+
+def _scores_html(answer: Any) -> str:
+    has_decisions = any(map(decision_text, answer))
+    head = ["Label", "Score", "", "Basis", *["Decision"] * has_decisions]
     rows = "".join(
         f"<tr><td>{html.escape(entry['label'])}</td><td>{entry['score']:.2f}</td>"
-        f'<td><meter min="0" max="1" value="{entry["score"]:.3f}"></meter></td>'
-        + "".join(f"<td>{html.escape(str(entry.get(name, '')))}</td>" for name in extra)
+        f'<td class="bar"><span class="share"><span style="width: {100 * entry["score"]:.0f}%"></span></span></td>'
+        f"<td>{html.escape(basis_text(entry))}</td>"
+        + f"<td>{html.escape(decision_text(entry)) or 'no threshold'}</td>" * has_decisions
         + "</tr>"
         for entry in answer
     )
-    notes = [*map(str, answer.quality.get("reasons") or []), *remarks]
-    if answer.quality.get("abstained"):
-        notes.insert(0, "The model abstains: this recording is unlike those that it has learned from.")
-    items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
-    quality = f"<h3>Quality</h3><ul>{items}</ul>" if items else "<h3>Quality</h3><p>Nothing to remark.</p>"
-    return f'<table class="scores"><tr>{head}</tr>{rows}</table>{quality}{_explanation_html(answer.explanation)}'
+    columns = "".join(f"<th{'' if name else chr(32) + 'class=bar'}>{name}</th>" for name in head)
+    return f'<h3>Scores</h3><table class="scores"><tr>{columns}</tr>{rows}</table>'
 
 
 def _explanation_html(explanation: dict | None) -> str:
@@ -179,6 +226,17 @@ def _report_html(report: dict | None, whole: dict, pdf: bytes) -> str:
     return f'{text}<div class="downloads">{links}</div><p>{NOTICE}</p>'
 
 
+def _contents(uploaded: Any) -> dict[str, bytes] | None:
+    """The contents of uploaded files by name, so that nothing needs the files themselves afterwards."""
+    paths = [Path(file.path) for file in uploaded] if uploaded else []
+    return {path.name: path.read_bytes() for path in paths} or None
+
+
+def _keep(uploaded: dict[str, bytes] | None) -> tuple:
+    """The contents to keep, the example that is no longer offered beside a file, and no answer to an earlier one."""
+    return uploaded, gr.update(value=None, visible=not uploaded), "", "", ""
+
+
 def build(model: str, report_model: str | None = None) -> gr.Blocks:
     """
     The page.
@@ -188,22 +246,19 @@ def build(model: str, report_model: str | None = None) -> gr.Blocks:
         report_model: of a model that writes reports.
     """
     reader = Reader(model, report_model)
-    # Files that a user uploads and does not have read are deleted after ten minutes.
-    with gr.Blocks(title="MERIT: read an ECG", analytics_enabled=False, delete_cache=(60, 600)) as page:
+    with gr.Blocks(title="MERIT: read an ECG", analytics_enabled=False, delete_cache=_DELETE_CACHE) as page:
         gr.Markdown(
-            f"# Read an ECG with MERIT\n**{NOTICE}** Files are deleted as soon as they have been read; take patients' "
-            "names out of file names."
+            f"# Read an ECG with MERIT\n**{NOTICE}**\n\nDrop a file of up to {MAX_FILE_SIZE} (DICOM, XML, SCP-ECG, "
+            "EDF, CSV), or the .hea and .dat files of a WFDB record. Nothing is stored: a file is deleted from the "
+            f"disk within seconds and from memory within {KEPT_SECONDS // 60} minutes. Take patients' names out of "
+            "file names."
         )
+        contents = gr.State(time_to_live=KEPT_SECONDS)
         with gr.Row():
             with gr.Column():
-                files = gr.File(
-                    label="ECG file (WFDB: both .hea and .dat; CSV, DICOM, XML, SCP, EDF)",
-                    file_count="multiple",
-                    elem_id="files",
-                )
-                example = gr.Dropdown(
-                    list(EXAMPLES), value=next(iter(EXAMPLES)), label="Or an example", elem_id="example"
-                )
+                files = gr.File(label="ECG", file_count="multiple", elem_id="files")
+                files.preprocess = _contents  # that of gradio leaves an empty file on the disk for each upload
+                example = gr.Dropdown(list(EXAMPLES), value=None, label="Or an example", elem_id="example")
             with gr.Column():
                 chosen = gr.CheckboxGroup(list(LABELS), value=list(LABELS[:6]), label="Labels", elem_id="labels")
                 written = gr.Textbox(label="Other labels, with commas between them", elem_id="written")
@@ -212,18 +267,26 @@ def build(model: str, report_model: str | None = None) -> gr.Blocks:
         picture, scores, report = gr.HTML(elem_id="picture"), gr.HTML(elem_id="scores"), gr.HTML(elem_id="report")
         button.click(
             reader.read,
-            [files, example, chosen, written, explain],
+            [contents, example, chosen, written, explain],
             [picture, scores, report],
-            concurrency_limit=4,
             api_visibility="private",
         )
-        files.change(lambda uploaded: gr.update(interactive=not uploaded), files, example, api_visibility="private")
+        files.change(
+            _keep,
+            files,
+            [contents, example, picture, scores, report],
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
     return page
 
 
 def launch(page: gr.Blocks, **options: Any) -> Any:
     """Start the page; options of `gradio.Blocks.launch`."""
-    return page.queue(max_size=32).launch(max_file_size=MAX_FILE_SIZE, css=_CSS, **options)
+    return page.queue(max_size=32).launch(
+        max_file_size=MAX_FILE_SIZE, css=_CSS, theme=_THEME, run_history=False, footer_links=[], **options
+    )
 
 
 if __name__ == "__main__":  # a Space of the Hub runs this file

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
+from ..processing.answers_merit import basis_text, decision_text
 from .options import DISCLAIMER, split_commas
 
 Records = Annotated[
@@ -326,21 +327,9 @@ def score_table(answer: Sequence[dict]) -> str:
     lines = []
     for entry in answer:
         bar = "█" * round(20 * entry["score"])
-        lines.append(f"  {entry['label']:<{width}}  {entry['score']:.3f}  {bar:<20}  {_grounds(entry)}".rstrip())
+        grounds = ", ".join(filter(None, (basis_text(entry), decision_text(entry))))
+        lines.append(f"  {entry['label']:<{width}}  {entry['score']:.3f}  {bar:<20}  {grounds}".rstrip())
     return "\n".join(lines)
-
-
-def _grounds(entry: dict) -> str:
-    """Such as "learned from 1,234 reports, present (sensitivity 0.97, specificity 0.98)"."""
-    words = [entry["basis"]] if "basis" in entry else []
-    if "reports" in entry:
-        words = [f"learned from {entry['reports']:,} reports"]
-    if "auroc" in entry:
-        words = [f"prompt with AUROC {entry['auroc']:.2f}"]
-    if "present" in entry:
-        rates = f"sensitivity {entry['sensitivity']:.2f}, specificity {entry['specificity']:.2f}"
-        words.append(f"{'present' if entry['present'] else 'absent'} ({rates})")
-    return ", ".join(words)
 
 
 def explained_table(answer: Any) -> str:

@@ -1,151 +1,324 @@
-"""The web page, clicked through in headless Chromium."""
+"""The web page of `merit app`, used in headless Chromium as a person uses it."""
 
 import base64
 import json
+import os
+import re
 import shutil
+import socket
+import subprocess
 import sys
+import time
+import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
+import format_files
 import numpy as np
 import pytest
+import yaml
+from package_builds import ROOT
+from playwright.sync_api import sync_playwright
 
-from merit.hub_cards.space_publishing import prepare_space
+TINY = ROOT / "hub_cards" / "merit-ptbxl-tiny"
+RECORD = TINY / "example" / "00001_lr"
+SPACE = ROOT / "hub_cards" / "space"
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+SECONDS = 60
+pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
-RECORD = ROOT / "hub_cards" / "merit-ptbxl-tiny" / "example" / "00001_lr"
+
+@contextmanager
+def running(folder, port, *command, **environment):
+    """The address of a page that a command serves; `folder` is the process's folder of temporary files."""
+    output = folder.parent / "output.txt"
+    with open(output, "w") as file:
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            env={**os.environ, "HF_HUB_OFFLINE": "1", "TMPDIR": str(folder), **environment},
+            cwd=folder.parent,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    address, end = f"http://127.0.0.1:{port}/", time.monotonic() + SECONDS
+    try:
+        while not answers(address):
+            assert process.poll() is None, output.read_text()
+            assert time.monotonic() < end, output.read_text()
+            time.sleep(0.2)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
-def test_a_space_has_the_page_the_wheel_and_requirements_that_name_it(tmp_path):
-    wheel = tmp_path / "merit_ecg-0.2.0-py3-none-any.whl"
-    wheel.write_bytes(b"wheel")
-    (tmp_path / "space").mkdir()
-    folder = prepare_space(tmp_path / "space", wheel, "org/page", "https://huggingface.co")
-    assert {path.name for path in folder.iterdir()} == {"app.py", "README.md", "requirements.txt", wheel.name}
-    address = f"https://huggingface.co/spaces/org/page/resolve/main/{wheel.name}"
-    assert (folder / "requirements.txt").read_text() == f"merit-ecg[app] @ {address}\n"
-    with pytest.raises(ValueError, match="is not a wheel of merit-ecg"):
-        prepare_space(tmp_path / "space", tmp_path / "other.whl", "org/page", "https://huggingface.co")
+def answers(address):
+    try:
+        urllib.request.urlopen(address).close()
+    except OSError:
+        return False
+    return True
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
-def address():
-    """A running page with the smallest checkpoints."""
-    pytest.importorskip("gradio", reason="the extra merit-ecg[app] is not installed")
-    from merit.hub_cards.space.app import build, launch
+def temporary(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page") / "temporary"
+    folder.mkdir()
+    return folder
 
-    page = build(str(RECORD.parents[1]), str(ROOT / "hub_cards" / "merit-ptbxl-report"))
-    _, local, _ = launch(page, prevent_thread_lock=True, quiet=True)
-    yield local
-    page.close()
+
+@pytest.fixture(scope="module")
+def address(temporary):
+    models = ["--model", TINY, "--report-model", ROOT / "hub_cards" / "merit-ptbxl-report"]
+    port = free_port()
+    with running(temporary, port, "-m", "merit", "app", *models, "--port", port) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium")
+    if not chromium:
+        missing = "chromium is not installed (Debian: apt-get install chromium)"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture
-def browser(tmp_path):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("chromium and chromedriver are not installed (Debian: chromium, chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,1600"):
-        options.add_argument(argument)
-    running = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield running
-    running.quit()
+def visit(browser, address):
+    """Opens the page as a new user. All that the browser asks for comes from the page itself."""
+    contexts, asked = [], []
+
+    def open_page(width=1280):
+        context = browser.new_context(viewport={"width": width, "height": 900})
+        context.on("request", lambda request: asked.append(request.url))
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(1000 * SECONDS)
+        page.goto(address)
+        page.locator("#read").wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert asked
+    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
 
 
-class Page:
-    def __init__(self, browser, address):
-        from selenium.webdriver.support.ui import WebDriverWait
-
-        self.browser, self.wait = browser, WebDriverWait(browser, 120)
-        browser.get(address)
-        self.wait.until(lambda _: self.find("#read"))
-
-    def find(self, selector):
-        from selenium.webdriver.common.by import By
-
-        found = self.browser.find_elements(By.CSS_SELECTOR, selector)
-        return found[0] if found else None
-
-    def upload(self, *paths):
-        self.find("#files input[type=file]").send_keys("\n".join(map(str, paths)))
-        self.wait.until(lambda _: all(path.name.split(".")[0] in self.find("#files").text for path in paths))
-
-    def read(self, expected="#picture img"):
-        self.find("#read").click()
-        self.wait.until(lambda _: self.find(expected))
-
-    def downloaded(self, name):
-        content = self.find(f"a[download='{name}']").get_attribute("href").split(",", 1)[1]
-        return base64.b64decode(content)
+def drop(page, *paths):
+    """Drop files on the page, and wait until it has them."""
+    contents = {path.name: base64.b64encode(path.read_bytes()).decode() for path in paths}
+    transfer = page.evaluate_handle(
+        """contents => {
+            const transfer = new DataTransfer();
+            for (const [name, content] of Object.entries(contents))
+                transfer.items.add(new File([Uint8Array.from(atob(content), letter => letter.charCodeAt(0))], name));
+            return transfer;
+        }""",
+        contents,
+    )
+    page.dispatch_event("#files button", "drop", {"dataTransfer": transfer})
+    page.locator("#example").wait_for(state="hidden")
 
 
-@pytest.mark.slow
-def test_a_wfdb_pair_is_read_explained_and_downloaded(browser, address):
-    page = Page(browser, address)
-    page.upload(RECORD.with_suffix(".hea"), RECORD.with_suffix(".dat"))
-    page.read()
-    assert "Heart rate" in page.find("#picture img").get_attribute("alt")
-    assert "normal ECG" in page.find("#scores").text
-    assert "no evidence" in page.find("#scores").text
-    assert "Drafted report" in page.find("#report").text
-    answer = json.loads(page.downloaded("ecg.json"))
-    assert len(answer["labels"]) == 6
-    assert set(answer["explanation"]["lead_names"]) >= {"I", "II", "V1"}
+def read(page):
+    page.click("#read")
+    page.locator("#picture img").wait_for()
+
+
+def rows(page):
+    """The cells of the table of scores but for the bar."""
+    table = [row.locator("td:not(.bar)").all_inner_texts() for row in page.locator("#scores tr").all()]
+    return {label: cells for label, *cells in table[1:]}
+
+
+def download(page, kind):
+    with page.expect_download() as started:
+        page.click(f"text=Download {kind}")
+    return Path(started.value.path()).read_bytes()
+
+
+def stored(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A recording in each format, by its name."""
+    folder = tmp_path_factory.mktemp("files")
+    format_files.write_dicom(folder / "cart.dcm", format_files.twelve_leads())
+    format_files.write_muse(folder / "muse.xml", format_files.twelve_leads(seed=1))
+    samples = np.random.default_rng(0).normal(size=(1000, 2))
+    lines = [f"{i / 100:.2f},{one:.4f},{two:.4f}" for i, (one, two) in enumerate(samples)]
+    (folder / "table.csv").write_text("\n".join(["time [s],I [mV],II [mV]", *lines]))
+    (folder / "broken.csv").write_text("this is no ECG\n")
+    (folder / "broken.dcm").write_bytes((folder / "cart.dcm").read_bytes()[:3000])
+    paths = {path.name: [path] for path in folder.iterdir()}
+    return {**paths, "wfdb": [RECORD.with_suffix(".hea"), RECORD.with_suffix(".dat")]}
+
+
+def test_a_wfdb_pair_is_read_and_the_downloads_say_the_same(visit, files):
+    page = visit()
+    assert "Research software, not a medical device" in page.inner_text("body")
+    drop(page, *files["wfdb"])
+    page.uncheck("text=right bundle branch block")
+    page.check("text=left ventricular hypertrophy")
+    page.fill("#written textarea", "Osborn waves")
+    read(page)
+    picture = page.get_attribute("#picture img", "alt")
+    assert picture.startswith("00001_lr.hea on ECG paper. Heart rate ")
+    answer = json.loads(download(page, "JSON"))
+    shown = rows(page)
+    assert list(shown) == [entry["label"] for entry in answer["labels"]]
+    assert set(shown) == {
+        "normal ECG",
+        "atrial fibrillation",
+        "inferior myocardial infarction",
+        "anterior myocardial infarction",
+        "left bundle branch block",
+        "left ventricular hypertrophy",
+        "Osborn waves",
+    }
+    for entry in answer["labels"]:
+        assert shown[entry["label"]][0] == f"{entry['score']:.2f}"
+    assert re.fullmatch(r"learned from [\d,]+ reports", shown["normal ECG"][1])
+    assert re.fullmatch(r"(present|absent) \(sensitivity 0\.\d\d, specificity 0\.\d\d\)", shown["normal ECG"][2])
+    assert shown["Osborn waves"][1:] == ["unknown", "no threshold"]
+    text = page.inner_text("#scores")
+    assert "Nothing speaks against trusting the scores." in text
+    assert f"Atypicality {answer['quality']['atypicality']:.2f}" in text
+    assert "The model does not know 'Osborn waves'" in text
+    assert f"What the score of {answer['explanation']['label']} depends on" in text
+    assert "no evidence for or against a finding" in text
+    assert set(answer["explanation"]["lead_names"]) == set(format_files.STANDARD)
+    assert answer["report"]["report"] in page.inner_text("#report")
     assert "not a medical device" in answer["notice"]
-    assert page.downloaded("ecg.pdf").startswith(b"%PDF")
+    assert download(page, "PDF").startswith(b"%PDF")
 
 
-@pytest.mark.slow
-def test_a_table_with_missing_leads_is_read_and_a_broken_file_explained(browser, address, tmp_path):
-    table = tmp_path / "table.csv"
-    signal = np.random.default_rng(0).normal(size=(1000, 2))
-    rows = [f"{i / 100:.2f},{a:.4f},{b:.4f}" for i, (a, b) in enumerate(signal)]
-    table.write_text("\n".join(["time [s],I [mV],II [mV]", *rows]))
-    page = Page(browser, address)
-    page.upload(table)
-    page.read()
-    assert "Derived from other leads: III, aVR, aVL, aVF." in page.find("#scores").text
-    broken = tmp_path / "broken.csv"
-    broken.write_text("this is no ECG\n")
-    page = Page(browser, address)
-    page.upload(broken)
-    page.read("#picture .error")
-    message = page.find("#picture .error").text
+@pytest.mark.parametrize("name", ["cart.dcm", "muse.xml"])
+def test_a_file_of_a_hospital_is_read_without_its_identity(name, visit, files):
+    page = visit()
+    drop(page, *files[name])
+    page.uncheck("#explain input")
+    read(page)
+    assert page.get_attribute("#picture img", "alt").startswith(f"{name} on ECG paper. Heart rate 75/min")
+    assert len(rows(page)) == 6
+    assert "depends on" not in page.inner_text("#scores")
+    everything = page.content() + download(page, "JSON").decode()
+    assert [identity for identity in format_files.IDENTITY if identity in everything] == []
+
+
+def test_what_limits_an_answer_is_shown_above_the_scores(visit, files):
+    page = visit()
+    drop(page, *files["table.csv"])
+    read(page)
+    before = page.inner_text("#scores").split("\nScores\n")[0]
+    assert "Do not rely on the scores: the leads are noisy" in before
+    assert "Derived from other leads: III, aVR, aVL, aVF." in before
+    assert "Not recorded, or left out: V1, V2, V3, V4, V5, V6." in before
+
+
+@pytest.mark.parametrize("name", ["broken.csv", "broken.dcm"])
+def test_a_broken_file_is_named_and_can_be_taken_away(name, visit, files, temporary):
+    page = visit()
+    drop(page, *files[name])
+    page.click("#read")
+    message = page.inner_text("#picture .error")
     assert "broken" in message
-    assert "/tmp" not in message
+    assert str(temporary) not in message
+    page.click("#files button[aria-label='Clear']")
+    page.locator("#example").wait_for()
+    assert page.inner_text("#picture") == ""
 
 
-@pytest.mark.slow
-def test_an_example_is_read_by_keyboard_on_the_width_of_a_phone(browser, address):
-    from selenium.webdriver.common.keys import Keys
-
-    browser.set_window_size(500, 900)
-    metrics = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    page = Page(browser, address)
-    active = browser.switch_to.active_element
-    for _ in range(60):
-        active.send_keys(Keys.TAB)
-        active = browser.switch_to.active_element
-        if active.get_attribute("id") == "read":
-            break
-    active.send_keys(Keys.ENTER)
-    page.wait.until(lambda _: page.find("#picture img"))
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+def test_nothing_is_read_before_something_is_chosen(visit):
+    page = visit()
+    page.click("#read")
+    assert "Choose a file or an example." in page.inner_text("#picture .error")
 
 
-@pytest.mark.slow
-def test_uploaded_files_are_deleted_when_they_have_been_read(tmp_path):
-    pytest.importorskip("gradio", reason="the extra merit-ecg[app] is not installed")
-    from merit.hub_cards.space.app import Reader
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_works_by_keyboard_at_the_widths_of_a_desk_and_a_phone(width, visit, files):
+    page = visit(width)
 
-    files = [str(shutil.copy(RECORD.with_suffix(suffix), tmp_path)) for suffix in (".hea", ".dat")]
-    picture, scores, _ = Reader(str(RECORD.parents[1])).read(files, None, ["normal ECG"], "", False)
-    assert "<img" in picture
-    assert "normal ECG" in scores
-    assert not list(tmp_path.iterdir())
+    def tab_to(selector):
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+                return
+        raise AssertionError(f"Tab does not reach {selector}")
+
+    page.on("filechooser", lambda chooser: chooser.set_files(files["wfdb"]))
+    tab_to("#files button")
+    page.keyboard.press("Enter")
+    page.locator("#example").wait_for(state="hidden")
+    tab_to("#labels input")
+    page.keyboard.press("Space")
+    tab_to("#written textarea")
+    page.keyboard.type("sinus tachycardia")
+    tab_to("#explain input")
+    page.keyboard.press("Space")
+    tab_to("#read")
+    page.keyboard.press("Enter")
+    page.locator("#picture img").wait_for()
+    assert "sinus tachycardia" in rows(page)
+    assert "normal ECG" not in rows(page)
+    tab_to("[download='ecg.json']")
+    with page.expect_download() as started:
+        page.keyboard.press("Enter")
+    assert json.loads(Path(started.value.path()).read_bytes())["labels"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_users_at_once_get_their_own_answers_and_nothing_is_stored(visit, files, temporary):
+    """Two of them drop the same file; all is deleted before it is read, twice."""
+    names = ["cart.dcm", "muse.xml", "cart.dcm"]
+    pages = [visit() for _ in names]
+    for page, name in zip(pages, names):
+        drop(page, *files[name])
+    end = time.monotonic() + 20
+    while stored(temporary):
+        assert time.monotonic() < end, stored(temporary)
+        time.sleep(0.2)
+    for page in pages:
+        page.click("#read")
+    for page, name in zip(pages, names):
+        page.locator("#picture img").wait_for()
+        assert page.get_attribute("#picture img", "alt").startswith(f"{name} ")
+    first, other, same = map(rows, pages)
+    assert first == same != other
+    pages[0].fill("#written textarea", "pacemaker")
+    pages[0].click("#read")
+    pages[0].locator("#scores td:text-is('pacemaker')").wait_for()
+    assert stored(temporary) == []
+
+
+def test_a_file_above_the_limit_is_refused(visit, tmp_path, temporary):
+    large = tmp_path / "large.csv"
+    large.write_bytes(b"0" * (20 * 1024 * 1024 + 1))
+    page = visit()
+    page.set_input_files("#files input[type=file]", large)
+    page.locator("text=exceed the maximum allowed size of 20").wait_for()
+    assert [path for path in stored(temporary) if path.stat().st_size > 10**6] == []
+
+
+def test_the_space_asks_for_the_gradio_of_the_tests():
+    front = yaml.safe_load((SPACE / "README.md").read_text().split("---")[1])
+    assert f"gradio=={front['sdk_version']}\n" in (ROOT / "constraints.txt").read_text()
 
 
 def test_without_gradio_the_command_names_the_extra(monkeypatch):
