@@ -29,6 +29,12 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     return _LINK.sub(partial(_outside, folder=folder, docs=Path(config.docs_dir), url=config.repo_url), markdown)
 
 
+def on_page_content(html: str, **_: Any) -> str:
+    """Docstrings of transformers write types and references with backquotes, which mkdocstrings shows as they stand."""
+    html = re.sub(r"<code>[^<]*</code>", lambda code: code[0].replace("`", ""), html)
+    return re.sub(r"\[(<code>\w+</code>)\]", r"\1", html)
+
+
 def _outside(link: re.Match, folder: Path, docs: Path, url: str) -> str:
     """A link to a file of the repository that is no page: to `url`, or its path."""
     text, target, _ = link.groups()

@@ -44,5 +44,8 @@ def test_the_pages_are_built_without_warnings_and_request_nothing_from_other_hos
     assert [found for style in styles for found in re.findall(r"url\([\"']?https?://[^)]+\)", style)] == []
     command_page = (tmp_path / "reference" / "command" / "index.html").read_text(encoding="utf-8")
     assert "--on-unknown-label" in command_page
+    fields = (tmp_path / "reference" / "configuration" / "index.html").read_text(encoding="utf-8")
+    assert "<code>MeritEcgConfig or dict</code>" in fields
+    assert "<em>required</em>" not in fields  # every field has a default
     fine_tune_page = (tmp_path / "tutorials" / "fine-tune" / "index.html").read_text(encoding="utf-8")
     assert all(name in fine_tune_page for name in ("TrainingArguments", "LoraConfig", "LogisticRegression"))

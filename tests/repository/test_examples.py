@@ -55,6 +55,21 @@ def test_the_scikit_learn_script_prints_the_auc_of_a_probe(here, prepared):
     assert 0 < float(re.search(r"macro AUC ([\d.]+)", printed)[1]) <= 1
 
 
+def test_the_onnx_script_computes_the_features_of_the_model(tmp_path):
+    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    from transformers import AutoModel, AutoProcessor
+
+    from merit import export
+
+    record = str(TINY / "example" / "00001_lr")
+    model, processor = AutoModel.from_pretrained(TINY).eval(), AutoProcessor.from_pretrained(TINY)
+    folder = export(model, processor, tmp_path / "exported", onnx=True)
+    printed = run_example("onnx_encoder.py", folder, record)
+    found = [float(number) for number in re.findall(r"-?\d*\.\d*", printed)]
+    expected = model.ecg_model(**processor(ecg=[record])).pooler_output[0, :4].tolist()
+    assert found == pytest.approx(expected, abs=1e-2)
+
+
 def test_the_ray_script_predicts_an_archive(here, tmp_path):
     pytest.importorskip("ray", reason="needs the extra ray")
     import pandas as pd

@@ -90,7 +90,7 @@ def draw_comparison(
     table = where(table, table["task"] == (_default_task(table) if task is None else task))
     if table.empty:
         raise ValueError(f"The result files have no figures of labels{f' of the task {task}' if task else ''}.")
-    [task] = table["task"].unique()
+    task = str(table["task"].iloc[0])
     shown = list(table["model"].unique())
     if len(shown) > len(COLOURS):
         raise ValueError(f"A page shows at most {len(COLOURS)} models, not {len(shown)}.")
@@ -195,8 +195,8 @@ def _most_frequent(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
 
 
 def _draw_labels(axes, data: pd.DataFrame, colours: Colours) -> None:
-    best: Any = data.groupby("label")["value"].max().sort_values(kind="stable")
-    _draw_rows(axes, data.assign(row=data["label"]), list(best.index), colours)
+    best: Any = data.groupby("label")["value"].max()
+    _draw_rows(axes, data.assign(row=data["label"]), list(best.sort_values(kind="stable").index), colours)
     axes.set(xlabel="AUROC, 95 % interval")
 
 
