@@ -22,7 +22,6 @@ import pyarrow.csv
 import pyarrow.parquet
 import torch
 import torch.nn.functional as F
-from tqdm.auto import tqdm
 
 from . import checkpoints
 from .backends import use_backend
@@ -32,6 +31,7 @@ from .processing.inputs_merit import to_recordings
 from .processing.pipelines_merit import DESCRIPTION, PreparedBatch
 from .processing.recordings_merit import EcgError, Recording
 from .training.results.atomic import atomic_write
+from .training.results.progress import progress_bar
 from .training.results.weights import own_weights, weights_sha256
 
 FORMATS = ("parquet", "csv")
@@ -346,7 +346,7 @@ def predict(
     missing = [part for part in parts if not _part(folder, part, format).is_file()]
     sizes = {part: min(part_size, len(listing) - part * part_size) for part in parts}
     todo, failed = sum(sizes[part] for part in missing), 0
-    bar = tqdm(total=todo, unit=" recordings", desc="Predicting", disable=not progress or rank > 0)
+    bar = progress_bar(todo, "Predicting", "recordings", disable=not progress or rank > 0)
     rows: list[pa.Table] = []
     with bar:
         for part, prepared in _prepared(predictor, listing, missing, part_size, batch_size, readers):

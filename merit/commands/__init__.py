@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from ..training.results.progress import configure_output
 from . import data, evaluate, publish, train, use
 from .options import DISCLAIMER, ListCommand
 
@@ -43,8 +44,10 @@ def merit(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Do not show progress: merit --quiet predict ...")] = False,
 ) -> None:
     """MERIT: an ECG-text foundation model."""
+    configure_output(quiet)
 
 
 def main() -> int:

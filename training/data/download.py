@@ -21,8 +21,9 @@ from filelock import FileLock, Timeout
 
 # The HTTP client of huggingface_hub: httpx in its version 1, httpx2 in version 2.
 from huggingface_hub.utils import httpx
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
+from ..results.progress import progress_bar
 from .open_datasets import OPEN_DATASETS, OpenDataset
 
 PHYSIONET = "https://physionet.org/files"
@@ -95,7 +96,7 @@ def download(
             prefixes = tuple(only) or ("",)
             total = _count(checksums, dataset, prefixes)
             entries = (entry for entry in _entries(checksums) if _is_selected(entry[1], dataset, prefixes))
-            with tqdm(total=total, desc=dataset.title, unit="file", disable=not progress) as bar:
+            with progress_bar(total, f"Downloading {dataset.title}", "files", disable=not progress) as bar:
                 transfer.fetch_all(entries, bar, connections)
     except Timeout:
         raise DownloadError(f"another download into {directory} is running; wait for it, or end it first") from None

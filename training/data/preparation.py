@@ -34,12 +34,12 @@ import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 from datasets.arrow_writer import ArrowWriter
 from datasets.table import MemoryMappedTable, concat_tables
-from datasets.utils import tqdm
 from filelock import FileLock
 
 from ...processing.feature_extraction_merit import MeritFeatureExtractor
 from ...processing.recordings_merit import Recording
 from ..results.atomic import atomic_write
+from ..results.progress import progress_bar
 from ..results.result_files import write_json
 from .open_datasets import OPEN_DATASETS
 from .schema import FOLDS, Record, features, resample, split_of, table, to_int16
@@ -358,7 +358,7 @@ def _write_shards(job: _Job, processes: int) -> None:
     """Write the shards that are not there yet."""
     done = {path.stem for path in (job.folder / _DONE).glob("*.csv")}
     name = job.source.name
-    with tqdm(total=job.source.count, desc=f"Preparing {name}", unit=" records") as progress:
+    with progress_bar(job.source.count, f"Preparing {name}") as progress:
 
         def pending() -> Iterator[tuple[str, list[Record]]]:
             records = job.source.records()

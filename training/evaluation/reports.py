@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, DatasetDict
-from tqdm.auto import tqdm
 
 from ...processing.pipelines_merit import sentences
 from ...processing.processing_merit import INSTRUCTIONS
 from ...processing.zero_shot_merit import embed_statements
 from ..learning.report_generation import COLUMNS, reported
+from ..results.progress import progress_bar
 from ..scoring import metrics
 from ..scoring.embeddings import batches, embed
 from ..scoring.encoders import CheckpointReporter, Rows
@@ -122,7 +122,7 @@ def generate_reports(
         options: of `generate`.
     """
     reports, log_probabilities = [], []
-    with tqdm(total=len(dataset), desc=f"Reporting {name}".strip(), unit=" records", leave=False) as progress:
+    with progress_bar(len(dataset), f"Reporting {name}".strip(), leave=False) as progress:
         for rows in batches(dataset, BATCH_SIZE):
             texts, probability = reporter.report(
                 perturbation(rows) if perturbation else rows, INSTRUCTIONS[language], **options

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 from safetensors.numpy import load_file, save_file
-from tqdm.auto import tqdm
 
 from ..batching.collator import ecg_rows
 from ..data.schema import SIGNAL_COLUMNS
 from ..results.atomic import atomic_write
+from ..results.progress import progress_bar
 from .encoders import EcgEncoder, Rows
 
 # Part of the cache key: to be raised by every change that changes embeddings.
@@ -46,7 +46,7 @@ def embed(
         if path.is_file():
             return load_file(path)["features"]
     parts = []
-    with tqdm(total=len(dataset), desc=f"Embedding {name}".strip(), unit=" records", leave=False) as progress:
+    with progress_bar(len(dataset), f"Embedding {name}".strip(), leave=False) as progress:
         for rows in batches(dataset, batch_size):
             parts.append(np.asarray(encoder.embed(perturbation(rows) if perturbation else rows), np.float32))
             progress.update(len(rows))

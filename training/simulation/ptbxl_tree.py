@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from ...processing.leads_merit import STANDARD_LEADS
+from ..results.progress import progress_bar
 from .electrodes import ELECTRODE_NAMES
 from .heart import simulate_ecg
 from .parameters import EcgParameters, sample_parameters
@@ -134,7 +134,8 @@ def write_simulated_ptbxl(
 def _write_tree(directory: Path, records: int, seed: int, sampling_rates: tuple[int, ...], progress: bool) -> None:
     rows, truths, beats = [], [], []
     patients = _patients(records, seed)
-    for ecg_id in tqdm(range(1, records + 1), desc="simulating", unit="record", disable=not progress):
+    bar = progress_bar(records, "Simulating", disable=not progress)
+    for ecg_id in range(1, records + 1):
         rng = np.random.default_rng([seed, ecg_id])
         parameters = sample_parameters(rng)
         language = "german" if rng.random() < 0.62 else "english"
@@ -146,6 +147,8 @@ def _write_tree(directory: Path, records: int, seed: int, sampling_rates: tuple[
             ecg = simulate_ecg(parameters, _DURATION, sampling_rate, rng=np.random.default_rng(signal_seed))
             _write_wfdb(directory / _record_name(ecg_id, sampling_rate), ecg.signal, sampling_rate)
         beats.extend({"ecg_id": ecg_id, **asdict(beat)} for beat in ecg.beats)
+        bar.update()
+    bar.close()
     pd.DataFrame(rows, columns=_COLUMNS).to_csv(directory / "ptbxl_database.csv", index=False, lineterminator="\n")
     pd.DataFrame(truths).to_csv(directory / "simulation.csv", index=False, lineterminator="\n")
     pd.DataFrame(beats).round(4).to_csv(directory / "simulation_beats.csv", index=False, lineterminator="\n")

@@ -1,6 +1,7 @@
 """The Trainer of transformers for ECGs."""
 
 import shutil
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -8,10 +9,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from transformers import EvalPrediction, Trainer, TrainerCallback
+from transformers import EvalPrediction, PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
 from ...modeling_merit.modeling_merit import report_keys
 from ..batching.collator import SeededOrder
+from ..results.progress import progress_bar
 from .checkpoints import last_checkpoint
 from .information import embedding_diagnostics, evaluation_diagnostics, gradient_norms
 
@@ -30,6 +32,9 @@ class EcgTrainer(Trainer):
     def __init__(self, *args, eval_collator: Callable[..., dict[str, torch.Tensor]], **kwargs):
         super().__init__(*args, **kwargs)
         self.eval_collator = eval_collator
+        self.remove_callback(PrinterCallback)
+        if self.pop_callback(ProgressCallback):
+            self.add_callback(_TrainingBar())
         for collator in (self.data_collator, eval_collator):
             if processor := getattr(collator, "processor", None):
                 processor.feature_extractor.check_model(self.model.config)
@@ -163,6 +168,35 @@ class MeritTrainer(EcgTrainer):
                 f"{folder / name} could not be written, with {free:.0f} MiB free there: {error}. The last complete "
                 f"checkpoint is {last_checkpoint(folder) or 'not written yet'}. Make room and resume."
             ) from error
+
+
+class _TrainingBar(ProgressCallback):
+    """Shows the loss and the latest evaluation beside the bar instead of a line for every log."""
+
+    def __init__(self):
+        super().__init__()
+        self.figures: dict[str, str] = {}
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.current_step = state.global_step
+        if state.is_world_process_zero:
+            self.training_bar = progress_bar(state.max_steps, "Training", "steps", initial=state.global_step)
+
+    def on_prediction_step(self, args, state, control, eval_dataloader=None, **kwargs):
+        if state.is_world_process_zero and self.prediction_bar is None:
+            # In a log file, evaluations during training have no lines of their own.
+            hidden = self.training_bar is not None and not sys.stderr.isatty()
+            self.prediction_bar = progress_bar(
+                len(eval_dataloader), "Evaluating", "batches", leave=False, disable=hidden
+            )
+        if self.prediction_bar is not None:
+            self.prediction_bar.update()
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        shown = ("loss", f"eval_{(args.metric_for_best_model or 'loss').removeprefix('eval_')}")
+        self.figures |= {name: f"{logs[name]:.4g}" for name in shown if name in logs}
+        if self.training_bar is not None:
+            self.training_bar.set_postfix(self.figures, refresh=False)
 
 
 class _StepCallback(TrainerCallback):
