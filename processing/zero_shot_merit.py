@@ -461,7 +461,7 @@ def embed_labels(
     labels = resolve_labels(candidate_labels, hypothesis_template, glossary)
     unknown = unknown_labels(labels, tokenizer)
     of_unknown, others = doubts(labels, unknown, glossary)
-    if of_unknown and check_unknown(on_unknown_label) == "error":
+    if check_unknown(on_unknown_label) == "error" and of_unknown:
         raise ValueError(f'{of_unknown} Leave them out, or pass on_unknown_label="warn".')
     if of_unknown or others:
         warnings.warn(f"{of_unknown} {others}".strip(), stacklevel=2)

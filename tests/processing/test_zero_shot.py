@@ -330,3 +330,5 @@ def test_unknown_labels_can_be_refused():
     with pytest.raises(ValueError, match='must be "warn" or "error", not \'ignore\''):
         check_unknown("ignore")
     embed_labels(Model(), tokenizer, ["AFIB", "LVH"], on_unknown_label="error")
+    with pytest.raises(ValueError, match='on_unknown_label must be "warn" or "error"'):
+        embed_labels(Model(), tokenizer, ["AFIB", "LVH"], on_unknown_label="skip")
