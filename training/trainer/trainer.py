@@ -187,14 +187,14 @@ class _TrainingBar(ProgressCallback):
             # In a log file, evaluations during training have no lines of their own.
             hidden = self.training_bar is not None and not sys.stderr.isatty()
             self.prediction_bar = progress_bar(
-                len(eval_dataloader), "Evaluating", "batches", leave=False, disable=hidden
+                len(eval_dataloader or ()), "Evaluating", "batches", leave=False, disable=hidden
             )
         if self.prediction_bar is not None:
             self.prediction_bar.update()
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         shown = ("loss", f"eval_{(args.metric_for_best_model or 'loss').removeprefix('eval_')}")
-        self.figures |= {name: f"{logs[name]:.4g}" for name in shown if name in logs}
+        self.figures |= {name: f"{value:.4g}" for name, value in (logs or {}).items() if name in shown}
         if self.training_bar is not None:
             self.training_bar.set_postfix(self.figures, refresh=False)
 

@@ -375,7 +375,7 @@ def test_signals_of_ptbxl_equal_those_of_wfdb_to_the_last_bit(tmp_path, sampling
     root = tmp_path / "subset"
     root.mkdir()
     database = pd.read_csv(ptbxl_root / "ptbxl_database.csv", dtype=str)
-    database = database.loc[[ptbxl_root / f"{path}.dat".is_file() for path in database[column]]]
+    database = database.loc[[(ptbxl_root / f"{path}.dat").is_file() for path in database[column]]]
     if len(database) < 100:
         pytest.skip(f"the tree has no recordings at {sampling_rate} Hz")
     database.sample(100, random_state=0).to_csv(root / "ptbxl_database.csv", index=False)
