@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,23 @@ from transformers import pipeline
 answer = pipeline(model=sys.argv[1], trust_remote_code=True, device="cpu")
 print(json.dumps(answer(sys.argv[2], **json.loads(sys.argv[3])), default=lambda array: array.tolist()))
 """
+
+
+@dataclass(frozen=True)
+class _Repo:
+    """A repository on the Hub. `names` are arguments of all methods of `api`."""
+
+    api: HfApi
+    repo_id: str
+    repo_type: str
+
+    @property
+    def names(self) -> dict[str, Any]:
+        return {"repo_id": self.repo_id, "repo_type": self.repo_type}
+
+    @property
+    def url(self) -> str:
+        return f"{self.api.endpoint}/{'datasets/' * (self.repo_type == 'dataset')}{self.repo_id}"
 
 
 class PublishError(ValueError):
@@ -138,9 +155,12 @@ def send(
     create_pr: bool = False,
     dry_run: bool = False,
     force: bool = False,
+    repo_type: str = "model",
+    files: Iterable[str] | None = None,
+    message: str = "Publish an export of MERIT",
 ) -> str:
     """
-    Make the files of a repository on the Hub equal to those of an exported folder, in one commit.
+    Make the files of a repository on the Hub equal to those of a folder, in one commit.
 
     The folder records in .hub.json which commit it was published as or exported from. If the branch has a newer commit,
     nothing is sent unless `force` is given. The new commit is then made on top of the newest one, which stays in the
@@ -148,13 +168,16 @@ def send(
     commit. Those that have arrived are not sent again.
 
     Args:
-        directory: folder that [`export`] wrote.
+        directory: folder that [`export`] or [`prepare`] wrote.
         repo_id: such as "org/merit"; created if it does not exist.
         private: create a private repository. An existing public repository is refused.
         revision: the branch; created from the main one if it does not exist.
         create_pr: open a pull request instead.
         dry_run: compare, and send nothing. Without a network, nothing is compared.
         force: commit even if the folder does not come from the newest commit.
+        repo_type: "model" or "dataset".
+        files: names of the files of the folder that are sent; by default all but hidden ones.
+        message: title of the commit.
 
     Returns:
         The address of the commit or pull request, or of the repository if nothing was sent.
@@ -165,33 +188,33 @@ def send(
     directory = Path(directory)
     if create_pr and revision != "main":
         raise PublishError("--create-pr proposes to the main branch: leave out --revision.")
-    api = HfApi(library_name="merit")
-    if dry_run and (reason := _not_reached(api, repo_id)):
+    repo = _Repo(HfApi(library_name="merit"), repo_id, repo_type)
+    if dry_run and (reason := _not_reached(repo)):
         print(f"The Hub was not reached, so nothing was compared ({reason}).\nNothing was sent.")
-        return f"{api.endpoint}/{repo_id}"
+        return repo.url
     with _plain_errors(repo_id):
-        made = not dry_run and _make(api, repo_id, revision, private)
-        head, remote = _state(api, repo_id, revision, private)
-        local = _files(directory)
+        made = not dry_run and _make(repo, revision, private)
+        head, remote = _state(repo, revision, private)
+        local = _files(directory) if files is None else {name: directory / name for name in files}
         changes = _compare(local, remote)
         print(f"{directory} to {repo_id}, {revision}:\n{changes or '  no changes'}")
         if changes and remote and head and not (made or create_pr or force):
-            _refuse_newer(api, directory, repo_id, revision, head)
+            _refuse_newer(repo, directory, revision, head)
         if dry_run or not changes:
             print("Nothing was sent.")
-            url, commit = f"{api.endpoint}/{repo_id}", head
+            url, commit = repo.url, head
         else:
-            url, commit = _commit(api, repo_id, revision, head, create_pr, local, changes)
+            url, commit = _commit(repo, revision, head, create_pr, local, changes, message)
     if commit and not (dry_run or create_pr):
         remember(directory, repo_id, revision, commit)
     print(url)
     return url
 
 
-def _not_reached(api: HfApi, repo_id: str) -> str | None:
+def _not_reached(repo: _Repo) -> str | None:
     """Why the Hub gave no answer, or None if it gave one."""
     try:
-        api.repo_exists(repo_id)
+        repo.api.repo_exists(**repo.names)
     except (HTTPError, ConnectionError) as error:
         return None if _status(error) else str(error)
     return None
@@ -208,29 +231,31 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith(".") for part in name.split("/"))
 
 
-def _make(api: HfApi, repo_id: str, revision: str, private: bool) -> bool:
+def _make(repo: _Repo, revision: str, private: bool) -> bool:
     """Create the repository and the branch if they do not exist; returns whether one of them was created."""
-    if not (missing := not api.repo_exists(repo_id)):
-        missing = not api.revision_exists(repo_id, revision)
+    if not (missing := not repo.api.repo_exists(**repo.names)):
+        missing = not repo.api.revision_exists(revision=revision, **repo.names)
     else:
-        api.create_repo(repo_id, private=private, exist_ok=True)
+        repo.api.create_repo(private=private, exist_ok=True, **repo.names)
     if missing and revision != "main":
-        api.create_branch(repo_id, branch=revision, exist_ok=True)
+        repo.api.create_branch(branch=revision, exist_ok=True, **repo.names)
     return missing
 
 
-def _state(api: HfApi, repo_id: str, revision: str, private: bool) -> tuple[str | None, dict[str, RepoFile]]:
+def _state(repo: _Repo, revision: str, private: bool) -> tuple[str | None, dict[str, RepoFile]]:
     """The newest commit of a branch and its files. A new branch has no commit, but the files of the main branch."""
     try:
-        info = api.model_info(repo_id, revision=revision)
+        info = repo.api.repo_info(revision=revision, **repo.names)
         head = info.sha
     except RevisionNotFoundError:
-        info, head = api.model_info(repo_id), None
+        info, head = repo.api.repo_info(**repo.names), None
     except RepositoryNotFoundError:
         return None, {}
     if private and not info.private:
-        raise PublishError(f"{repo_id} exists and is public: make it private on the Hub first, or leave out --private.")
-    tree = api.list_repo_tree(repo_id, recursive=True, revision=info.sha)
+        raise PublishError(
+            f"{repo.repo_id} exists and is public: make it private on the Hub first, or leave out --private."
+        )
+    tree = repo.api.list_repo_tree(recursive=True, revision=info.sha, **repo.names)
     return head, {entry.path: entry for entry in tree if isinstance(entry, RepoFile) and not _is_hidden(entry.path)}
 
 
@@ -252,44 +277,43 @@ def _is_same(path: Path, there: RepoFile) -> bool:
         return git_hash(file.read()) == there.blob_id
 
 
-def _refuse_newer(api: HfApi, directory: Path, repo_id: str, revision: str, head: str) -> None:
-    known = known_commits(directory).get(f"{repo_id}@{revision}")
+def _refuse_newer(repo: _Repo, directory: Path, revision: str, head: str) -> None:
+    known = known_commits(directory).get(f"{repo.repo_id}@{revision}")
     if known == head:
         return
-    last = api.list_repo_commits(repo_id, revision=revision)[0]
+    last = repo.api.list_repo_commits(revision=revision, **repo.names)[0]
     origin = f"was made from {known[:8]}" if known else "does not come from there"
     raise PublishError(
-        f'{repo_id} holds what {directory} does not: its last commit is {head[:8]} "{last.title}" of '
+        f'{repo.repo_id} holds what {directory} does not: its last commit is {head[:8]} "{last.title}" of '
         f"{last.created_at:%Y-%m-%d}, and the folder {origin}. Nothing was sent. Look at "
-        f"{api.endpoint}/{repo_id}/commits/{revision}; then --create-pr proposes the changes above, and --force makes "
+        f"{repo.url}/commits/{revision}; then --create-pr proposes the changes above, and --force makes "
         "them on top of that commit, which stays in the history."
     )
 
 
 def _commit(
-    api: HfApi,
-    repo_id: str,
+    repo: _Repo,
     revision: str,
     head: str | None,
     create_pr: bool,
     local: dict[str, Path],
     changes: Changes,
+    message: str,
 ) -> tuple[str, str]:
     """Upload large files, then make one commit on top of `head`; returns its address and its hash."""
     additions = [CommitOperationAdd(name, local[name]) for name in (*changes.added, *changes.changed)]
-    api.preupload_lfs_files(repo_id, additions, revision=revision, create_pr=create_pr, free_memory=False)
+    options: dict[str, Any] = {"revision": revision, "create_pr": create_pr, **repo.names}
+    repo.api.preupload_lfs_files(additions=additions, free_memory=False, **options)
     attempt = 0
     while True:
         attempt += 1
         try:
             # upload_folder may split a folder into several commits.
-            commit = api.create_commit(
-                repo_id,
-                [*additions, *map(CommitOperationDelete, changes.removed)],
-                commit_message="Publish an export of MERIT",
-                revision=revision,
-                create_pr=create_pr,
+            commit = repo.api.create_commit(
+                operations=[*additions, *map(CommitOperationDelete, changes.removed)],
+                commit_message=message,
                 parent_commit=head,
+                **options,
             )
             return commit.pr_url or commit.commit_url, commit.oid
         except HTTPError as error:
@@ -297,12 +321,12 @@ def _commit(
                 raise
             if create_pr:
                 raise PublishError(
-                    f"The reply to the pull request was lost. Look at {api.endpoint}/{repo_id}/discussions whether it "
-                    "was opened; if not, run the same command again."
+                    f"The reply to the pull request was lost. Look at {repo.url}/discussions whether it was opened; "
+                    " if not, run the same command again."
                 ) from None
-            now, remote = _state(api, repo_id, revision, private=False)
+            now, remote = _state(repo, revision, private=False)
             if now and now != head and not _compare(local, remote):
-                return f"{api.endpoint}/{repo_id}/commit/{now}", now  # only the reply was lost
+                return f"{repo.url}/commit/{now}", now  # only the reply was lost
             if attempt == ATTEMPTS:
                 raise
             time.sleep(2**attempt)

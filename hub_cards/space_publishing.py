@@ -36,7 +36,7 @@ def prepare_space(directory: str | Path, wheel: str | Path, repo_id: str, endpoi
 
 
 def publish_space(
-    repo_id: str, wheel: str | Path, model: str, report_model: str | None = None, *, private: bool = False
+    repo_id: str, wheel: str | Path, model: str, report_model: str | None = None, *, dry_run: bool = False
 ) -> str:
     """
     Create or update a Space in one commit.
@@ -45,7 +45,7 @@ def publish_space(
         repo_id: such as "org/merit".
         wheel: of this package.
         model, report_model: Hub ids of the checkpoints that the page uses.
-        private: create a private Space.
+        dry_run: show the files, and send nothing.
 
     Returns:
         the address of the Space.
@@ -53,13 +53,16 @@ def publish_space(
     api = HfApi(library_name="merit")
     with tempfile.TemporaryDirectory() as folder:
         prepare_space(folder, wheel, repo_id, api.endpoint)
-        api.create_repo(repo_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
-        for name, value in (("MERIT_MODEL", model), ("MERIT_REPORT_MODEL", report_model)):
-            if value:
-                api.add_space_variable(repo_id, name, value)
-        api.upload_folder(
-            folder_path=folder, repo_id=repo_id, repo_type="space", commit_message="Publish the web page of MERIT"
-        )
+        if dry_run:
+            print(*sorted(path.name for path in Path(folder).iterdir()), "Nothing was sent.", sep="\n")
+        else:
+            api.create_repo(repo_id, repo_type="space", space_sdk="gradio", exist_ok=True)
+            for name, value in (("MERIT_MODEL", model), ("MERIT_REPORT_MODEL", report_model)):
+                if value:
+                    api.add_space_variable(repo_id, name, value)
+            api.upload_folder(
+                folder_path=folder, repo_id=repo_id, repo_type="space", commit_message="Publish the web page of MERIT"
+            )
     url = f"{api.endpoint}/spaces/{repo_id}"
     print(url)
     return url

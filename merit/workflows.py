@@ -60,6 +60,25 @@ def prepare(
     return folder, write_dataset_card(folder)
 
 
+def publish_dataset(folder: str | Path, repo_id: str, licence: str | None = None, **options) -> str:
+    """
+    Check the files of a prepared data set and send them with its card to the Hub, in one commit.
+
+    Args:
+        folder: the prepared data set.
+        repo_id, licence, options: see `merit.hub_cards.dataset_card.publish_dataset`.
+
+    Returns:
+        the address of the commit, or of the repository if nothing was sent.
+    """
+    from .hub_cards import dataset_card
+    from .training.data.preparation import load_prepared
+
+    rows = {split: len(rows) for split, rows in load_prepared(folder, verify=True).items()}
+    print(f"{folder} holds what its manifest lists: {', '.join(f'{count} {split}' for split, count in rows.items())}.")
+    return dataset_card.publish_dataset(folder, repo_id, licence, **options)
+
+
 def pretrain(
     data: Sequence[str | Path],
     recipe: str,

@@ -30,7 +30,8 @@ from packaging.version import Version
 TOKEN = "hf_loopbackTokenThatMustNotLeak"
 LFS_SUFFIXES = (".safetensors", ".parquet", ".arrow", ".bin")
 GITATTRIBUTES = "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in LFS_SUFFIXES).encode()
-KINDS = {"models": "model", "datasets": "dataset"}
+KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
+PLACES = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 # On tests that let the Hub look at a card.
 validates = pytest.mark.skipif(
     Version(version("huggingface_hub")) < Version("2"), reason="before 2, validate() asks huggingface.co alone"
@@ -93,10 +94,11 @@ class Commit:
 
 @dataclass
 class Repo:
-    kind: Literal["model", "dataset"]
+    kind: Literal["model", "dataset", "space"]
     name: str
     private: bool = False
     branches: dict[str, Commit] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         self.branches.setdefault("main", Commit("initial commit", {".gitattributes": File(GITATTRIBUTES)}))
@@ -237,7 +239,7 @@ ROUTES: list[tuple[str, re.Pattern, str]] = []
 
 def route(method: str, pattern: str):
     """The handler of a method and path. Groups of the pattern become arguments; {repo} is kind and name."""
-    repo = r"(?:(?P<kind>models|datasets)/)?(?P<name>[\w.-]+/[\w.-]+)"
+    repo = r"(?:(?P<kind>models|datasets|spaces)/)?(?P<name>[\w.-]+/[\w.-]+)"
 
     def register(function):
         ROUTES.append((method, re.compile(pattern.replace("{repo}", repo) + "$"), function.__name__))
@@ -344,7 +346,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._authorize()
         asked = json.loads(self.body)
         kind, name = asked.get("type") or "model", f"{asked.get('organization') or 'org'}/{asked['name']}"
-        url = f"{self.hub.url}/{'datasets/' if kind == 'dataset' else ''}{name}"
+        url = f"{self.hub.url}/{PLACES[kind]}{name}"
         with self.hub.lock:
             if (kind, name) in self.hub.repos:
                 self._reply(409, json.dumps({"error": "You already created this repo", "url": url}).encode(), {})
@@ -453,6 +455,13 @@ class _Handler(BaseHTTPRequestHandler):
         repo.branches[branch] = repo.at((json.loads(self.body or "{}") or {}).get("startingPoint") or "main")
         return {}
 
+    @route("POST", r"/api/{repo}/variables")
+    def add_variable(self, repo: Repo):
+        self._authorize()
+        asked = json.loads(self.body)
+        repo.variables[asked["key"]] = asked["value"]
+        return {name: {"value": value} for name, value in repo.variables.items()}
+
     @route("POST", r"/api/{repo}/preupload/(?P<revision>[^/]+)")
     def preupload(self, repo: Repo, revision: str):
         self._authorize()
@@ -520,7 +529,7 @@ class _Handler(BaseHTTPRequestHandler):
                     changes.update(dict.fromkeys(path for path in head.files if path.startswith(folder)))
             repo.branches[target] = head
             made = repo.commit(header["summary"], changes, target)
-        place = f"{self.hub.url}/{'datasets/' if repo.kind == 'dataset' else ''}{repo.name}"
+        place = f"{self.hub.url}/{PLACES[repo.kind]}{repo.name}"
         pull = f"{place}/discussions/{target.removeprefix('refs/pr/')}" if target.startswith("refs/pr/") else None
         return {
             "success": True,

@@ -1,7 +1,7 @@
 """`merit export` and `publish`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 from typer import Argument, Option
@@ -52,8 +52,15 @@ def export(
 
 
 def publish(
-    directory: Annotated[Path, Argument(metavar="DIR", help="Folder written by `merit export`.")],
+    directory: Annotated[Path, Argument(metavar="DIR", help="Folder written by `merit export` or `merit prepare`.")],
     repo_id: Annotated[str, Option(metavar="ORG/NAME", help="Repository on the Hub; created if it does not exist.")],
+    type: Annotated[Literal["model", "dataset"], Option(help="Whether DIR is an export or a prepared data set.")] = (
+        "model"
+    ),
+    licence: Annotated[
+        str | None,
+        Option(metavar="NAME", help="Licence of a data set of your own, such as cc-by-4.0; for --type dataset."),
+    ] = None,
     private: Annotated[bool, Option("--private", help="Create the repository as a private one.")] = False,
     revision: Annotated[str, Option(metavar="BRANCH", help="Branch to commit to.")] = "main",
     create_pr: Annotated[bool, Option("--create-pr", help="Open a pull request instead.")] = False,
@@ -69,24 +76,33 @@ def publish(
             help="Send the web page with this wheel of the package as a Space; DIR is then the Hub id of its model.",
         ),
     ] = None,
+    report_model: Annotated[
+        str | None, Option(metavar="ORG/NAME", help="Model that writes the reports of the web page; for --space.")
+    ] = None,
 ) -> None:
-    """Check an exported folder and push it to the Hub in one commit."""
+    """Check an exported folder or a prepared data set and push it to the Hub in one commit."""
     if space:
         from ..hub_cards.space_publishing import publish_space
 
-        publish_space(repo_id, space, directory.as_posix(), private=private)
+        if private:
+            raise ValueError("A private Space cannot install the wheel that it holds: leave out --private.")
+        publish_space(repo_id, space, directory.as_posix(), report_model, dry_run=dry_run)
+        return
+    options: dict[str, Any] = {
+        "private": private,
+        "revision": revision,
+        "create_pr": create_pr,
+        "dry_run": dry_run,
+        "force": force,
+    }
+    if type == "dataset":
+        from .. import workflows
+
+        workflows.publish_dataset(directory, repo_id, licence, **options)
         return
     from ..hub_cards import publish as hub
 
-    hub.publish(
-        directory,
-        repo_id,
-        private=private,
-        revision=revision,
-        create_pr=create_pr,
-        dry_run=dry_run,
-        force=force,
-    )
+    hub.publish(directory, repo_id, **options)
 
 
 COMMANDS = (export, publish)

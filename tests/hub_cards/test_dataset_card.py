@@ -9,11 +9,13 @@ from datasets import load_dataset
 from huggingface_hub import DatasetCard
 from loopback_hub import LoopbackHub, validates
 
-from merit.hub_cards.dataset_card import write_dataset_card
+from merit.hub_cards.dataset_card import publish_dataset, write_dataset_card
+from merit.hub_cards.publish import PublishError
 from merit.training.data.open_datasets import OPEN_DATASETS
 from merit.training.data.preparation import load_prepared, prepare
 from merit.training.data.sources.ptbxl import PtbXl
 
+ROOT = Path(__file__).parents[2]
 HF = str(Path(sys.executable).with_name("hf"))
 
 
@@ -131,3 +133,97 @@ DatasetCard.load(sys.argv[1]).validate(repo_type="dataset")
 """
     fresh_python(code, path, **hub.environment(tmp_path))
     assert [request.path for request in hub.requests] == ["/api/validate-yaml"]
+
+
+@pytest.fixture
+def merit(hub, fresh_environment, tmp_path):
+    """Run the command in a fresh process; returns its output, or with `status=1` its error."""
+
+    def run(*arguments, status=0):
+        done = subprocess.run(
+            [sys.executable, "-m", "merit", *map(str, arguments)],
+            env={**fresh_environment, **hub.environment(tmp_path / "publisher")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stderr if status else done.stdout
+
+    return run
+
+
+def on_hub(hub):
+    commit = hub.repo("dataset", "org/ecgs").at("main")
+    return {path: file.data for path, file in commit.files.items() if path != ".gitattributes"}
+
+
+@pytest.mark.slow
+def test_a_data_set_is_published_in_one_commit_and_trained_on_from_the_hub(
+    folder, hub, merit, fresh_environment, tmp_path
+):
+    """Its shards, its manifest and its card go up, and nothing else; an upload that broke is not repeated."""
+    (folder / "skipped.csv").write_text("record_id,reason\nSmith,unreadable\n")
+    (folder / "train" / "cache-1.arrow").write_bytes(b"of a shuffled data set")
+    publish = ["publish", folder, "--type", "dataset", "--repo-id", "org/ecgs"]
+    shown = merit(*publish, "--dry-run")
+    assert "holds what its manifest lists" in shown
+    assert "+ README.md" in shown
+    assert hub.writes() == []
+    hub.fail("POST", "/commit/main$", times=3, status=503)
+    assert "Run the same command again" in merit(*publish, status=1)
+    assert on_hub(hub) == {}
+    sent = sum(request.method == "PUT" for request in hub.requests)
+    assert merit(*publish).splitlines()[-1].startswith(f"{hub.url}/datasets/org/ecgs/commit/")
+    assert sum(request.method == "PUT" for request in hub.requests) == sent > 0
+    expected = ["README.md", "prepared.json", *manifest(folder)["shards"]]
+    assert on_hub(hub) == {name: (folder / name).read_bytes() for name in expected}
+    assert b'load_dataset("org/ecgs"' in on_hub(hub)["README.md"]
+    assert len(hub.repo("dataset", "org/ecgs").at("main").history) == 2
+
+    example = [ROOT / "examples" / "finetune_from_hub.py", ROOT / "hub_cards" / "merit-ptbxl-tiny", "org/ecgs"]
+    done = subprocess.run(
+        [sys.executable, *map(str, example), str(tmp_path / "output"), "2"],
+        env={**fresh_environment, **hub.environment(tmp_path / "reader", token=None)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "eval_loss" in done.stdout
+    assert (tmp_path / "output" / "model" / "model.safetensors").is_file()
+
+
+def change_source(folder, published):
+    facts = manifest(folder)
+    facts["published"], facts["preparation"]["source"] = published, "mine"
+    (folder / "prepared.json").write_text(json.dumps(facts))
+
+
+def test_recordings_of_ones_own_need_a_licence(folder, capsys):
+    change_source(folder, None)
+    with pytest.raises(PublishError, match=r"no licence is stated.*--licence cc-by-4\.0"):
+        publish_dataset(folder, "org/ecgs")
+    publish_dataset(folder, "org/ecgs", "cc-by-4.0", dry_run=True)
+    assert "Nothing was sent." in capsys.readouterr().out
+    card = DatasetCard.load(folder / "README.md")
+    assert card.data.license == "cc-by-4.0"
+    assert "Licence: cc-by-4.0." in card.text
+
+
+def test_a_licence_that_forbids_copies_is_respected(folder):
+    published = vars(OPEN_DATASETS["ptbxl"]) | {"licence": "PhysioNet Credentialed Health Data License 1.5.0"}
+    change_source(folder, published)
+    with pytest.raises(PublishError, match=r"Credentialed.*does not allow copies.*merit prepare mine"):
+        publish_dataset(folder, "org/ecgs")
+    change_source(folder, vars(OPEN_DATASETS["ptbxl"]))
+    with pytest.raises(PublishError, match="leave out --licence"):
+        publish_dataset(folder, "org/ecgs", "cc0-1.0")
+
+
+def test_the_card_names_every_column_that_goes_up(folder):
+    text = write_dataset_card(folder).read_text()
+    features = load_prepared(folder)["train"].features
+    tasks = manifest(folder)["splits"]["train"]["tasks"]
+    own = [name for name in features if name.removeprefix("labels_") not in tasks]
+    assert [name for name in own if f"`{name}`" not in text] == []

@@ -5,68 +5,24 @@ import json
 import os
 import re
 import shutil
-import socket
-import subprocess
 import sys
 import time
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import format_files
 import numpy as np
 import pytest
-import yaml
 from package_builds import ROOT
 from playwright.sync_api import sync_playwright
+from running_page import SECONDS, free_port, running
 
 TINY = ROOT / "hub_cards" / "merit-ptbxl-tiny"
 RECORD = TINY / "example" / "00001_lr"
-SPACE = ROOT / "hub_cards" / "space"
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 ]
-SECONDS = 60
 pytestmark = pytest.mark.slow
-
-
-@contextmanager
-def running(folder, port, *command, **environment):
-    """The address of a page that a command serves; `folder` is the process's folder of temporary files."""
-    output = folder.parent / "output.txt"
-    with open(output, "w") as file:
-        process = subprocess.Popen(
-            [sys.executable, *map(str, command)],
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "TMPDIR": str(folder), **environment},
-            cwd=folder.parent,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    address, end = f"http://127.0.0.1:{port}/", time.monotonic() + SECONDS
-    try:
-        while not answers(address):
-            assert process.poll() is None, output.read_text()
-            assert time.monotonic() < end, output.read_text()
-            time.sleep(0.2)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def answers(address):
-    try:
-        urllib.request.urlopen(address).close()
-    except OSError:
-        return False
-    return True
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -314,11 +270,6 @@ def test_a_file_above_the_limit_is_refused(visit, tmp_path, temporary):
     page.set_input_files("#files input[type=file]", large)
     page.locator("text=exceed the maximum allowed size of 20").wait_for()
     assert [path for path in stored(temporary) if path.stat().st_size > 10**6] == []
-
-
-def test_the_space_asks_for_the_gradio_of_the_tests():
-    front = yaml.safe_load((SPACE / "README.md").read_text().split("---")[1])
-    assert f"gradio=={front['sdk_version']}\n" in (ROOT / "constraints.txt").read_text()
 
 
 def test_without_gradio_the_command_names_the_extra(monkeypatch):

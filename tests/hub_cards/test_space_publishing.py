@@ -1,0 +1,115 @@
+"""The web page as a Space: published to a Hub on loopback, downloaded, installed and started."""
+
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+import yaml
+from loopback_hub import File, Repo
+from package_builds import ROOT, build, copy_of_checkout
+from running_page import free_port, running
+
+from merit.hub_cards.space_publishing import prepare_space
+
+MODELS = {"MERIT_MODEL": "merit-ptbxl-tiny", "MERIT_REPORT_MODEL": "merit-ptbxl-report"}
+# Starts app.py with the installed wheel, and not with an editable install of a checkout.
+START = """
+import runpy, sys
+sys.meta_path = [finder for finder in sys.meta_path if getattr(finder, "__name__", None) != "CheckoutFinder"]
+sys.modules.pop("_editable_merit_ecg", None)
+import merit
+assert merit.__file__.startswith(sys.argv[1]), merit.__file__
+runpy.run_path("app.py", run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("build")
+    return build(copy_of_checkout(folder / "checkout"), "build_wheel", folder)
+
+
+@pytest.fixture
+def publish(hub, wheel, fresh_environment, tmp_path):
+    """Publish the page in a fresh process; returns its output, or with `status=1` its error."""
+    models = ["org/merit-ptbxl-tiny", "--report-model", "org/merit-ptbxl-report"]
+    command = ["-m", "merit", "publish", *models, "--repo-id", "org/page", "--space", str(wheel)]
+
+    def run(*options, status=0):
+        done = subprocess.run(
+            [sys.executable, *command, *options],
+            env={**fresh_environment, **hub.environment(tmp_path / "publisher")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stderr if status else done.stdout
+
+    return run
+
+
+def get(address):
+    with urllib.request.urlopen(address) as reply:
+        return reply.read()
+
+
+@pytest.mark.slow
+def test_a_published_space_is_downloaded_installed_and_started(hub, publish, wheel, tmp_path):
+    published = publish()
+    space = hub.repo("space", "org/page")
+    assert published.splitlines()[-1] == f"{hub.url}/spaces/org/page"
+    names = {"app.py", "README.md", "requirements.txt", wheel.name}
+    assert set(space.at("main").files) == {*names, ".gitattributes"}
+    assert [commit.title for commit in space.at("main").history] == ["Publish the web page of MERIT", "initial commit"]
+    assert space.variables == {variable: f"org/{name}" for variable, name in MODELS.items()}
+
+    for name in MODELS.values():
+        paths = [path for path in (ROOT / "hub_cards" / name).rglob("*") if path.is_file()]
+        files = {str(path.relative_to(ROOT / "hub_cards" / name)): File(path.read_bytes()) for path in paths}
+        hub.repos["model", f"org/{name}"] = Repo("model", f"org/{name}")
+        hub.repo("model", f"org/{name}").commit("Publish", files)
+    folder, site = tmp_path / "space", tmp_path / "site"
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_bytes(get(f"{hub.url}/spaces/org/page/resolve/main/{name}"))
+    front = yaml.safe_load((folder / "README.md").read_text().split("---")[1])
+    assert (front["sdk"], front["app_file"]) == ("gradio", "app.py")
+    requirements = folder / "requirements.txt"
+    assert requirements.read_text().startswith(f"merit-ecg[app] @ {hub.url}/spaces/org/page/resolve/main/merit_ecg-")
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, "-r", requirements]
+    subprocess.run(list(map(str, install)), check=True)
+
+    (folder / "temporary").mkdir()
+    port = free_port()
+    environment = {**hub.environment(tmp_path / "home", token=None), **space.variables, "PYTHONPATH": str(site)}
+    environment["GRADIO_SERVER_PORT"] = str(port)
+    with running(folder / "temporary", port, "-c", START, site, **environment) as address:
+        assert b"MERIT: read an ECG" in get(address)
+        assert b"Research software, not a medical device" in get(f"{address}config")
+
+
+@pytest.mark.slow
+def test_a_dry_run_shows_the_files_and_sends_nothing(hub, publish, wheel):
+    assert {"app.py", "README.md", "requirements.txt", wheel.name, "Nothing was sent."} <= set(
+        publish("--dry-run").splitlines()
+    )
+    assert hub.requests == []
+
+
+@pytest.mark.slow
+def test_a_private_space_is_refused(hub, publish):
+    """It could not install the wheel that it holds."""
+    assert "leave out --private" in publish("--private", status=1)
+    assert hub.requests == []
+
+
+def test_only_a_wheel_of_this_package_is_taken(tmp_path):
+    with pytest.raises(ValueError, match="is not a wheel of merit-ecg"):
+        prepare_space(tmp_path, tmp_path / "other.whl", "org/page", "https://huggingface.co")
+
+
+def test_the_space_asks_for_the_gradio_of_the_tests():
+    front = yaml.safe_load((ROOT / "hub_cards" / "space" / "README.md").read_text().split("---")[1])
+    assert f"gradio=={front['sdk_version']}\n" in (ROOT / "constraints.txt").read_text()
