@@ -3,9 +3,9 @@
     python benchmarks/bench_backends.py --model FOLDER --data PTBXL [--output results.json]
 
 All backends run in one process and take turns over the same prepared recordings; rates are medians. The ranges of the
-8-bit encoder come from recordings of folds 1 to 8. AUROC is macro-averaged over the labels of fold 10, scored with the
-learned labels of the model. The limit of the processor is the rate at which it multiplies matrices of the encoder's
-size.
+8-bit encoder are those of `merit export --quantize-with`. AUROC is macro-averaged over the labels of fold 10, scored
+with the learned labels of the model. The limit of the processor is the rate at which it multiplies matrices of the
+encoder's size.
 """
 
 import argparse
@@ -27,8 +27,7 @@ from merit.training.scoring.embeddings import batches
 from merit.training.scoring.encoders import CheckpointEncoder
 from merit.training.scoring.protocol import protocol_of, task_names
 from merit.training.scoring.zero_shot import label_embeddings, zero_shot_scores
-
-CALIBRATION = 256
+from merit.workflows import quantization_batches
 
 
 def multiplications_per_second(seconds: float = 2.0) -> float:
@@ -57,11 +56,9 @@ def main() -> None:
     encoder = CheckpointEncoder(model, processor)
     extractor = processor.feature_extractor  # type: ignore[attr-defined]
     prepared = [dict(extractor(rows, return_tensors="pt")) for rows in batches(dataset["test"], args.batch_size)]
-    rows = dataset["train"].shuffle(seed=0).select(range(CALIBRATION))
-    calibration = [dict(extractor(part, return_tensors="pt")) for part in batches(rows, args.batch_size)]
 
     with tempfile.TemporaryDirectory() as folder:
-        write_onnx_files(model, folder, calibration)
+        write_onnx_files(model, folder, quantization_batches(args.data, processor))
         encoders = {}
         for backend in (*BACKENDS, "torch-eager-attention"):
             own, _ = load(args.model)

@@ -165,7 +165,7 @@ class Scores:
                 errors = metrics.calibration(targets, probabilities, np.ones((len(targets), 1)))
                 found[way][basis] = {name: rounded(values.mean()) for name, values in errors.items()}
                 if basis == "learned":
-                    found[way]["reliability"] = reliability(probabilities, targets)
+                    found[way]["reliability"] = metrics.reliability(probabilities, targets)
         return found
 
     def auroc(self) -> Figures:
@@ -180,17 +180,6 @@ class Scores:
                     value = 100 * protocol.macro_auroc("test", embeddings.logits(self.ecg).numpy())
                     found[way].setdefault(basis, {})[task] = rounded(value)
         return found
-
-
-def reliability(probabilities: np.ndarray, targets: np.ndarray) -> dict[str, list[Any]]:
-    """Predicted and observed share of positives in each bin of probability, over all labels."""
-    where = metrics.bins(probabilities)
-    bins = [where == one for one in range(metrics.CALIBRATION_BINS)]
-    return {
-        "predicted": [rounded(probabilities[one].mean()) for one in bins],
-        "observed": [rounded(targets[one].mean()) for one in bins],
-        "number": [int(one.sum()) for one in bins],
-    }
 
 
 def rounded(value: float) -> float:

@@ -1,21 +1,24 @@
 """Fine-tune a checkpoint on PTB-XL's superclasses with the Trainer of transformers.
 
-    python examples/finetune.py MODEL PTBXL OUTPUT
+    python examples/finetune.py MODEL DATA OUTPUT
 
-MODEL is a checkpoint such as hub_cards/merit-ptbxl-small, PTBXL the folder of PTB-XL or a prepared data set. OUTPUT
-gets checkpoints/ and model/, a folder that `pipeline("ecg-classification", model=...)` loads.
+MODEL is a checkpoint such as hub_cards/merit-ptbxl-small. DATA is the folder of PTB-XL or of a prepared data set, or
+one that `merit publish --type dataset` has sent to the Hub, such as org/ptbxl-merit. OUTPUT gets checkpoints/ and
+model/, a folder that `pipeline("ecg-classification", model=...)` loads.
 """
 
 import sys
+from pathlib import Path
 
+from datasets import load_dataset
 from sklearn.metrics import roc_auc_score
 from transformers import AutoModelForSequenceClassification, AutoProcessor, Trainer, TrainingArguments
 
-from merit import MeritCollator, export, label_names, load_ptbxl
+from merit import MeritCollator, export, label_names, load_data
 
-model_folder, ptbxl_folder, output = sys.argv[1:4]
-ptbxl = load_ptbxl(ptbxl_folder)
-labels = label_names(ptbxl["train"], "super")
+model_folder, name, output = sys.argv[1:4]
+data = load_data(name) if Path(name).is_dir() else load_dataset(name)
+labels = label_names(data["train"], "super")
 processor = AutoProcessor.from_pretrained(model_folder)
 model = AutoModelForSequenceClassification.from_pretrained(
     model_folder,
@@ -34,10 +37,10 @@ batches = {"per_device_train_batch_size": 64, "per_device_eval_batch_size": 256,
 trainer = Trainer(
     model,
     TrainingArguments(f"{output}/checkpoints", **settings, **batches),
-    train_dataset=ptbxl["train"].with_format("numpy"),
+    train_dataset=data["train"].with_format("numpy"),
     data_collator=MeritCollator(processor, text_column=None, label_column="labels_super", config=model.config),
     compute_metrics=macro_auc,
 )
 trainer.train()
-print(trainer.evaluate(ptbxl["test"].with_format("numpy")))
+print(trainer.evaluate(data["test"].with_format("numpy")))
 export(model, processor, f"{output}/model")

@@ -1,7 +1,7 @@
 """ONNX files of a checkpoint: encoder and classifier for any number of recordings of any duration."""
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from ..modeling_merit.modeling_merit import MeritForEcgClassification, ecg_encod
 from ..training.results.atomic import atomic_write
 
 ENCODER, CLASSIFIER, INT8_ENCODER = "encoder.onnx", "classifier.onnx", "encoder-int8.onnx"
+OUTPUTS = ("last_hidden_state", "pooler_output")  # of the encoder
 # Largest difference between ONNX Runtime and torch.
 TOLERANCE = 1e-3
 
@@ -38,13 +39,13 @@ def write_onnx_files(
     folder.mkdir(parents=True, exist_ok=True)
     encoder = ecg_encoder(model)
     written = [folder / ENCODER]
-    _write(encoder, encoder.config, ["last_hidden_state", "pooler_output"], written[0])
+    _write(encoder, encoder.config, OUTPUTS, written[0])
     if quantize_with is not None:
         written.append(folder / INT8_ENCODER)
         quantize(written[0], written[-1], quantize_with)
     if isinstance(model, MeritForEcgClassification):
         written.append(folder / CLASSIFIER)
-        _write(model, encoder.config, ["logits"], written[-1])
+        _write(model, encoder.config, ("logits",), written[-1])
     return written
 
 
@@ -98,7 +99,7 @@ def example_inputs(config: Any, batch: int, samples: int) -> dict[str, torch.Ten
     return {"ecg_values": ecg_values, "lead_mask": lead_mask, "sample_mask": sample_mask}
 
 
-def _write(model: Any, config: Any, outputs: list[str], path: Path) -> None:
+def _write(model: Any, config: Any, outputs: Sequence[str], path: Path) -> None:
     import onnxruntime
 
     length, rate = config.patch_length, config.sampling_rate
@@ -118,12 +119,12 @@ def _write(model: Any, config: Any, outputs: list[str], path: Path) -> None:
                     "lead_mask": {0: batch},
                     "sample_mask": {0: batch, 1: samples},
                 },
-                output_names=outputs,
+                output_names=list(outputs),
             ).save(str(temporary))
             session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
             for batch_size, patches in ((3, 100), (1, 31)):
                 inputs = example_inputs(config, batch_size, patches * length)
-                found = session.run(outputs, {name: tensor.numpy() for name, tensor in inputs.items()})
+                found = session.run(list(outputs), {name: tensor.numpy() for name, tensor in inputs.items()})
                 with torch.inference_mode():
                     expected = model(**inputs)
                 for name, values in zip(outputs, found):

@@ -322,7 +322,7 @@ def _commit(
             if create_pr:
                 raise PublishError(
                     f"The reply to the pull request was lost. Look at {repo.url}/discussions whether it was opened; "
-                    " if not, run the same command again."
+                    "if not, run the same command again."
                 ) from None
             now, remote = _state(repo, revision, private=False)
             if now and now != head and not _compare(local, remote):

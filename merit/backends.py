@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from .hub_cards.onnx_files import ENCODER, INT8_ENCODER
+from .hub_cards.onnx_files import ENCODER, INT8_ENCODER, OUTPUTS
 from .modeling_merit.modeling_merit import ecg_encoder
 
 BACKENDS = ("torch", "bf16", "compile", "onnx", "onnx-int8", "openvino", "openvino-int8")
@@ -109,7 +109,7 @@ def _onnx_runtime(file: Path) -> Callable[[dict[str, np.ndarray]], Any]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    return lambda inputs: session.run(["last_hidden_state", "pooler_output"], inputs)
+    return lambda inputs: session.run(list(OUTPUTS), inputs)
 
 
 def _openvino(file: Path) -> Callable[[dict[str, np.ndarray]], Any]:
@@ -125,7 +125,7 @@ def _openvino(file: Path) -> Callable[[dict[str, np.ndarray]], Any]:
         found: list[Any] = [None] * len(rows)
 
         def keep(request: Any, part: int) -> None:
-            found[part] = [request.get_tensor(name).data.copy() for name in ("last_hidden_state", "pooler_output")]
+            found[part] = [request.get_tensor(name).data.copy() for name in OUTPUTS]
 
         queue.set_callback(keep)
         for part, some in enumerate(rows):

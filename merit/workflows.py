@@ -483,15 +483,15 @@ def export_checkpoint(
             results=files.values(),
             encoder_only=encoder_only,
             onnx=onnx,
-            quantize_with=quantize_with and _batches_of(quantize_with, processor),
+            quantize_with=quantize_with and quantization_batches(quantize_with, processor),
         )
     if commit:
         remember(folder, model, "main", commit)
     return folder
 
 
-def _batches_of(data: str | Path, processor: Any, records: int = 256) -> list[dict[str, Any]]:
-    """Batches of the feature extractor from training records of a data set."""
+def quantization_batches(data: str | Path, processor: Any, records: int = 256) -> list[dict[str, Any]]:
+    """Batches of the feature extractor from training records of a data set, for `merit.export(quantize_with=...)`."""
     from .training.data.catalogue import load_data
     from .training.scoring.embeddings import batches
 

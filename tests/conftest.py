@@ -172,6 +172,24 @@ def fresh_python(fresh_environment, tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope="session")
+def run_merit(fresh_environment):
+    """Run the command in a fresh process; returns its output, or with `status=1` its error; keywords: environment."""
+
+    def run(*arguments, status=0, **environment):
+        done = subprocess.run(
+            [sys.executable, "-m", "merit", *map(str, arguments)],
+            env={**fresh_environment, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stderr if status else done.stdout
+
+    return run
+
+
 @pytest.fixture
 def hub():
     """A Hub of its own for each test."""

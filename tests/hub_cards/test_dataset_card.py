@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,7 @@ def test_the_hub_accepts_the_card(folder, hub, fresh_python, tmp_path):
     path = write_dataset_card(folder)
     code = """
 import sys
+from functools import partial
 from huggingface_hub import DatasetCard
 DatasetCard.load(sys.argv[1]).validate(repo_type="dataset")
 """
@@ -136,21 +138,8 @@ DatasetCard.load(sys.argv[1]).validate(repo_type="dataset")
 
 
 @pytest.fixture
-def merit(hub, fresh_environment, tmp_path):
-    """Run the command in a fresh process; returns its output, or with `status=1` its error."""
-
-    def run(*arguments, status=0):
-        done = subprocess.run(
-            [sys.executable, "-m", "merit", *map(str, arguments)],
-            env={**fresh_environment, **hub.environment(tmp_path / "publisher")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stderr if status else done.stdout
-
-    return run
+def merit(hub, run_merit, tmp_path):
+    return partial(run_merit, **hub.environment(tmp_path / "publisher"))
 
 
 def on_hub(hub):
@@ -181,9 +170,9 @@ def test_a_data_set_is_published_in_one_commit_and_trained_on_from_the_hub(
     assert b'load_dataset("org/ecgs"' in on_hub(hub)["README.md"]
     assert len(hub.repo("dataset", "org/ecgs").at("main").history) == 2
 
-    example = [ROOT / "examples" / "finetune_from_hub.py", ROOT / "hub_cards" / "merit-ptbxl-tiny", "org/ecgs"]
+    example = [ROOT / "examples" / "finetune.py", ROOT / "hub_cards" / "merit-ptbxl-tiny", "org/ecgs"]
     done = subprocess.run(
-        [sys.executable, *map(str, example), str(tmp_path / "output"), "2"],
+        [sys.executable, *map(str, example), str(tmp_path / "output")],
         env={**fresh_environment, **hub.environment(tmp_path / "reader", token=None)},
         capture_output=True,
         text=True,

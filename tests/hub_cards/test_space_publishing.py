@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import urllib.request
+from functools import partial
 
 import pytest
 import yaml
@@ -31,23 +32,11 @@ def wheel(tmp_path_factory):
 
 
 @pytest.fixture
-def publish(hub, wheel, fresh_environment, tmp_path):
-    """Publish the page in a fresh process; returns its output, or with `status=1` its error."""
+def publish(hub, wheel, run_merit, tmp_path):
+    """Publish the page; see `run_merit`."""
     models = ["org/merit-ptbxl-tiny", "--report-model", "org/merit-ptbxl-report"]
-    command = ["-m", "merit", "publish", *models, "--repo-id", "org/page", "--space", str(wheel)]
-
-    def run(*options, status=0):
-        done = subprocess.run(
-            [sys.executable, *command, *options],
-            env={**fresh_environment, **hub.environment(tmp_path / "publisher")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stderr if status else done.stdout
-
-    return run
+    command = ["publish", *models, "--repo-id", "org/page", "--space", wheel]
+    return partial(run_merit, *command, **hub.environment(tmp_path / "publisher"))
 
 
 def get(address):

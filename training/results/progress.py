@@ -4,16 +4,15 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from tqdm import tqdm
+from tqdm.std import tqdm
 
 _QUIET = "TQDM_DISABLE"  # tqdm's own variable, which processes inherit
 _OF_LIBRARIES = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")
 
 
-def progress_bar(total: int | None, description: str, unit: str = "records", **options) -> "tqdm":
+def progress_bar(total: int | None, description: str, unit: str = "records", **options: Any) -> tqdm:
     """
     The bar of a stage, a context manager with `update(n)`.
 
@@ -23,44 +22,39 @@ def progress_bar(total: int | None, description: str, unit: str = "records", **o
         unit: what is counted.
         options: of tqdm.
     """
-    from tqdm.auto import tqdm
+    from tqdm.auto import tqdm as bar
     from tqdm.notebook import tqdm_notebook
 
-    terminal = sys.stderr.isatty() or issubclass(tqdm, tqdm_notebook)
+    terminal = sys.stderr.isatty() or issubclass(bar, tqdm_notebook)
     options = {"disable": False, **options}
     options["disable"] = options["disable"] or bool(os.environ.get(_QUIET))
-    return (tqdm if terminal else _lines())(total=total, desc=description, unit=f" {unit}", **options)
+    return (bar if terminal else _Lines)(total=total, desc=description, unit=f" {unit}", **options)
 
 
-def _lines() -> type["tqdm"]:
-    from tqdm.std import tqdm
+class _Lines(tqdm):
+    """Prints a line at the beginning, at the end, and in between at every tenth but not more than one a second."""
 
-    class Lines(tqdm):
-        """Prints a line at the beginning, at the end, and in between at every tenth but not more than one a second."""
+    def __init__(self, total: int | None = None, **options: Any):
+        self._printed: int | float | None = None
+        layout = "{desc}: {percentage:.0f} %, {n_fmt} of {total_fmt}{unit}, {elapsed}, {remaining} left{postfix}"
+        if total is None:
+            layout = "{desc}: {n_fmt}{unit}, {elapsed}{postfix}"
+        often = {"mininterval": 1, "miniters": total / 10} if total else {"mininterval": 60, "miniters": 1}
+        super().__init__(total=total, **{**options, **often, "bar_format": layout})
 
-        def __init__(self, total: int | None = None, **options):
-            self._printed: int | float | None = None
-            layout = "{desc}: {percentage:.0f} %, {n_fmt} of {total_fmt}{unit}, {elapsed}, {remaining} left{postfix}"
-            if total is None:
-                layout = "{desc}: {n_fmt}{unit}, {elapsed}{postfix}"
-            often = {"mininterval": 1, "miniters": total / 10} if total else {"mininterval": 60, "miniters": 1}
-            super().__init__(total=total, **{**options, **often, "bar_format": layout})
+    def display(self, msg=None, pos=None):
+        if self.n != self._printed:
+            self._printed = self.n
+            print(str(self), file=self.fp, flush=True)
 
-        def display(self, msg=None, pos=None):
-            if self.n != self._printed:
-                self._printed = self.n
-                print(str(self), file=self.fp, flush=True)
+    def clear(self, nolock=False):
+        """A line that is printed stays."""
 
-        def clear(self, nolock=False):
-            """A line that is printed stays."""
-
-        def close(self):
-            if not self.disable:
-                self.display()
-                self.disable = True
-                self._decr_instances(self)
-
-    return Lines
+    def close(self):
+        if not self.disable:
+            self.display()
+            self.disable = True
+            self._decr_instances(self)
 
 
 def configure_output(quiet: bool = False) -> None:

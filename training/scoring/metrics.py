@@ -183,6 +183,18 @@ def bins(probabilities: np.ndarray) -> np.ndarray:
     return np.minimum((probabilities * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
 
 
+def reliability(probabilities: np.ndarray, targets: np.ndarray) -> dict[str, list]:
+    """
+    Predicted and observed share of positives in each bin of probability, over all labels, and the number of
+    probabilities in it; both arguments are `(records, labels)`.
+    """
+    where = bins(probabilities).ravel()
+    number = np.bincount(where, minlength=CALIBRATION_BINS)
+    sums = (np.bincount(where, values.ravel(), len(number)) for values in (probabilities, targets))
+    predicted, observed = ([rounded(value) for value in part / np.where(number, number, np.nan)] for part in sums)
+    return {"predicted": predicted, "observed": observed, "number": number.tolist()}
+
+
 def median(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The median over the records of each resample, `(resamples,)`; of two middle values the lower one."""
     order = np.argsort(values, kind="stable")

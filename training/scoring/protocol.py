@@ -162,19 +162,9 @@ class Protocol:
             means = {metric: metrics.mean_over_labels(figures[metric][which]) for metric in paired}
             result[name] = {"labels": int(which.sum()), "metrics": metrics.intervals(means)}
         if probabilities is not None:
-            result["reliability"] = self._reliability(probabilities[:, scored], targets[:, scored])
+            result["reliability"] = metrics.reliability(probabilities[:, scored], targets[:, scored])
         result["replicates"] = {name: macro[name][1:] for name in paired}
         return result
-
-    def _reliability(self, probabilities: np.ndarray, targets: np.ndarray) -> dict[str, list]:
-        """Predicted and observed share of positives in each bin of probability, over all labels."""
-        bins = metrics.bins(probabilities).ravel()
-        number = np.bincount(bins, minlength=metrics.CALIBRATION_BINS)
-        sums = (np.bincount(bins, values.ravel(), len(number)) for values in (probabilities, targets))
-        predicted, observed = (
-            [metrics.rounded(value) for value in part / np.where(number, number, np.nan)] for part in sums
-        )
-        return {"predicted": predicted, "observed": observed, "number": number.tolist()}
 
 
 def score(protocol: Protocol, scores: Mapping[str, np.ndarray], task: str, method: str, setting: dict) -> Result:

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from copy import deepcopy
 
 import numpy as np
@@ -480,28 +478,20 @@ print(json.dumps(report(sys.argv[3], generate_kwargs={"num_beams": 2})))
         with pytest.raises(PublishError, match="weights or code are not those of the export"):
             check(folder)
 
-    def test_the_commands_train_report_and_refuse(self, model_folder, reporter_folder, simulated, record, tmp_path):
-        def merit(*arguments, status=0):
-            done = subprocess.run(
-                [sys.executable, "-m", "merit", *map(str, arguments)],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert done.returncode == status, done.stderr
-            return done.stdout if not status else done.stderr
-
+    def test_the_commands_train_report_and_refuse(
+        self, model_folder, reporter_folder, simulated, record, run_merit, tmp_path
+    ):
         settings = [part for setting in TINY for part in ("--set", setting)]
         output = tmp_path / "run"
-        printed = merit("train-reports", model_folder, "--data", simulated, "--output", output, *settings)
+        printed = run_merit("train-reports", model_folder, "--data", simulated, "--output", output, *settings)
         assert f"Model in {output / 'model'}" in printed
         check_card(output / "model")
         assert (output / "model" / "results" / "training.json").is_file()
-        printed = merit("report", record, "--model", output / "model", "--language", "de")
+        printed = run_merit("report", record, "--model", output / "model", "--language", "de")
         assert "not a medical device" in printed
-        answer = json.loads(merit("report", record, "--model", output / "model", "--json"))
+        answer = json.loads(run_merit("report", record, "--model", output / "model", "--json"))
         assert set(answer[str(record)]) == {"report", "statements", "atypicality", "abstained", "quality"}
-        refused = merit(
+        refused = run_merit(
             *("evaluate", reporter_folder, "--data", simulated, "--output", tmp_path / "r.json", "--tasks", "super"),
             status=1,
         )
