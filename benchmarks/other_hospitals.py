@@ -77,13 +77,15 @@ def main() -> None:
         write_json(args.output, {**provenance(args.data), **models, "results": results})
 
 
-def figures(name: str, rows: Dataset, context: EvaluationContext, classifier: CheckpointClassifier) -> dict[str, Any]:
+def figures(
+    name: str, rows: Dataset, context: EvaluationContext, classifier: CheckpointClassifier | None = None
+) -> dict[str, Any]:
+    """Of the methods that the encoder of the context allows, and of the classifier if there is one."""
     task, glossary = TASKS[name], Glossary.default()
     statements = context.protocols["all"].labels
     codes = {label: FINDING_CODES[task].get(label, label) for label in label_names(rows, task)}
     covered = {label: statements_of(code, glossary) & set(statements) for label, code in codes.items()}
     columns = {label: [statements.index(code) for code in sorted(some)] for label, some in covered.items() if some}
-    order = [classifier.labels.index(statement) for statement in statements]
     protocol = Protocol(label_names(rows, task), targets_of({"test": rows}, task), patients_of(rows), list(columns))
 
     def by_labels(language: str | None) -> Scorer:
@@ -93,12 +95,16 @@ def figures(name: str, rows: Dataset, context: EvaluationContext, classifier: Ch
     def by_statements(scores: Scorer) -> Scorer:
         return lambda rows, change: of_groups(scores(rows, change), columns)
 
-    methods: dict[str, Scorer] = {
-        "zero-shot, learned labels": by_labels(None),
-        "zero-shot, prompts": by_labels("both"),
-        "linear probe": by_statements(lambda rows, change: context.probe("all")(embed(context.encoder, rows, change))),
-        "fine-tuned": by_statements(lambda rows, change: embed(classifier, rows, change)[:, order]),
-    }
+    methods: dict[str, Scorer] = {}
+    if context.encoder.learned_labels:
+        methods["zero-shot, learned labels"] = by_labels(None)
+    methods["zero-shot, prompts"] = by_labels("both")
+    methods["linear probe"] = by_statements(
+        lambda rows, change: context.probe("all")(embed(context.encoder, rows, change))
+    )
+    if classifier is not None:
+        order = [classifier.labels.index(statement) for statement in statements]
+        methods["fine-tuned"] = by_statements(lambda rows, change: embed(classifier, rows, change)[:, order])
     found = {
         method: [measured(protocol, score(rows, change), change, NORMAL[name]) for change in PERTURBATIONS]
         for method, score in methods.items()
