@@ -17,8 +17,9 @@ Thresholds of learned labels, and of the labels of a classifier, are those with 
 sensitivity and specificity that they have on "test" are stored with them.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,13 @@ from ...modeling_merit.configuration_merit import MeritConfig
 from ...modeling_merit.modeling_merit import MeritForEcgClassification, MeritModel
 from ...processing.glossary_merit import Glossary
 from ...processing.processing_merit import MeritProcessor
-from ...processing.zero_shot_merit import CandidateLabel, embed_texts, label_directions, standardised
+from ...processing.zero_shot_merit import (
+    CandidateLabel,
+    LabelEmbeddings,
+    embed_texts,
+    label_directions,
+    standardised,
+)
 from ..data.label_maps import FINDING_CODES
 from ..data.schema import label_names
 from ..scoring import metrics
@@ -49,8 +56,11 @@ SPREAD = np.array([0.5, 0.5])
 # Slopes stay positive, so that calibration never turns a ranking round.
 SMALLEST_SLOPE = 0.05
 
+# By split and code of a finding, a value for each record.
+SplitColumns = dict[str, dict[str, np.ndarray]]
 
-def findings_of_records(dataset: DatasetDict, glossary: Glossary) -> dict[str, dict[str, np.ndarray]]:
+
+def findings_of_records(dataset: DatasetDict, glossary: Glossary) -> SplitColumns:
     """
     What the labels of a data set say of each finding of the glossary that they can say something of.
 
@@ -95,10 +105,16 @@ def calibrate_labels(
         a model with `config.calibration`.
 
     Raises:
-        ValueError: a split is missing, or no label of the data set is a finding of the glossary.
+        ValueError: a split is missing, no label of the data set is a finding of the glossary, or the glossary lacks a
+            learned label.
     """
     _require_splits(dataset)
     glossary, encoder = processor.glossary, CheckpointEncoder(model, processor)
+    if unknown := [code for code in model.learned_labels if code not in glossary.findings]:
+        raise ValueError(
+            f"The model has learned the label {unknown[0]}, which the glossary of its processor does not define: use "
+            "the processor that it was learned with, or add the finding to the glossary."
+        )
     findings = findings_of_records(dataset, glossary)
     codes = [code for code, positive in findings["validation"].items() if positive.any()]
     if not codes:
@@ -110,52 +126,60 @@ def calibrate_labels(
     mean, covariance = embeds["validation"].mean(0), embeds["validation"].T.cov()
     learned = model.cpu().learned_labels
     labels = [CandidateLabel.look_up(code, glossary) for code in glossary.findings]
+    embed_prompts = partial(embed_texts, model, processor.tokenizer)
 
-    def scores(
-        of: list[CandidateLabel], known: Mapping[str, Any], standardise: bool
-    ) -> dict[str, dict[str, np.ndarray]]:
-        if not of:
-            return {split: {} for split in embeds}
-        linear = label_directions(of, lambda texts: embed_texts(model, processor.tokenizer, texts), known)
-        if standardise:
-            linear = standardised(linear, mean, covariance)
-        columns = {split: linear.logits(embeds[split]).double().numpy().T for split in embeds}
-        return {
-            split: dict(zip([label.finding.code for label in of if label.finding], columns[split])) for split in embeds
-        }
+    calibration: dict[str, Any] = {"learned": {}}
+    if learned:
+        directions = label_directions([one for one in labels if one.is_learned(learned)], embed_prompts, learned)
+        facts = _calibrate_learned(_scores(directions, embeds), findings, codes, reports or {})
+        calibration["learned"] = {code: facts[code] for code in learned}
+    directions = standardised(label_directions(labels, embed_prompts, learned={}), mean, covariance)
+    calibration |= _calibrate_prompts(_scores(directions, embeds), findings, codes)
 
-    with torch.inference_mode():
-        of_learned = scores([label for label in labels if label.is_learned(learned)], learned, False)
-        of_prompts = scores(labels, {}, True)
-    prevalence = {
-        code: (positive.sum() + 0.5) / (len(positive) + 1) for code, positive in findings["validation"].items()
-    }
-    learned_scale, _ = _fit(of_learned["validation"], findings["validation"], codes, {})
-    prompt_scale, mean_scale = _fit(of_prompts["validation"], findings["validation"], codes, prevalence)
-
-    calibration: dict[str, Any] = {
-        "learned": {},
-        "prompts": {},
-        "other": _rounded(zip(("prior", "slope", "intercept"), (np.median(list(prevalence.values())), *mean_scale))),
-    }
-    for code in learned:
-        facts: dict[str, Any] = {} if code not in (reports or {}) else {"reports": (reports or {})[code]}
-        slope, intercept = learned_scale[code]
-        facts |= _rounded({"slope": slope, "intercept": intercept}.items())
-        if code in findings["validation"]:
-            probabilities = {split: expit(of_learned[split][code] * slope + intercept) for split in embeds}
-            facts |= _decision({split: findings[split][code] for split in embeds}, probabilities)
-        calibration["learned"][code] = facts
-    for code, (slope, intercept) in prompt_scale.items():
-        if code in prevalence:
-            facts = {"prior": prevalence[code], "slope": slope, "intercept": intercept}
-            if 0 < findings["test"][code].sum() < len(findings["test"][code]):
-                facts["auroc"] = roc_auc_score(findings["test"][code], of_prompts["test"][code])
-            calibration["prompts"][code] = _rounded(facts.items())
     calibrated = type(model)(MeritConfig(**{**model.config.to_dict(), "calibration": calibration}))
     weights = {"calibration_mean": mean, "calibration_covariance": covariance}
     calibrated.load_state_dict({**model.state_dict(), **weights})
     return calibrated.to(model.dtype)  # type: ignore[return-value]
+
+
+@torch.inference_mode()
+def _scores(labels: LabelEmbeddings, embeds: Mapping[str, torch.Tensor]) -> SplitColumns:
+    """The scores that recordings get for labels, which are codes of findings."""
+    return {split: dict(zip(labels.labels, labels.logits(rows).double().numpy().T)) for split, rows in embeds.items()}
+
+
+def _calibrate_learned(
+    scores: SplitColumns, findings: SplitColumns, codes: Collection[str], reports: Mapping[str, int]
+) -> dict[str, dict[str, Any]]:
+    """For each learned label: its number of reports, its scale and, if there are enough records, its decision."""
+    scales, _ = _fit(scores["validation"], findings["validation"], codes, {})
+    calibrated: dict[str, dict[str, Any]] = {}
+    for code, (slope, intercept) in scales.items():
+        facts: dict[str, Any] = {"reports": reports[code]} if code in reports else {}
+        facts |= _rounded({"slope": slope, "intercept": intercept})
+        if code in findings["validation"]:
+            labelled = {split: findings[split][code] for split in scores}
+            probabilities = {split: expit(scores[split][code] * slope + intercept) for split in scores}
+            facts |= _decision(labelled, probabilities)
+        calibrated[code] = facts
+    return calibrated
+
+
+def _calibrate_prompts(scores: SplitColumns, findings: SplitColumns, codes: Collection[str]) -> dict[str, Any]:
+    """`prompts`, with prior, scale and AUROC of each finding of the data set, and `other`, for any other label."""
+    prevalence = {
+        code: (positive.sum() + 0.5) / (len(positive) + 1) for code, positive in findings["validation"].items()
+    }
+    scales, (slope, intercept) = _fit(scores["validation"], findings["validation"], codes, prevalence)
+    other = {"prior": np.median(list(prevalence.values())), "slope": slope, "intercept": intercept}
+    prompts = {}
+    for code, (slope, intercept) in scales.items():
+        if code in prevalence:
+            facts = {"prior": prevalence[code], "slope": slope, "intercept": intercept}
+            if _has_both(findings["test"][code]):
+                facts["auroc"] = roc_auc_score(findings["test"][code], scores["test"][code])
+            prompts[code] = _rounded(facts)
+    return {"prompts": prompts, "other": _rounded(other)}
 
 
 def decide_labels(
@@ -182,7 +206,10 @@ def decide_labels(
     targets = targets_of(dataset, task_with_labels(dataset, encoder.labels, "The classifier"))
     probabilities = {split: expit(embed(encoder, dataset[split], name=split)) for split in ("validation", "test")}
     decisions = {
-        label: _decision(*({split: one[split][:, i] for split in probabilities} for one in (targets, probabilities)))
+        label: _decision(
+            {split: targets[split][:, i] for split in probabilities},
+            {split: probabilities[split][:, i] for split in probabilities},
+        )
         for i, label in enumerate(encoder.labels)
     }
     decided = deepcopy(model)
@@ -237,7 +264,7 @@ def _fit(
 
 def _decision(findings: Mapping[str, np.ndarray], probabilities: Mapping[str, np.ndarray]) -> dict[str, float | None]:
     """The threshold with the highest F1 on "validation", and the sensitivity and specificity that it has on "test"."""
-    if findings["validation"].sum() < LEAST_FOR_THRESHOLD or not 0 < findings["test"].sum() < len(findings["test"]):
+    if findings["validation"].sum() < LEAST_FOR_THRESHOLD or not _has_both(findings["test"]):
         return {}
     [threshold] = metrics.best_f1_thresholds(findings["validation"][:, None], probabilities["validation"][:, None])
     present, positive = probabilities["test"] >= threshold, findings["test"].astype(bool)
@@ -246,8 +273,13 @@ def _decision(findings: Mapping[str, np.ndarray], probabilities: Mapping[str, np
         "sensitivity": present[positive].mean(),
         "specificity": (~present[~positive]).mean(),
     }
-    return _rounded(facts.items())
+    return _rounded(facts)
 
 
-def _rounded(facts: Iterable[tuple[str, float]]) -> dict[str, float | None]:
-    return {name: metrics.rounded(value, 4) for name, value in facts}
+def _has_both(finding: np.ndarray) -> bool:
+    """Whether some records have the finding and some do not."""
+    return 0 < finding.sum() < len(finding)
+
+
+def _rounded(facts: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: metrics.rounded(value, 4) for name, value in facts.items()}

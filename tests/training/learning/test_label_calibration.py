@@ -115,6 +115,14 @@ def test_facts_of_a_learned_label_name_its_reports_and_of_a_prompt_its_auroc(lea
     assert calibration["prompts"][code]["auroc"] == pytest.approx(roc_auc_score(findings[code], scores), abs=1e-3)
 
 
+def test_a_learned_label_that_the_glossary_lacks_is_named(learned, dataset):
+    (model, *_), processor = learned
+    other = deepcopy(model)
+    other.config.learned_labels = ["WIDE-T", *model.config.learned_labels[1:]]
+    with pytest.raises(ValueError, match="learned the label WIDE-T, which the glossary of its processor does not"):
+        calibrate_labels(other, processor, dataset)
+
+
 def test_a_calibrated_model_is_saved_and_gives_the_same_answers(learned, calibrated, embeds, tmp_path):
     processor = learned[1]
     folder = export(calibrated, processor, tmp_path / "model")
