@@ -28,7 +28,7 @@ from trust_labels import rows, select
 from merit.processing.zero_shot_merit import (
     CandidateLabel,
     LabelEmbeddings,
-    calibrated,
+    calibrate,
     embed_labels,
     embed_texts,
     label_directions,
@@ -176,7 +176,7 @@ class Scores:
                 labels = [CandidateLabel.look_up(label, self.glossary, language=language) for label in protocol.labels]
                 raw = label_directions(labels, self._embed, self.model.learned_labels, self.model.scale().item())
                 own = [CandidateLabel.look_up(label, self.glossary) for label in protocol.labels]
-                for way, embeddings in (("before", raw), ("after", calibrated(raw, own, self.model))):
+                for way, embeddings in (("before", raw), ("after", calibrate(raw, own, self.model))):
                     value = 100 * protocol.macro_auroc("test", embeddings.logits(self.ecg).numpy())
                     found[way].setdefault(basis, {})[task] = rounded(value)
         return found

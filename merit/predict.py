@@ -251,25 +251,30 @@ class Predictor:
                         row[field.name] = _as_type(answer[field.name], field.type)
         return pa.Table.from_pylist(prepared.rows, schema=self.schema)
 
-    def _answers(self, prepared: PreparedRows) -> dict[int, Any]:
-        """By position: the fields of the answer, or the error, of each recording that could be prepared."""
-        answers: dict[int, Any] = {position: {} for position in prepared.good}
-        for number, (pipeline, batch) in enumerate(zip(self.pipelines, prepared.batches)):
-            self._projected.clear()
-            with torch.inference_mode(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # they repeat what the row says
-                found = pipeline.answer(batch)
-            if self.embeddings and number == 0 and batch.features is not None:
-                vectors = iter(self._pooled(batch.features["record_index"]))
-                found = [one if isinstance(one, Exception) else (one, next(vectors)) for one in found]
-            for position, answer in zip(prepared.good, found):
-                if isinstance(answer, Exception) or isinstance(answers[position], Exception):
-                    answers[position] = answer if isinstance(answer, Exception) else answers[position]
-                elif isinstance(answer, tuple):
-                    answers[position] |= {**_fields(answer[0]), "embedding": answer[1]}
-                else:
-                    answers[position] |= _fields(answer)
+    def _answers(self, prepared: PreparedRows) -> dict[int, dict[str, Any] | Exception]:
+        """By position: the columns from all pipelines, or the error, of each recording that could be prepared."""
+        answers: dict[int, dict[str, Any] | Exception] = {position: {} for position in prepared.good}
+        for pipeline, batch in zip(self.pipelines, prepared.batches):
+            for position, columns in zip(prepared.good, self._columns(pipeline, batch)):
+                earlier = answers[position]
+                if isinstance(columns, Exception):
+                    answers[position] = columns
+                elif not isinstance(earlier, Exception):
+                    earlier.update(columns)
         return answers
+
+    def _columns(self, pipeline: Any, batch: PreparedBatch) -> list[dict[str, Any] | Exception]:
+        """The columns from one pipeline, or the error, of each recording of a batch."""
+        self._projected.clear()
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they repeat what the row says
+            answers = pipeline.answer(batch)
+        columns = [answer if isinstance(answer, Exception) else _fields(answer) for answer in answers]
+        if self.embeddings and pipeline is self.pipelines[0] and batch.features is not None:
+            answered = [fields for fields in columns if not isinstance(fields, Exception)]
+            for fields, embedding in zip(answered, self._pooled(batch.features["record_index"])):
+                fields["embedding"] = embedding
+        return columns
 
     def _pooled(self, record_index: torch.Tensor) -> np.ndarray:
         """The mean over windows of the captured embeddings, of unit length; `(recordings, dim)`."""

@@ -72,6 +72,7 @@ class EcgPipeline(Pipeline):
             explained (classification only).
         explain_method (`str`, defaults to `"occlusion"`): `"occlusion"` or `"integrated_gradients"`.
         batch_size (`int`, defaults to 1): recordings in a batch.
+        num_workers (`int`, defaults to 0): has no effect, and a warning says so: recordings are read in this process.
         Fields of [`MeritFeatureExtractor`], such as `ignore_unknown_leads` or `max_amplitude`: override those of the
             model, except its `sampling_rate` and `lead_names`.
 
@@ -165,6 +166,12 @@ class EcgPipeline(Pipeline):
         return {}
 
     def get_iterator(self, inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params):
+        if num_workers:
+            warnings.warn(
+                f"num_workers={num_workers} has no effect: pipelines of MERIT read recordings in the process of the "
+                "model. `merit predict --readers N` reads in others.",
+                stacklevel=2,
+            )
         # The feature extractor is vectorised over recordings, so batches are made before it.
         inputs, position = iter(inputs), 0
         while batch := list(islice(inputs, batch_size)):

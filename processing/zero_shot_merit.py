@@ -309,28 +309,45 @@ def unknown_labels(labels: Sequence[CandidateLabel], tokenizer) -> list[bool]:
     return [label.is_unknown(tokenizer) for label in labels]
 
 
-def doubts(labels: Sequence[CandidateLabel], unknown: Sequence[bool], glossary: Glossary) -> tuple[str, str]:
-    """What users should know of how their labels are understood: of unknown ones, and of others; empty if nothing."""
-    typed = [label for label in labels if label.finding is None and label.texts == (label.label,)]
-    hints = {label.label: did_you_mean(glossary.suggestions(label.label)) for label in typed}
-    names_of_unknown = [label.label for label, is_unknown in zip(labels, unknown) if is_unknown]
-    of_unknown = "; ".join(f"{label!r}{hints.get(label, '')}" for label in names_of_unknown)
-    if names_of_unknown:
-        of_unknown = f"The model does not know {of_unknown}: no finding of the glossary, no words of its training."
-    others = []
-    for label, hint in hints.items():
-        parts = [part.strip() for part in label.split(",")]
-        if len(parts) > 1 and all(map(glossary.find, parts)):
-            others.append(f"The label {label!r} is scored as one label; for {len(parts)}, pass {parts}.")
-        elif hint and label not in names_of_unknown:
-            others.append(f"{label!r} is no finding of the glossary and scored with its own text{hint}.")
+def describe_unknown(labels: Sequence[CandidateLabel], unknown: Sequence[bool], glossary: Glossary) -> str:
+    """Which labels the model does not know, with similar names of findings; empty if it knows all."""
+    names = [
+        f"{label.label!r}{_suggestion(label, glossary)}" for label, is_unknown in zip(labels, unknown) if is_unknown
+    ]
+    if not names:
+        return ""
+    return f"The model does not know {'; '.join(names)}: no finding of the glossary, no words of its training."
+
+
+def describe_ambiguous(labels: Sequence[CandidateLabel], unknown: Sequence[bool], glossary: Glossary) -> str:
+    """
+    Which labels may be scored as something else than the user means: several findings with commas between them, nearly
+    the name of a finding, and names of one finding; empty if none.
+    """
+    remarks = []
+    for label, is_unknown in zip(labels, unknown):
+        parts = [part.strip() for part in label.label.split(",")]
+        if _is_own_prompt(label) and len(parts) > 1 and all(map(glossary.find, parts)):
+            remarks.append(f"The label {label.label!r} is scored as one label; for {len(parts)}, pass {parts}.")
+        elif not is_unknown and (hint := _suggestion(label, glossary)):
+            remarks.append(f"{label.label!r} is no finding of the glossary and scored with its own text{hint}.")
     names: dict[tuple[str, bool], list[str]] = {}
     for label in labels:
         if label.finding:
             names.setdefault((label.finding.code, label.negated), []).append(label.label)
     if same := [" and ".join(map(repr, group)) for group in names.values() if len(group) > 1]:
-        others.append(f"{'; '.join(same)} are names of one finding and have the same score.")
-    return of_unknown, " ".join(others)
+        remarks.append(f"{'; '.join(same)} are names of one finding and have the same score.")
+    return " ".join(remarks)
+
+
+def _is_own_prompt(label: CandidateLabel) -> bool:
+    """Whether a label is no finding of the glossary and scored with its own text."""
+    return label.finding is None and label.texts == (label.label,)
+
+
+def _suggestion(label: CandidateLabel, glossary: Glossary) -> str:
+    """Similar names of findings for a label that is its own prompt."""
+    return did_you_mean(glossary.suggestions(label.label)) if _is_own_prompt(label) else ""
 
 
 def logit(probability: float) -> float:
@@ -403,33 +420,34 @@ def standardised(labels: LabelEmbeddings, mean: torch.Tensor, covariance: torch.
     return replace(labels, directions=directions, biases=-directions @ mean.float())
 
 
-def calibrated(labels: LabelEmbeddings, found: Sequence[CandidateLabel], model) -> LabelEmbeddings:
+def calibrate(embeddings: LabelEmbeddings, labels: Sequence[CandidateLabel], model) -> LabelEmbeddings:
     """
-    Labels on the scale of `merit calibrate`: log-odds that a recording has the finding.
+    Rescale scores to log-odds that a recording has the finding, with what `merit calibrate` has fitted.
+
+    A learned label and the prompts of a finding have a scale of their own: slope, intercept and, for prompts, a prior.
+    Any other label has the mean scale of prompts. Scores of prompts are standardised first.
 
     Args:
-        labels: the labels on the scales of the model.
-        found: the same, as they were looked up.
+        embeddings: the labels as the model scores them.
+        labels: the same labels, as they were looked up.
         model (`MeritModel`): with `config.calibration`.
     """
     calibration = model.config.calibration
-    prompts = standardised(labels, model.calibration_mean.cpu(), model.calibration_covariance.cpu())
-    directions, biases, facts = labels.directions.float().clone(), labels.biases.float().clone(), []
-    for row, (label, basis) in enumerate(zip(found, labels.facts)):
+    prompts = standardised(embeddings, model.calibration_mean.cpu(), model.calibration_covariance.cpu())
+    directions, biases, facts = [], [], []
+    for row, (label, basis) in enumerate(zip(labels, embeddings.facts)):
         code = label.finding.code if label.finding else ""
         if basis["basis"] == "learned":
-            scale = calibration["learned"][code]
-            facts.append({**basis, **scale})
+            source, own = embeddings, calibration["learned"][code]
+            scale = own
         else:
-            directions[row], biases[row] = prompts.directions[row], prompts.biases[row]
-            own = {} if label.by_prompts else calibration["prompts"].get(code, {})
+            source, own = prompts, {} if label.by_prompts else calibration["prompts"].get(code, {})
             scale = {**calibration["other"], **own}
-            facts.append({**basis, **own})
-        directions[row] *= scale["slope"]
-        biases[row] = biases[row] * scale["slope"] + scale["intercept"]
-        if "prior" in scale:
-            biases[row] += logit(scale["prior"])
-    return replace(labels, directions=directions, biases=biases, facts=facts)
+        bias = source.biases[row].float() * scale["slope"] + scale["intercept"]
+        directions.append(source.directions[row].float() * scale["slope"])
+        biases.append(bias + logit(scale["prior"]) if "prior" in scale else bias)
+        facts.append({**basis, **own})
+    return replace(embeddings, directions=torch.stack(directions), biases=torch.stack(biases), facts=facts)
 
 
 def embed_labels(
@@ -460,11 +478,11 @@ def embed_labels(
     glossary = glossary or Glossary.default()
     labels = resolve_labels(candidate_labels, hypothesis_template, glossary)
     unknown = unknown_labels(labels, tokenizer)
-    of_unknown, others = doubts(labels, unknown, glossary)
-    if check_unknown(on_unknown_label) == "error" and of_unknown:
-        raise ValueError(f'{of_unknown} Leave them out, or pass on_unknown_label="warn".')
-    if of_unknown or others:
-        warnings.warn(f"{of_unknown} {others}".strip(), stacklevel=2)
+    not_known = describe_unknown(labels, unknown, glossary)
+    if check_unknown(on_unknown_label) == "error" and not_known:
+        raise ValueError(f'{not_known} Leave them out, or pass on_unknown_label="warn".')
+    if remarks := f"{not_known} {describe_ambiguous(labels, unknown, glossary)}".strip():
+        warnings.warn(remarks, stacklevel=2)
     if not multi_label and len(labels) > 1:
         _refuse_negations(labels)
     learned = model.learned_labels
@@ -475,7 +493,7 @@ def embed_labels(
     )
     calibration = model.config.calibration
     if calibration:
-        embeddings = calibrated(embeddings, labels, model)
+        embeddings = calibrate(embeddings, labels, model)
     prior = calibration["other"]["prior"] if calibration else PRIOR
     return _with_negations(_unknown_at_prior(embeddings, unknown, prior), labels)
 

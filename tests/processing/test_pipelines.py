@@ -115,6 +115,10 @@ class TestInputs:
         assert len(read) == 2
         assert_same([first, *answers], expected)
 
+    def test_workers_that_read_nothing_are_told(self, classify, paths, expected):
+        with pytest.warns(UserWarning, match=r"num_workers=2 has no effect.*merit predict --readers"):
+            assert_same(classify(paths[:2], candidate_labels=LABELS, num_workers=2), expected[:2])
+
     def test_rows_and_data_sets_are_accepted(self, classify, dataset, simulated):
         rows = dataset["train"].select(range(3))
         expected = [classify(str(simulated / row["record_id"]), candidate_labels=LABELS) for row in rows]
