@@ -11,12 +11,35 @@ Each function imports what it needs, so that `merit export` works without the ex
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from .training.learning.label_learning import LearnedLabels
 
 from . import checkpoints
+
+
+def refuse_options(reason: str, **options: Any) -> None:
+    """
+    Refuse options that do not apply.
+
+    Args:
+        reason: why they do not.
+        options: their values; an empty or false one was not given.
+
+    Raises:
+        ValueError: at least one was given; the message names them as on the command line.
+
+    Example:
+
+    ```python
+    >>> refuse_options("Without --plot nothing is drawn", layout="3x4")
+    Traceback (most recent call last):
+    ValueError: Without --plot nothing is drawn: leave out --layout.
+
+    ```"""
+    if given := [f"--{name.replace('_', '-')}" for name, value in options.items() if value]:
+        raise ValueError(f"{reason}: leave out {', '.join(given)}.")
 
 
 def prepare(
@@ -58,6 +81,57 @@ def prepare(
         processes=processes,
     )
     return folder, write_dataset_card(folder)
+
+
+def publish(
+    directory: str | Path,
+    repo_id: str,
+    *,
+    type: Literal["model", "dataset"] = "model",
+    licence: str | None = None,
+    private: bool = False,
+    revision: str = "main",
+    create_pr: bool = False,
+    dry_run: bool = False,
+    force: bool = False,
+    space: str | Path | None = None,
+    report_model: str | None = None,
+) -> str:
+    """
+    Check an exported folder or a prepared data set and send it to the Hub in one commit, or publish the web page.
+
+    Args:
+        directory: the folder; with `space`, the Hub id of the model of the web page.
+        repo_id: such as "org/merit"; created if it does not exist.
+        type: whether `directory` is an export or a prepared data set.
+        licence: of a data set of your own.
+        private, revision, create_pr, dry_run, force: see `merit.hub_cards.publish.send`.
+        space: a wheel of this package, to publish the web page with it as a Space.
+        report_model: Hub id of the model that writes the reports of the web page.
+
+    Returns:
+        the address of the commit or pull request, or of the repository if nothing was sent; with `space`, its address.
+
+    Raises:
+        ValueError: an option does not apply to what is published; the folder or the Hub does not allow it.
+    """
+    from .hub_cards import publish as hub
+    from .hub_cards.space_publishing import publish_space
+
+    options: dict[str, Any] = {"private": private, "revision": revision, "create_pr": create_pr, "force": force}
+    if space:
+        refuse_options(
+            "A Space is public, since it installs the wheel that it holds, and is replaced as a whole",
+            **{**options, "revision": revision != "main"},
+            type=type != "model",
+            licence=licence,
+        )
+        return publish_space(repo_id, space, Path(directory).as_posix(), report_model, dry_run=dry_run)
+    refuse_options("Only the web page writes reports, which --space publishes", report_model=report_model)
+    if type == "dataset":
+        return publish_dataset(directory, repo_id, licence, dry_run=dry_run, **options)
+    refuse_options("A model is published with the file LICENSE of its folder", licence=licence)
+    return hub.publish(directory, repo_id, dry_run=dry_run, **options)
 
 
 def publish_dataset(folder: str | Path, repo_id: str, licence: str | None = None, **options) -> str:
@@ -373,28 +447,23 @@ def evaluate(
 
     kind, source = checkpoints.kind_of(model), checkpoints.find(model)
     dataset, processor = load_data(data), AutoProcessor.from_pretrained(source)
-    options = {
+    of_dual_encoders = {
         "tasks": tasks,
         "only": only,
         "fractions": fractions,
         "cache": cache,
-        "shift-to": shift_to,
-        "random-initialisation": random_initialisation,
-        "published-protocol": published_protocol,
+        "shift_to": shift_to,
+        "random_initialisation": random_initialisation,
+        "published_protocol": published_protocol,
     }
-
-    def refuse_options(kind: str) -> None:
-        if given := [f"--{option}" for option, value in options.items() if value]:
-            raise ValueError(f"{model} is {kind}: {', '.join(given)} does not apply to it.")
-
     measured: Any
     if kind is checkpoints.REPORT_MODEL:
-        refuse_options("a report model, which is evaluated by its reports")
+        refuse_options(f"{model} is a report model, which is evaluated by its reports", **of_dual_encoders)
         network = AutoModelForMultimodalLM.from_pretrained(source)
         measured = CheckpointReporter(network, processor, name or Path(model).name)
         results = [*evaluate_reports(measured, dataset, log=log), *evaluate_abstention(measured, dataset, log=log)]
     elif kind is checkpoints.CLASSIFIER:
-        refuse_options("a classifier, which is evaluated on its own labels")
+        refuse_options(f"{model} is a classifier, which is evaluated on its own labels", **of_dual_encoders)
         network = AutoModelForSequenceClassification.from_pretrained(source)
         measured = CheckpointClassifier(network, processor, name or Path(model).name)
         results = evaluate_classifier(measured, dataset)
@@ -550,6 +619,8 @@ def classify(
     """
     if plot and len(records) > 1:
         raise ValueError(f"--plot draws one record, and {len(records)} were given.")
+    if not plot:
+        refuse_options("Without --plot nothing is drawn", layout=layout)
     kind = checkpoints.require(model, checkpoints.DUAL_ENCODER, checkpoints.CLASSIFIER)
     options: dict[str, Any] = {"top_k": top_k, "decisions": decisions, "window_pooling": window_pooling}
     if explain:
@@ -559,8 +630,14 @@ def classify(
             raise ValueError(f"{model} is {kind.name}: pass the labels to score, such as --labels AFIB 'normal ECG'.")
         options |= {"candidate_labels": labels, "hypothesis_template": template, "multi_label": multi_label}
         options["on_unknown_label"] = on_unknown_label
-    elif labels or multi_label or template != "{}":
-        raise ValueError(f"{model} is {kind.name}: leave out --labels, --template and --multi-label.")
+    else:
+        refuse_options(
+            f"{model} is {kind.name}",
+            labels=labels,
+            template=template != "{}",
+            multi_label=multi_label,
+            on_unknown_label=on_unknown_label != "warn",
+        )
     pipeline = checkpoints.load_pipeline(model, kind)
     answers = pipeline(list(map(str, records)), on_error="return", **options, **(description or {}), **(settings or {}))
     if plot and not isinstance(answers[0], Exception):

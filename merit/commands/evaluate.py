@@ -124,8 +124,11 @@ def compare(
     no_published: Annotated[bool, Option("--no-published", help="Leave out figures from the literature.")] = False,
 ) -> None:
     """Print a table that compares result files."""
+    from .. import workflows
     from ..training.results.comparison import comparison, read_results
 
+    if not plots:
+        workflows.refuse_options("Without --plots nothing is drawn", plot_task=plot_task, plot_labels=plot_labels)
     results = read_results(files)
     typer.echo(comparison(results, published=not no_published))
     if plots:

@@ -1,7 +1,7 @@
 """`merit export` and `publish`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from typer import Argument, Option
@@ -81,28 +81,21 @@ def publish(
     ] = None,
 ) -> None:
     """Check an exported folder or a prepared data set and push it to the Hub in one commit."""
-    if space:
-        from ..hub_cards.space_publishing import publish_space
+    from .. import workflows
 
-        if private:
-            raise ValueError("A private Space cannot install the wheel that it holds: leave out --private.")
-        publish_space(repo_id, space, directory.as_posix(), report_model, dry_run=dry_run)
-        return
-    options: dict[str, Any] = {
-        "private": private,
-        "revision": revision,
-        "create_pr": create_pr,
-        "dry_run": dry_run,
-        "force": force,
-    }
-    if type == "dataset":
-        from .. import workflows
-
-        workflows.publish_dataset(directory, repo_id, licence, **options)
-        return
-    from ..hub_cards import publish as hub
-
-    hub.publish(directory, repo_id, **options)
+    workflows.publish(
+        directory,
+        repo_id,
+        type=type,
+        licence=licence,
+        private=private,
+        revision=revision,
+        create_pr=create_pr,
+        dry_run=dry_run,
+        force=force,
+        space=space,
+        report_model=report_model,
+    )
 
 
 COMMANDS = (export, publish)

@@ -370,10 +370,10 @@ def demo(
 ) -> None:
     """Classify, draw and fine-tune with a pretrained checkpoint."""
     from .. import demo as demonstration
+    from .. import workflows
 
-    if train and model:
-        raise ValueError("--train pretrains a new model: leave out --model.")
     if train:
+        workflows.refuse_options("--train pretrains a new model", model=model)
         demonstration.train(data, output)
     else:
         demonstration.run(data, output, model)

@@ -11,6 +11,7 @@ from loopback_hub import File, Repo
 from package_builds import ROOT, build, copy_of_checkout
 from running_page import free_port, running
 
+from merit.commands import main
 from merit.hub_cards.space_publishing import prepare_space
 
 MODELS = {"MERIT_MODEL": "merit-ptbxl-tiny", "MERIT_REPORT_MODEL": "merit-ptbxl-report"}
@@ -87,11 +88,34 @@ def test_a_dry_run_shows_the_files_and_sends_nothing(hub, publish, wheel):
     assert hub.requests == []
 
 
-@pytest.mark.slow
-def test_a_private_space_is_refused(hub, publish):
-    """It could not install the wheel that it holds."""
-    assert "leave out --private" in publish("--private", status=1)
-    assert hub.requests == []
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        (["--space", "page.whl", "--private"], "--private"),
+        (
+            [
+                "--space",
+                "page.whl",
+                "--force",
+                "--create-pr",
+                "--revision",
+                "next",
+                "--type",
+                "dataset",
+                "--licence",
+                "mit",
+            ],
+            "--revision, --create-pr, --force, --type, --licence",
+        ),
+        (["--report-model", "org/reports"], "--report-model"),
+        (["--report-model", "org/reports", "--type", "dataset"], "--report-model"),
+        (["--licence", "mit"], "--licence"),
+    ],
+)
+def test_options_that_do_not_apply_to_what_is_published_are_refused_by_name(given, refused, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["merit", "publish", "org/merit", "--repo-id", "org/page", *given])
+    assert main() == 1
+    assert capsys.readouterr().err.endswith(f": leave out {refused}.\n")
 
 
 def test_only_a_wheel_of_this_package_is_taken(tmp_path):

@@ -397,7 +397,9 @@ def test_classify_uses_the_labels_of_a_classifier(here, classifier_folder, recor
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["classify", "--labels", "AFIB"], "is a classifier with its own labels: leave out --labels"),
+        (["classify", "--labels", "AFIB"], "is a classifier with its own labels: leave out --labels."),
+        (["classify", "--on-unknown-label", "error"], "with its own labels: leave out --on-unknown-label."),
+        (["classify", "--layout", "6x2"], "Without --plot nothing is drawn: leave out --layout."),
         (["report"], "is a classifier with its own labels, and a report model is needed here"),
     ],
 )

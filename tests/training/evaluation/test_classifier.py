@@ -34,7 +34,7 @@ def test_a_model_is_fine_tuned_and_evaluated_by_commands(model_folder, simulated
     assert run("finetune", model_folder, *data, "--task", "super", "--output", classifier, "--epochs", "1")[0] == 0
     status, said = run("evaluate", classifier, *data, "--output", output, "--only", "knn")
     assert status == 1
-    assert "is a classifier, which is evaluated on its own labels: --only does not apply to it" in said.err
+    assert "is a classifier, which is evaluated on its own labels: leave out --only." in said.err
     assert run("evaluate", classifier, *data, "--output", output)[0] == 0
     content = json.loads(output.read_text())
     assert [(result["task"], result["method"]) for result in content["results"]] == [("super", "fine-tuned")]

@@ -495,7 +495,7 @@ print(json.dumps(report(sys.argv[3], generate_kwargs={"num_beams": 2})))
             *("evaluate", reporter_folder, "--data", simulated, "--output", tmp_path / "r.json", "--tasks", "super"),
             status=1,
         )
-        assert "is a report model, which is evaluated by its reports: --tasks does not apply to it" in refused
+        assert "is a report model, which is evaluated by its reports: leave out --tasks." in refused
         shutil.rmtree(output)
 
 

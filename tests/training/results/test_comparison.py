@@ -162,6 +162,12 @@ def test_the_command_prints_the_comparison_and_draws_the_page(files, tmp_path, m
     assert "ROC, linear probe" in drawn
 
 
+def test_options_of_the_page_are_refused_without_it(files, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["merit", "compare", str(files[0]), "--plot-task", "super"])
+    assert main() == 1
+    assert "Without --plots nothing is drawn: leave out --plot-task." in capsys.readouterr().err
+
+
 def test_the_command_says_why_files_cannot_be_compared(files, tmp_path, monkeypatch, capsys):
     content = json.loads(files[1].read_text())
     content["data"]["splits"]["test"]["sha256"] = "another hash"
