@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["EcgAnswer", "basis_text", "decision_text"]
+__all__ = ["DISCLAIMER", "EcgAnswer", "basis_text", "decision_text"]
+
+# Goes with answers that people read.
+DISCLAIMER = "Research software, not a medical device: no finding here may guide the care of a patient."
 
 
 class EcgAnswer(list):

@@ -23,13 +23,12 @@ from gradio.themes import Default as Theme
 from merit import EcgError, checkpoints
 from merit.delineation import measure
 from merit.plot import as_recorded, draw_ecg
-from merit.processing.answers_merit import basis_text, decision_text
+from merit.processing.answers_merit import DISCLAIMER, basis_text, decision_text
 from merit.processing.explanation_merit import CAPTION
 from merit.processing.leads_merit import STANDARD_LEADS
 from merit.training.simulation.heart import simulate_ecg
 from merit.training.simulation.parameters import sample_parameters
 
-NOTICE = "Research software, not a medical device: no finding here may guide the care of a patient."
 LABELS = (
     "normal ECG",
     "atrial fibrillation",
@@ -117,7 +116,7 @@ class Reader:
         png, pdf = io.BytesIO(), io.BytesIO()
         draw_ecg(signal, rate, leads, png, format="png", **options)
         draw_ecg(signal, rate, leads, pdf, answer=answer, format="pdf", **options)
-        whole = {**answer.to_dict(), "measurements": measurements.text(), "report": report, "notice": NOTICE}
+        whole = {**answer.to_dict(), "measurements": measurements.text(), "report": report, "notice": DISCLAIMER}
         return (
             _picture_html(png.getvalue(), title, measurements.text()),
             _quality_html(cautions, answer.quality["atypicality"], [_text(remark, folder) for remark in remarks])
@@ -223,7 +222,7 @@ def _report_html(report: dict | None, whole: dict, pdf: bytes) -> str:
         f'<a download="{name}" href="{_data(kind, data)}">Download {name.split(".")[1].upper()}</a>'
         for name, kind, data in (("ecg.json", "application/json", content), ("ecg.pdf", "application/pdf", pdf))
     )
-    return f'{text}<div class="downloads">{links}</div><p>{NOTICE}</p>'
+    return f'{text}<div class="downloads">{links}</div><p>{DISCLAIMER}</p>'
 
 
 def _contents(uploaded: Any) -> dict[str, bytes] | None:
@@ -248,7 +247,7 @@ def build(model: str, report_model: str | None = None) -> gr.Blocks:
     reader = Reader(model, report_model)
     with gr.Blocks(title="MERIT: read an ECG", analytics_enabled=False, delete_cache=_DELETE_CACHE) as page:
         gr.Markdown(
-            f"# Read an ECG with MERIT\n**{NOTICE}**\n\nDrop a file of up to {MAX_FILE_SIZE} (DICOM, XML, SCP-ECG, "
+            f"# Read an ECG with MERIT\n**{DISCLAIMER}**\n\nDrop a file of up to {MAX_FILE_SIZE} (DICOM, XML, SCP-ECG, "
             "EDF, CSV), or the .hea and .dat files of a WFDB record. Nothing is stored: a file is deleted from the "
             f"disk within seconds and from memory within {KEPT_SECONDS // 60} minutes. Take patients' names out of "
             "file names."

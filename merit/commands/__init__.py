@@ -12,11 +12,12 @@ from typing import Annotated
 
 import typer
 
+from ..processing.answers_merit import DISCLAIMER
 from ..training.results.progress import configure_output
 from . import data, evaluate, publish, train, use
-from .options import DISCLAIMER, ListCommand
+from .options import ListCommand
 
-__all__ = ["DISCLAIMER", "app", "main"]
+__all__ = ["app", "main"]
 
 app = typer.Typer(name="merit", no_args_is_help=True, pretty_exceptions_enable=False, epilog=DISCLAIMER)
 for panel, group in (

@@ -7,8 +7,6 @@ from typing import Annotated
 from typer import Argument, Context, Option
 from typer.core import TyperCommand
 
-DISCLAIMER = "Research software, not a medical device: no finding here may guide the care of a patient."
-
 Model = Annotated[str, Argument(metavar="MODEL", help="Folder or Hub id of a checkpoint.")]
 Dataset = Annotated[Path, Option("--data", metavar="DIR", help="A prepared data set, or PTB-XL's own folder.")]
 Datasets = Annotated[list[Path], Option("--data", metavar="DIR...", help="Prepared data sets, or PTB-XL's own folder.")]

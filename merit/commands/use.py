@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from ..processing.answers_merit import basis_text, decision_text
-from .options import DISCLAIMER, split_commas
+from ..processing.answers_merit import DISCLAIMER, basis_text, decision_text
+from .options import split_commas
 
 Records = Annotated[
     list[str], Argument(metavar="RECORD", help="WFDB record, with or without suffix, or CSV file.", show_default=False)

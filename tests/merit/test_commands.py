@@ -14,8 +14,9 @@ from forked_merit import until
 from typer.main import get_command
 
 from merit import __version__
-from merit.commands import DISCLAIMER, app, main
+from merit.commands import app, main
 from merit.commands.options import repeat_options, split_commas
+from merit.processing.answers_merit import DISCLAIMER
 from merit.training.data.catalogue import load_data
 
 ROOT = Path(__file__).parents[2]
