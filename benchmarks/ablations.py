@@ -10,13 +10,12 @@ complete results with their scores go to --models; differences.json holds the pa
 arms.
 """
 
-import argparse
 import json
-import os
 import tempfile
 from pathlib import Path
 
 from datasets import DatasetDict
+from options import data_parser
 
 from merit.training.data.catalogue import load_data
 from merit.training.evaluation.evaluate import evaluate
@@ -42,16 +41,13 @@ STEPS_TIMED = 60
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="prepared data set or PTB-XL's folder")
+    parser = data_parser(__doc__)
     parser.add_argument("--minutes", type=float, default=5.0, help="of training, of each arm and seed (default: 5)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--recipe", default="ptbxl-tiny")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "ablations")
     parser.add_argument("--models", type=Path, default=Path("runs") / "ablations", help="gets a folder of each model")
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("name PTB-XL with --data or in PTBXL_ROOT")
     dataset = load_data(args.data)
     with tempfile.TemporaryDirectory() as scratch:
         simulated = load_data(write_simulated_ptbxl(f"{scratch}/simulated", SIMULATED_RECORDS, seed=0))
@@ -72,7 +68,7 @@ def main() -> None:
                 results = evaluate(encoder, dataset, methods=["zero-shot", "linear-probe"])
                 if arm == "reconstruction-only":  # its text encoder is not trained
                     results = [result for result in results if result["method"] != "zero-shot"]
-                name = Path(args.data).name
+                name = args.data.name
                 write_evaluation(args.models / path.stem / "evaluation.json", encoder, dataset, name, seed, results)
                 content = result_file(encoder, dataset, name, seed, results)
                 for result in content["results"]:  # figures per label are not shown

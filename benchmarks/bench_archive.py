@@ -9,7 +9,6 @@ random share of the time that a whole prediction takes; the next prediction goes
 that of one that was left alone, to the last digit.
 """
 
-import argparse
 import json
 import os
 import random
@@ -23,6 +22,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from options import data_parser
 
 from merit.predict import Predictor, predict
 from merit.processing.inputs_merit import to_recordings
@@ -84,17 +84,14 @@ def alone(predictor: Predictor, paths: list[Path], batch_size: int = 64) -> dict
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data_parser(__doc__)
     parser.add_argument("--model", required=True, help="exported folder")
-    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="PTB-XL tree ($PTBXL_ROOT)")
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     parser.add_argument("--records", type=int, default=1000, help="for the rates")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 20000], help="for the memory")
     parser.add_argument("--kills", type=int, default=20)
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
-    headers = sorted(Path(args.data).glob("records100/*/*.hea"))
+    headers = sorted(args.data.glob("records100/*/*.hea"))
     # Forks share the libraries that are imported here; torch has not started its threads yet.
     import transformers.pipelines  # noqa: F401
     from pydicom.data import get_testdata_file

@@ -8,8 +8,6 @@ with the learned labels of the model. The limit of the processor is the rate at 
 encoder's size.
 """
 
-import argparse
-import os
 import statistics
 import tempfile
 import time
@@ -17,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from options import data_parser
 
 from merit.backends import BACKENDS, use_backend
 from merit.hub_cards.export import load
@@ -41,16 +40,13 @@ def multiplications_per_second(seconds: float = 2.0) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data_parser(__doc__)
     parser.add_argument("--model", required=True, help="exported folder")
-    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="PTB-XL tree ($PTBXL_ROOT)")
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--records", type=int, default=128, help="recordings of a timed round")
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
     dataset = load_data(args.data)
     model, processor = load(args.model)
     encoder = CheckpointEncoder(model, processor)

@@ -11,12 +11,11 @@ The script also measures how much the published protocol changes the figures: se
 thresholds on the test set, and AUROC after a softmax over the labels.
 """
 
-import argparse
-import os
 import tempfile
 import time
 from pathlib import Path
 
+from options import data_parser
 from transformers import AutoModel, AutoProcessor
 
 from merit.training.data.catalogue import load_data
@@ -31,14 +30,11 @@ EPOCHS = 100
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data_parser(__doc__)
     parser.add_argument("--model", required=True, help="exported folder")
-    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="PTB-XL tree ($PTBXL_ROOT)")
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     parser.add_argument("--tasks", nargs="+", help="default: all of the data set")
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
     model, processor = AutoModel.from_pretrained(args.model), AutoProcessor.from_pretrained(args.model)
     encoder, dataset = CheckpointEncoder(model, processor), load_data(args.data)
     tasks = args.tasks or task_names(dataset)

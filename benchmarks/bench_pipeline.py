@@ -7,8 +7,6 @@ ECG encoder alone on prepared tensors. Imports and the time to a first answer ar
 are medians.
 """
 
-import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -16,6 +14,7 @@ import time
 from pathlib import Path
 
 import torch
+from options import data_parser
 from transformers import pipeline
 
 from merit.training.results.result_files import provenance, write_json
@@ -34,17 +33,14 @@ print(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data_parser(__doc__)
     parser.add_argument("--model", required=True, help="exported folder")
-    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="PTB-XL tree ($PTBXL_ROOT)")
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     parser.add_argument("--records", type=int, default=256)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
-    paths = [str(path.with_suffix("")) for path in sorted(Path(args.data).glob("records100/*/*.hea"))[: args.records]]
+    paths = [str(path.with_suffix("")) for path in sorted(args.data.glob("records100/*/*.hea"))[: args.records]]
 
     started = time.perf_counter()
     classifier = pipeline("zero-shot-ecg-classification", model=args.model)

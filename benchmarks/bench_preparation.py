@@ -11,9 +11,7 @@
 All files are read once before, so that all reads come from the page cache.
 """
 
-import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -25,6 +23,7 @@ import numpy as np
 import torch
 import wfdb
 from datasets import DatasetDict
+from options import data_parser
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
@@ -58,12 +57,9 @@ print(before, peak())
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("PTBXL_ROOT"), help="PTB-XL ($PTBXL_ROOT)")
+    parser = data_parser(__doc__)
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
     for path in (args.data / "records100").rglob("*.*"):
         path.read_bytes()
 

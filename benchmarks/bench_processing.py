@@ -13,7 +13,6 @@ All files are read once before, so that all reads come from the page cache. Figu
 
 import argparse
 import itertools
-import os
 import statistics
 import time
 from pathlib import Path
@@ -22,26 +21,19 @@ import numpy as np
 import scipy.signal
 import torch
 import wfdb
+from options import data_parser
 
 from merit.processing.feature_extraction_merit import MeritFeatureExtractor
 from merit.training.results.result_files import provenance, write_json
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=os.environ.get("PTBXL_ROOT"),
-        help="folder with records100, records500 ($PTBXL_ROOT)",
-    )
+    parser = data_parser(__doc__)
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     parser.add_argument("--records", type=int, default=480, help="records of each rate")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--batch-size", type=int, default=64)
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("give a folder with --data or in PTBXL_ROOT")
 
     rows = [measure(folder, args) for name in ("records100", "records500") if (folder := args.data / name).is_dir()]
     if not rows:

@@ -6,13 +6,12 @@ The variants alternate over several rounds on the same batches of prepared tenso
 Figures are medians.
 """
 
-import argparse
-import os
 import statistics
 import time
 from pathlib import Path
 
 import torch
+from options import data_parser
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 
 from merit.training.results.result_files import provenance, write_json
@@ -26,17 +25,14 @@ WAYS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data_parser(__doc__)
     parser.add_argument("--model", required=True, help="exported folder of a model that reports")
-    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="PTB-XL tree ($PTBXL_ROOT)")
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     parser.add_argument("--records", type=int, default=256)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
-    paths = [str(path.with_suffix("")) for path in sorted(Path(args.data).glob("records100/*/*.hea"))[: args.records]]
+    paths = [str(path.with_suffix("")) for path in sorted(args.data.glob("records100/*/*.hea"))[: args.records]]
     processor, model = AutoProcessor.from_pretrained(args.model), AutoModelForMultimodalLM.from_pretrained(args.model)
     parts = [paths[start : start + args.batch_size] for start in range(0, len(paths), args.batch_size)]
     batches = [processor(ecg=part) for part in parts]

@@ -5,14 +5,13 @@
 The last rows are report-supervised labels, learned from folds 1 to 8. Fold 10 is not read.
 """
 
-import argparse
-import os
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from options import data_parser
 from transformers import AutoModel, AutoProcessor
 
 from merit.processing.zero_shot_merit import embed_texts
@@ -31,13 +30,10 @@ MANY = 60
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data_parser(__doc__)
     parser.add_argument("--model", required=True, help="exported folder")
-    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="PTB-XL tree ($PTBXL_ROOT)")
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
     model, processor = AutoModel.from_pretrained(args.model).eval(), AutoProcessor.from_pretrained(args.model)
     dataset = load_data(args.data)
     validation = dataset["validation"]

@@ -6,13 +6,12 @@ Uses the records of all folds whose 500 Hz files exist in PTB-XL's folder. The p
 is not the model's.
 """
 
-import argparse
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from options import data_parser
 from sklearn.metrics import roc_auc_score
 from transformers import AutoModel, AutoProcessor
 
@@ -25,19 +24,16 @@ TASK, BATCH = "super", 64
 
 @torch.inference_mode()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data_parser(__doc__)
     parser.add_argument("--model", required=True, help="exported folder")
-    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="PTB-XL's folder ($PTBXL_ROOT)")
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
     model, processor = AutoModel.from_pretrained(args.model).eval(), AutoProcessor.from_pretrained(args.model)
     sources = {rate: PtbXl(args.data, rate) for rate in PATH_COLUMNS}
     pairs = [
         pair
         for pair in zip(*(source.records() for source in sources.values()))
-        if all((Path(args.data) / f"{record.record_id}.hea").is_file() for record in pair)
+        if all((args.data / f"{record.record_id}.hea").is_file() for record in pair)
     ]
     task = sources[100].tasks[TASK]
     targets = np.array([task.encode(sources[100].read(record)[0].codes) for record, _ in pairs])
@@ -45,7 +41,7 @@ def main() -> None:
 
     embeds, scores = {}, {}
     for rate, records in zip(sources, zip(*pairs)):
-        paths = [Path(args.data) / record.record_id for record in records]
+        paths = [args.data / record.record_id for record in records]
         parts = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
         features = [model.get_ecg_features(**processor(ecg=part, return_tensors="pt")).pooler_output for part in parts]
         embeds[rate] = F.normalize(torch.cat(features), dim=-1)

@@ -7,12 +7,11 @@ English reports with the recipe `small` and evaluated on fold 10. There is one r
 ones are skipped.
 """
 
-import argparse
-import os
 import tempfile
 from pathlib import Path
 
 from ablations import ARMS
+from options import data_parser
 from transformers import AutoModel, AutoProcessor
 
 from merit.training.data.catalogue import load_data
@@ -25,15 +24,12 @@ from merit.training.trainer.recipe import ReportRecipe, load_recipe
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="prepared data set or PTB-XL's folder")
+    parser = data_parser(__doc__)
     parser.add_argument("--models", type=Path, default=Path("runs") / "ablations")
     parser.add_argument("--seed", type=int, default=0, help="seed of encoder and generator (default: 0)")
     parser.add_argument("--epochs", type=int, default=2, help="epochs of the generator (default: 2)")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "report-encoders")
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
     dataset = load_data(args.data)
     for arm in ARMS:
         path = args.output / f"{arm}-{args.seed}.json"
@@ -52,7 +48,7 @@ def main() -> None:
             )
         reporter = CheckpointReporter(model, processor, f"reports on {arm}")
         results = evaluate_reports(reporter, dataset, ["en"], {"greedy": DECODING["greedy"]})
-        write_json(path, result_file(reporter, dataset, Path(args.data).name, args.seed, results))
+        write_json(path, result_file(reporter, dataset, args.data.name, args.seed, results))
         print(f"{path} written", flush=True)
 
 

@@ -7,8 +7,6 @@ train, fold 8 selects the penalty of the linear probe, and variants are compared
 variant has a result file in benchmarks/results/search; variants whose file exists are skipped.
 """
 
-import argparse
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -16,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from datasets import DatasetDict
+from options import data_parser
 
 from merit.training.data.catalogue import load_data
 from merit.training.learning.pretraining import pretrain
@@ -34,14 +33,11 @@ SPLITS = {"train": range(1, 8), "validation": (8,), "test": (9,)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="prepared data set or PTB-XL's folder")
+    parser = data_parser(__doc__)
     parser.add_argument("--variants", type=Path, default=HERE / "search.yaml")
     parser.add_argument("--only", nargs="+", help="names of variants (default: all)")
     parser.add_argument("--output", type=Path, default=HERE / "results" / "search", help="folder for the results")
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
     search = yaml.safe_load(args.variants.read_text(encoding="utf-8"))
     names = args.only or list(search["variants"])
     if unknown := sorted(set(names) - set(search["variants"])):

@@ -8,9 +8,7 @@ own prompt. Unknown labels are those of benchmarks/unknown-labels.csv: the thres
 with reports of fold 9 and the half "choose", and measured with reports of fold 10 and the half "report".
 """
 
-import argparse
 import csv
-import os
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from options import data_parser
 from sklearn.metrics import roc_auc_score
 from transformers import AutoModel, AutoProcessor
 
@@ -37,14 +36,11 @@ SHARES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data_parser(__doc__)
     parser.add_argument("models", nargs="*", metavar="MODEL", help="exported folder")
     parser.add_argument("--text-only", nargs="+", default=[], metavar="MODEL", help="measured without recordings")
-    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="PTB-XL tree ($PTBXL_ROOT)")
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
     warnings.simplefilter("ignore")
     typed, unknown = rows("tests/processing/typed_labels.csv"), rows("benchmarks/unknown-labels.csv")
     dataset = load_data(args.data)

@@ -13,8 +13,6 @@ Each figure stands twice, "before" for the scores of the model as it was trained
 - macro AUROC of the tasks of PTB-XL, by learned labels and by prompts.
 """
 
-import argparse
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from options import data_parser
 from transformers import AutoModel, AutoProcessor
 from trust_labels import rows, select
 
@@ -48,13 +47,10 @@ Figures = dict[str, Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data_parser(__doc__)
     parser.add_argument("models", nargs="+", metavar="MODEL", help="folder of a calibrated zero-shot model")
-    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="PTB-XL tree ($PTBXL_ROOT)")
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
     warnings.simplefilter("ignore")
     dataset = load_data(args.data)
     results = {Path(folder).name: Scores(folder, dataset).figures() for folder in args.models}
