@@ -4,7 +4,7 @@
 
 Typed labels are those of tests/processing/typed_labels.csv; the spelling rules were written before the half that is
 "held back". The AUC of each that is a finding of PTB-XL is measured on fold 10, and so is that of the same text as its
-own prompt. Unknown labels are those of benchmarks/unknown-labels.csv: the threshold of `label_grounds_merit` is chosen
+own prompt. Unknown labels are those of benchmarks/unknown-labels.csv: the threshold of `known_words_merit` is chosen
 with reports of fold 9 and the half "choose", and measured with reports of fold 10 and the half "report".
 """
 
@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 from transformers import AutoModel, AutoProcessor
 
 from merit.processing.glossary_merit import Glossary
-from merit.processing.label_grounds_merit import KNOWN_SHARE, known_share
+from merit.processing.known_words_merit import KNOWN_SHARE, known_share
 from merit.processing.zero_shot_merit import embed_labels, resolve_labels, unknown_labels
 from merit.training.data.catalogue import load_data
 from merit.training.data.schema import label_names

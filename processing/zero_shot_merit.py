@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 
 from .glossary_merit import Finding, Glossary, as_prompt, did_you_mean
-from .label_grounds_merit import has_ground
+from .known_words_merit import has_known_words
 
 # Log-odds of what does not compete; finite, so that gradients are.
 _NEVER = -1e9
@@ -103,8 +103,8 @@ class CandidateLabel:
         return not self.by_prompts and self.finding is not None and self.finding.code in learned
 
     def is_unknown(self, tokenizer) -> bool:
-        """Whether a text encoder with this tokenizer has no ground for it, see `label_grounds_merit`."""
-        return bool(self.texts) and not has_ground(self.texts, tokenizer)
+        """Whether a text encoder with this tokenizer has no ground for it, see `known_words_merit`."""
+        return bool(self.texts) and not has_known_words(self.texts, tokenizer)
 
 
 @dataclass

@@ -1,11 +1,11 @@
-"""Whether a text encoder has a ground for a label."""
+"""Whether a text encoder knows the words of a label."""
 
 from pathlib import Path
 
 import pytest
 from transformers import AutoTokenizer
 
-from merit.processing.label_grounds_merit import has_ground, known_share
+from merit.processing.known_words_merit import has_known_words, known_share
 
 CARDS = Path(__file__).parents[2] / "hub_cards"
 
@@ -24,11 +24,11 @@ def test_words_of_reports_are_known_in_any_case_and_others_are_not(tokenizer):
 @pytest.mark.parametrize(
     "label", ["banana", "Brugada", "takotsubo", "hyperkalaemia", "bloqueo de rama", "心房颤动", "предсердий", "42"]
 )
-def test_nonsense_foreign_findings_and_other_languages_have_no_ground(tokenizer, label):
-    assert not has_ground([label], tokenizer)
+def test_words_of_nonsense_foreign_findings_and_other_languages_are_unknown(tokenizer, label):
+    assert not has_known_words([label], tokenizer)
 
 
 @pytest.mark.parametrize("label", ["vorhofflimmern", "old inferior infarct", "broad qrs complexes", "t-welle negativ"])
-def test_words_of_english_and_german_reports_have_ground(tokenizer, label):
-    assert has_ground([label], tokenizer)
-    assert has_ground(["banana", label], tokenizer)
+def test_words_of_english_and_german_reports_are_known(tokenizer, label):
+    assert has_known_words([label], tokenizer)
+    assert has_known_words(["banana", label], tokenizer)

@@ -1,9 +1,9 @@
 """
-Whether the text encoder has a ground for a label that is no finding of the glossary.
+Whether the text encoder knows the words of a label that is no finding of the glossary.
 
-The encoder has learned the words of reports. Of a text with other words it still returns an embedding, which is as near
-to those of reports as that of a finding, so that similarity does not tell the two apart. The words do: the tokenizer is
-trained on the reports, and holds each of their words as one token, unless the word is rare.
+The encoder has learned the words of reports. It returns an embedding of any other text too, and this embedding is as
+near to those of reports as the embedding of a finding, so similarity does not show which words it knows. The tokenizer
+does: it is trained on the reports, and holds each of their words as one token, unless the word is rare.
 benchmarks/trust_labels.py compares thresholds on fold 9 of PTB-XL.
 
 A label may consist of known words and still mean nothing ("lead wall").
@@ -12,9 +12,9 @@ A label may consist of known words and still mean nothing ("lead wall").
 import re
 from collections.abc import Sequence
 
-__all__ = ["KNOWN_SHARE", "has_ground", "known_share"]
+__all__ = ["KNOWN_SHARE", "has_known_words", "known_share"]
 
-# Share of the letters of a label that belong to known words, at least.
+# Smallest share of the letters of a label that belong to known words.
 KNOWN_SHARE = 0.8
 
 
@@ -34,6 +34,6 @@ def known_share(text: str, tokenizer) -> float:
     return known / max(1, sum(map(len, words)))
 
 
-def has_ground(texts: Sequence[str], tokenizer) -> bool:
-    """Whether any of the texts that stand for a label is made of known words."""
+def has_known_words(texts: Sequence[str], tokenizer) -> bool:
+    """Whether at least one of the prompts of a label is made of known words."""
     return any(known_share(text, tokenizer) >= KNOWN_SHARE for text in texts)

@@ -1,0 +1,1 @@
+../../processing/known_words_merit.py

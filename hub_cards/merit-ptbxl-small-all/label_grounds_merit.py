@@ -1,1 +1,0 @@
-../../processing/label_grounds_merit.py
