@@ -92,10 +92,9 @@ def recording_of_row(
     if row.get("gain") is not None:
         if signal.dtype.kind == "f":
             raise EcgError(f"{name}: gain= is for digital samples, but the signal has the type {signal.dtype}")
+        # Lists become int64, but -32768 marks invalid samples in them too.
         if signal.size and signal.min() >= -32768 and signal.max() <= 32767:
-            signal = signal.astype(
-                np.int16, copy=False
-            )  # lists become int64, but -32768 marks invalid samples there too
+            signal = signal.astype(np.int16, copy=False)
         gain = _to_numbers(row["gain"], len(lead_names), name, "gain")
         baseline = _to_numbers(0 if row.get("baseline") is None else row["baseline"], len(lead_names), name, "baseline")
     recording = Recording(name, signal, rate, lead_names, units, gain, baseline)

@@ -23,7 +23,7 @@ from .quality_merit import assess, signal_measures
 from .recordings_merit import EcgError
 from .zero_shot_merit import LabelEmbeddings, check_labels, check_unknown, embed_labels, embed_statements
 
-# Arguments that describe arrays, which files and rows do themselves, and how files are checked.
+# Arguments of a call that describe arrays, or say how files are checked. Files and rows describe themselves.
 DESCRIPTION = ("sampling_rate", "leads", "units", "verify_checksums")
 # The report of a recording for which the model abstains, with the reasons.
 CANNOT_TELL = "Cannot tell: {}."
@@ -62,14 +62,14 @@ class EcgPipeline(Pipeline):
         on_error (`str`, defaults to `"raise"`): `"raise"` raises the [`EcgError`] of a recording that cannot be used,
             `"return"` puts it in the place of the result. For a list it names the position in the list.
         window_pooling (`str`, defaults to `"mean"`): how to pool the outputs of the windows, `"mean"` or `"max"`.
-        abstain (`bool`, defaults to `False`): give an empty answer where the quality of a recording gives a reason not
-            to trust one, instead of an answer with a warning.
+        abstain (`bool`, defaults to `False`): if `quality` has a reason not to trust the answer, return an empty answer
+            instead of the answer with a warning.
         per_window (`bool`, defaults to `False`): add the labels of each window of a recording, with its start and end
             in seconds, as the attribute `windows` of an [`EcgAnswer`] (classification only).
         explain (`bool` or `str`, defaults to `False`): add an [`Explanation`], as a dictionary, as the attribute
             `explanation` of an [`EcgAnswer`]: what each lead and each stretch of time contributes to the log-odds of
-            the best label (`True`) or of a label. Of a long recording, the window in which these are highest is
-            explained (classification only).
+            the best label (`True`) or of the label that is named. Of a long recording, the window with the highest
+            log-odds is explained (classification only).
         explain_method (`str`, defaults to `"occlusion"`): `"occlusion"` or `"integrated_gradients"`.
         batch_size (`int`, defaults to 1): recordings in a batch.
         num_workers (`int`, defaults to 0): has no effect, and a warning says so: recordings are read in this process.
@@ -95,9 +95,9 @@ class EcgPipeline(Pipeline):
     _load_tokenizer = False
 
     # Whether answers contain the quality of the recording.
-    _assesses = True
-    # A method or attribute of the models that the pipeline can use, and what they are.
-    _required, _requirement = "get_ecg_features", "an ECG encoder"
+    _assesses_quality = True
+    # The pipeline takes any model that has this method or attribute; the description names such models in messages.
+    _required_attribute, _required_model = "get_ecg_features", "an ECG encoder"
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -114,14 +114,14 @@ class EcgPipeline(Pipeline):
     def _check_model(self) -> None:
         """Refuse a model of another kind, or whose weights are not all from a checkpoint or from training."""
         untrained = self.model.untrained() if hasattr(self.model, "untrained") else []
-        if hasattr(self.model, self._required) and not untrained:
+        if hasattr(self.model, self._required_attribute) and not untrained:
             return
         name = next(iter(self.model.config.architectures or ()), type(self.model).__name__)
         kind = getattr(self.model.config, "model_kind", None)
         where = self.model.config.name_or_path or "the model that was passed"
         description = f"{kind.name if kind else 'another model'} ({name})"
         raise ValueError(
-            f"{type(self).__name__} needs {self._requirement}, but {where} is {description}"
+            f"{type(self).__name__} needs {self._required_model}, but {where} is {description}"
             + (f" without trained values for {', '.join(untrained[:3])}" if untrained else "")
             + (f"; call pipeline({kind.task!r}, model=...) or pass another model" if kind else "; pass another model")
         )
@@ -179,7 +179,7 @@ class EcgPipeline(Pipeline):
             position += len(batch)
             yield from self.answer(prepared, forward_params, postprocess_params)
 
-    def prepare(self, recordings: list, position: int = 0, **options) -> "PreparedBatch":
+    def prepare(self, recordings: list, position: int = 0, **options) -> PreparedBatch:
         """
         What a call does before the model, for a batch; it can run in another process.
 
@@ -198,7 +198,7 @@ class EcgPipeline(Pipeline):
         return PreparedBatch(names, features, errors)
 
     def answer(
-        self, prepared: "PreparedBatch", forward_options: Mapping | None = None, answer_options: Mapping | None = None
+        self, prepared: PreparedBatch, forward_options: Mapping | None = None, answer_options: Mapping | None = None
     ) -> list:
         """
         The answer to each recording of a prepared batch, or its error.
@@ -267,7 +267,7 @@ class EcgPipeline(Pipeline):
         inputs = dict(model_inputs)
         index, seconds = inputs.pop("record_index"), inputs.pop("window_seconds")
         measures = None
-        if self._assesses:
+        if self._assesses_quality:
             leads = self.extractor.lead_names
             measures = signal_measures(inputs["ecg_values"], inputs["lead_mask"], inputs["sample_mask"], leads)
         inputs["ecg_values"] = inputs["ecg_values"].to(self.model.dtype)
@@ -304,9 +304,9 @@ class _LabelPipeline(EcgPipeline):
     """
     Base class of the pipelines that score labels: an [`EcgAnswer`] for each recording.
 
-    Each label has a `score` and a `basis`, what the score rests on: `"learned"`, a classifier fitted to the findings in
-    `reports` training reports; `"prompt"`, similarity to text, with the `auroc` of these prompts where it was measured;
-    `"unknown"`, nothing; `"fine-tuned"`, training on labels.
+    Each label has a `score` and a `basis`, which says where the score comes from: `"learned"`, a classifier fitted to
+    the findings in `reports` training reports; `"prompt"`, similarity to text, with the `auroc` of these prompts where
+    it was measured; `"fine-tuned"`, training on labels; `"unknown"`, a constant, since the model does not know the label.
 
     Arguments of the constructor, or of a call, besides those of [`EcgPipeline`]:
         top_k (`int`, *optional*): return only the labels with the highest scores.
@@ -412,7 +412,7 @@ class ZeroShotEcgClassificationPipeline(_LabelPipeline):
 
     ```"""
 
-    _required, _requirement = "get_text_features", "an ECG encoder and a text encoder"
+    _required_attribute, _required_model = "get_text_features", "an ECG encoder and a text encoder"
     _last_labels: tuple[str, LabelEmbeddings | None] = ("", None)
 
     def __call__(self, ecg: Any, candidate_labels=None, **kwargs) -> Any:
@@ -517,7 +517,7 @@ class EcgClassificationPipeline(_LabelPipeline):
 
     ```"""
 
-    _required, _requirement = "classifier", "a fine-tuned classifier"
+    _required_attribute, _required_model = "classifier", "a fine-tuned classifier"
 
     def _represent(self, encoded, inputs):
         return self.model.classify(encoded.pooler_output)
@@ -542,7 +542,7 @@ class EcgClassificationPipeline(_LabelPipeline):
 class EcgFeatureExtractionPipeline(EcgPipeline):
     """Embeddings of recordings in the space shared with texts, as `numpy.ndarray` of shape `(projection_dim,)`."""
 
-    _assesses = False
+    _assesses_quality = False
 
     @property
     def _encoder(self):
@@ -569,7 +569,7 @@ class EcgReportGenerationPipeline(EcgPipeline):
 
     ```"""
 
-    _required, _requirement = "ecg_embeds", "a model that generates reports"
+    _required_attribute, _required_model = "ecg_embeds", "a model that generates reports"
 
     def __call__(self, ecg: Any, text: str | None = None, **kwargs) -> Any:
         """
@@ -585,10 +585,9 @@ class EcgReportGenerationPipeline(EcgPipeline):
         Returns:
             for each recording a dictionary with `report`; its `statements`, each with `text` and `support`;
             `atypicality` (about 1 for recordings like those of training); whether it `abstained`; and the `quality` of
-            the recording, see [`EcgPipeline`]. The support of a
-            statement is its zero-shot score against its opposite. It is not a probability, and not independent of the
-            report, because the encoder is the same. It compares recordings for one statement; the supports of
-            different statements are not comparable.
+            the recording, see [`EcgPipeline`]. The support of a statement is its zero-shot score against its opposite.
+            It is not a probability, and not independent of the report, because the encoder is the same. It compares
+            recordings for one statement; the supports of different statements are not comparable.
 
         Raises:
             ValueError: `language` is not supported.

@@ -145,14 +145,12 @@ def check_signal_files(header: Header, folder: str, name: str) -> tuple[int, lis
     for file, members in channels.items():
         check_inside(file, name)
         signals = [header.signals[channel] for channel in members]
-        (encoding, *others), offsets = (
-            dict.fromkeys(signal.format for signal in signals),
-            {signal.offset for signal in signals} - {0},
-        )
-        if others or len(offsets) > 1:
+        formats, offsets = {signal.format for signal in signals}, {signal.offset for signal in signals} - {0}
+        if len(formats) > 1 or len(offsets) > 1:
             raise EcgError(f"{name}: its header describes {file} in several formats or with several offsets")
         width = sum([signal.samples_per_frame for signal in signals])
-        stored = SignalFile(os.path.join(folder, file), encoding, max(offsets, default=0), tuple(members), width)
+        path, offset = os.path.join(folder, file), max(offsets, default=0)
+        stored = SignalFile(path, formats.pop(), offset, tuple(members), width)
         frames = _check_size(stored, signals, frames, file, name)
         files.append(stored)
     if frames is None or (frames < 1 and files):

@@ -7,8 +7,8 @@ brings the two kinds of score to one scale: log-odds that a recording has the fi
 with each other are all scored in one way.
 
 Competing labels share their odds: a score is then the probability of a label if exactly one of the labels is present
-and they are independent of each other. What the model has no ground for is "unknown": it keeps its prior whatever the
-recording, and does not compete.
+and they are independent of each other. A label that the model does not know has
+the basis "unknown": its score is a prior, the same for all recordings, and it does not compete.
 
 The similarity between an ECG and a prompt mostly measures how typical the wording is of reports in general. The score
 that ranks recordings is a difference: the similarity to the prompts of the label minus the similarity to those of its
@@ -28,9 +28,9 @@ import torch.nn.functional as F
 from .glossary_merit import Finding, Glossary, as_prompt, did_you_mean
 from .known_words_merit import has_known_words
 
-# Log-odds of what does not compete; finite, so that gradients are.
+# Log-odds of what does not compete; finite, because minus infinity would give gradients that are NaN.
 _NEVER = -1e9
-# Probability of a label that the model has no ground for, if it was not calibrated: the median of PTB-XL's findings.
+# Score of an unknown label, if the model was not calibrated: the median share of recordings with a finding of PTB-XL.
 PRIOR = 0.02
 
 
@@ -103,7 +103,7 @@ class CandidateLabel:
         return not self.by_prompts and self.finding is not None and self.finding.code in learned
 
     def is_unknown(self, tokenizer) -> bool:
-        """Whether a text encoder with this tokenizer has no ground for it, see `known_words_merit`."""
+        """Whether it is neither a finding nor made of words that a text encoder with this tokenizer knows."""
         return bool(self.texts) and not has_known_words(self.texts, tokenizer)
 
 
@@ -144,7 +144,7 @@ class LabelEmbeddings:
 
         Args:
             logits (`torch.FloatTensor` of shape `(..., labels)`): of recordings.
-            multi_label: judge each label by itself, as a single label always is; otherwise labels compete.
+            multi_label: score each label by itself, as a single label always is; otherwise labels compete.
 
         Returns:
             `torch.FloatTensor` of shape `(..., labels)`.
@@ -154,13 +154,14 @@ class LabelEmbeddings:
             return logits
         linear = torch.cat([self.directions, self.biases[:, None]], dim=1).to(logits.device)
         same = (linear[:, None] == linear).all(-1)  # several names of one finding compete once
-        shares = (logits - same.sum(-1).log()).masked_fill(~known, _NEVER)
-        total = shares.logsumexp(-1, keepdim=True)
-        others = shares[..., None, :].masked_fill(same, _NEVER).logsumexp(-1)
-        left = logits.sigmoid()[..., ~known].sum(-1, keepdim=True).clamp(max=0.5)  # to unknown labels
-        rest = (1 - left).log()
-        odds = rest + logits - total - torch.logaddexp(left.log(), rest + others - total)
-        return torch.where(known, odds, logits)
+        competing = (logits - same.sum(-1).log()).masked_fill(~known, _NEVER)
+        total = competing.logsumexp(-1, keepdim=True)
+        others = competing[..., None, :].masked_fill(same, _NEVER).logsumexp(-1)
+        # Unknown labels keep their scores, at most half of the probability; the known ones share the rest.
+        of_unknown = logits.sigmoid()[..., ~known].sum(-1, keepdim=True).clamp(max=0.5)
+        rest = (1 - of_unknown).log()
+        log_odds = rest + logits - total - torch.logaddexp(of_unknown.log(), rest + others - total)
+        return torch.where(known, log_odds, logits)
 
     def ranked(self, logits: torch.Tensor, multi_label: bool, decisions: bool = False) -> list[dict[str, Any]]:
         """The answer for one recording: labels by decreasing score, unknown ones last."""
@@ -468,7 +469,7 @@ def embed_labels(
             user are scored with prompts.
         multi_label: score each label by itself, as learned where it was learned. Otherwise labels compete; without
             calibration, they are then scored as learned if all of them were, with prompts if not.
-        on_unknown_label: "warn" of labels that the text encoder has no ground for, or "error" to refuse them. It
+        on_unknown_label: "warn" of labels that the text encoder does not know, or "error" to refuse them. It
             also warns of labels that are nearly the name of a finding, names of one finding, or several findings with
             commas between them.
 
@@ -499,7 +500,7 @@ def embed_labels(
 
 
 def _unknown_at_prior(embeddings: LabelEmbeddings, unknown: Sequence[bool], prior: float) -> LabelEmbeddings:
-    """Labels that the model has no ground for have a constant score."""
+    """Labels that the model does not know have a constant score."""
     known = torch.tensor([not one for one in unknown])
     return replace(
         embeddings,
