@@ -18,7 +18,7 @@ from transformers.feature_extraction_utils import BatchFeature, FeatureExtractio
 
 from .filtering_merit import SpectralPlan, spectral_plan
 from .inputs_merit import show, to_list, to_recordings
-from .leads_merit import STANDARD_LEADS, derive_limb_leads, select_leads
+from .leads_merit import LIMB_LEADS, STANDARD_LEADS, derive_limb_leads, select_leads
 from .recordings_merit import INVALID_SAMPLE, EcgError, Recording
 
 __all__ = ["SETTINGS", "MeritFeatureExtractor"]
@@ -48,7 +48,7 @@ _MAX_RATIO = 1000  # between the sampling rates of input and output
 _MAX_WINDOWS = 10_000  # of one recording; a day has 8,640 windows of 10 s
 _MAX_SAMPLES = 10_000_000  # of one row of the output; a day at 100 Hz has 8,640,000
 _MAX_SETTLING = 1_000_000  # samples by which a recording is mirrored at each end
-_BLOCK = 1 << 19  # samples per transform: a block fits into the CPU cache
+_BLOCK_SAMPLES = 1 << 19  # samples of the windows that are transformed together; so many fit into the CPU cache
 
 
 @dataclass
@@ -63,6 +63,10 @@ class _Window:
     offset: np.ndarray  # (leads,)
     has_invalid_mark: bool  # whether INVALID_SAMPLE marks invalid samples
     problems: list[str] = field(default_factory=list)
+
+
+# Leads, sampling rate and number of samples of a window; windows of one kind are processed as one array.
+_Kind = tuple[tuple[str, ...], float, int]
 
 
 class MeritFeatureExtractor(FeatureExtractionMixin):
@@ -181,7 +185,7 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
             ecg: A recording, or a list or array of recordings. A recording is one of
 
                 - a path (`str` or `os.PathLike`): a WFDB record, a CSV table, a .npy file, or with the extra `formats`
-                  a DICOM, GE MUSE XML, Philips Sierra XML, HL7 aECG, Mortara XML, SCP-ECG, ISHNE, EDF or BDF file;
+                  a file of a hospital system, see `read_recording`;
                 - an array or tensor of physical samples of shape `(leads, samples)`, NaN or masked where invalid, or
                   a list of such leads; `(recordings, leads, samples)` is a list of recordings;
                 - a mapping, such as a row of a `datasets.Dataset`, with `signal`, `sampling_rate`, `lead_names` (or
@@ -215,34 +219,9 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
             EcgError: the input cannot be used; the message names the recording, the lead and the value.
             ValueError: `padding`, `return_tensors` or `verify_checksums` is not one of the above.
         """
-        if not isinstance(padding, bool | str) or padding not in (True, "longest", "max_length"):
-            raise ValueError(f"padding={show(padding)} is not one of True, 'longest', 'max_length'")
-        if return_tensors is not None and not (isinstance(return_tensors, str) and return_tensors in ("pt", "np")):
-            raise ValueError(f"return_tensors={show(return_tensors)} is not one of None, 'pt', 'np'")
-        if not isinstance(verify_checksums, bool):
-            raise ValueError(f"verify_checksums={show(verify_checksums)} is not True or False")
+        _check_arguments(padding, return_tensors, verify_checksums)
         recordings = to_recordings(ecg, sampling_rate, leads, units, verify_checksums)
-        windows: list[_Window] = []
-        messages: list[str] = []
-        groups: dict[tuple[tuple[str, ...], float, int], list[int]] = {}  # leads, rate and length to rows
-        for index, recording in enumerate(recordings):
-            self._check_rate(recording)
-            names, channels, millivolts = self._select_leads(recording)
-            scale, offset, has_invalid_mark = millivolts, np.zeros_like(millivolts), False
-            if recording.gain is not None and recording.baseline is not None:
-                scale = millivolts / recording.gain[channels]
-                offset = -scale * recording.baseline[channels]
-                has_invalid_mark = recording.signal.dtype == np.int16
-            first, last = self._find_signal(recording, channels, scale, has_invalid_mark)
-            if last - first < recording.signal.shape[1]:
-                messages.append(_padding_message(recording, first, last))
-            length, starts = self._cut(recording, first, last)
-            rows = range(len(windows), len(windows) + len(starts))
-            groups.setdefault((names, recording.sampling_rate, length), []).extend(rows)
-            for start in starts:
-                signal = recording.signal[channels, start : start + length]
-                windows.append(_Window(index, recording.name, start, signal, scale, offset, has_invalid_mark))
-
+        windows, groups, messages = self._cut_windows(recordings)
         plans = {key: self._plan(key[1], key[2]) for key in groups}
         longest = max(plan.samples for plan in plans.values())
         if padding == "max_length":
@@ -253,7 +232,7 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         sample_mask = np.zeros((len(windows), longest), bool)
         for (names, rate, length), group in groups.items():
             plan = plans[names, rate, length]
-            size = max(1, _BLOCK // (len(names) * length))
+            size = max(1, _BLOCK_SAMPLES // (len(names) * length))
             for rows in (group[i : i + size] for i in range(0, len(group), size)):
                 values, present = self._transform([windows[row] for row in rows], names, rate, plan)
                 ecg_values[rows, :, : plan.samples] = values
@@ -298,6 +277,30 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
             if own != of_model:
                 raise ValueError(f"The processor has {name} {own}, the model {of_model}: give both the same {name}.")
 
+    def _cut_windows(self, recordings: list[Recording]) -> tuple[list[_Window], dict[_Kind, list[int]], list[str]]:
+        """All windows, the positions of those of one kind, and warnings about padding that is left out."""
+        windows: list[_Window] = []
+        messages: list[str] = []
+        groups: dict[_Kind, list[int]] = {}
+        for index, recording in enumerate(recordings):
+            self._check_rate(recording)
+            names, channels, millivolts = self._select_leads(recording)
+            scale, offset, has_invalid_mark = millivolts, np.zeros_like(millivolts), False
+            if recording.gain is not None and recording.baseline is not None:
+                scale = millivolts / recording.gain[channels]
+                offset = -scale * recording.baseline[channels]
+                has_invalid_mark = recording.signal.dtype == np.int16
+            first, last = self._find_signal(recording, channels, scale, has_invalid_mark)
+            if last - first < recording.signal.shape[1]:
+                messages.append(_padding_message(recording, first, last))
+            length, starts = self._window_starts(recording, first, last)
+            rows = range(len(windows), len(windows) + len(starts))
+            groups.setdefault((names, recording.sampling_rate, length), []).extend(rows)
+            for start in starts:
+                signal = recording.signal[channels, start : start + length]
+                windows.append(_Window(index, recording.name, start, signal, scale, offset, has_invalid_mark))
+        return windows, groups, messages
+
     def _check_rate(self, recording: Recording) -> None:
         low, high = self.sampling_rate_range
         if not low <= recording.sampling_rate <= high:
@@ -313,7 +316,7 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
 
     def _select_leads(self, recording: Recording) -> tuple[tuple[str, ...], Any, np.ndarray]:
         """Names of the leads in use, the index of their channels, and the millivolts per unit of each."""
-        wanted = tuple(self.lead_names) + (STANDARD_LEADS[:6] if self.derive_limb_leads else ())
+        wanted = tuple(self.lead_names) + (LIMB_LEADS if self.derive_limb_leads else ())
         try:
             return select_leads(recording.lead_names, recording.units, wanted, self.ignore_unknown_leads)
         except EcgError as error:
@@ -331,7 +334,7 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
             return 0, samples
         return head, samples - tail
 
-    def _cut(self, recording: Recording, first: int, last: int) -> tuple[int, list[int]]:
+    def _window_starts(self, recording: Recording, first: int, last: int) -> tuple[int, list[int]]:
         """Length and start positions of the windows of the samples from `first` to `last`."""
         samples, rate = last - first, recording.sampling_rate
         if samples < max(2, math.floor(self.min_duration * rate)):
@@ -375,12 +378,12 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         length = windows[0].signal.shape[1]
         mirrored = np.empty((len(windows), len(names), length + len(plan.mirror)), np.float32)
         signal = mirrored[..., :length]
-        with np.errstate(over="ignore"):  # _find_bad_leads reports values that become infinite
+        with np.errstate(over="ignore"):  # _interpolate_and_check reports values that become infinite
             for row, window in zip(signal, windows):
                 row[:] = window.signal
         scale = np.array([window.scale for window in windows], np.float32)
         offset = np.array([window.offset for window in windows], np.float32)
-        good = self._find_bad_leads(windows, signal, scale, offset, names, rate)
+        good = self._interpolate_and_check(windows, signal, scale, offset, names, rate)
 
         mirrored[..., length:] = np.take(mirrored, plan.mirror, axis=-1, mode="clip")
         threads = torch.get_num_threads()
@@ -412,7 +415,7 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         values[~present] = 0
         return values, present
 
-    def _find_bad_leads(
+    def _interpolate_and_check(
         self,
         windows: list[_Window],
         signal: np.ndarray,
@@ -421,13 +424,14 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         names: tuple[str, ...],
         rate: float,
     ) -> np.ndarray:
-        """Interpolate short gaps in place and find bad leads; returns the mask `(windows, leads)` of good ones."""
+        """Interpolate short gaps in place and check the leads; returns the mask `(windows, leads)` of good ones."""
         low, high = signal.min(axis=-1), signal.max(axis=-1)
         has_invalid_mark = np.array([window.has_invalid_mark for window in windows])
         with np.errstate(invalid="ignore", over="ignore"):  # comparisons with NaN are false
             good = (high - low) * np.abs(scale) >= _FLAT
             good &= np.maximum(np.abs(low * scale + offset), np.abs(high * scale + offset)) <= self.max_amplitude
         good &= ~(has_invalid_mark[:, None] & (low == INVALID_SAMPLE))
+        # Most leads are good; only the others are looked at one by one.
         for row, lead in np.argwhere(~good):
             window, samples = windows[row], signal[row, lead]
             if window.has_invalid_mark:
@@ -535,6 +539,16 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
             isinstance(order, int) and not isinstance(order, bool) and 1 <= order <= 10,
             "a whole number from 1 to 10",
         )
+
+
+def _check_arguments(padding: Any, return_tensors: Any, verify_checksums: Any) -> None:
+    """Raise `ValueError` for an argument of a call that is not one of its choices."""
+    if not isinstance(padding, bool | str) or padding not in (True, "longest", "max_length"):
+        raise ValueError(f"padding={show(padding)} is not one of True, 'longest', 'max_length'")
+    if return_tensors is not None and not (isinstance(return_tensors, str) and return_tensors in ("pt", "np")):
+        raise ValueError(f"return_tensors={show(return_tensors)} is not one of None, 'pt', 'np'")
+    if not isinstance(verify_checksums, bool):
+        raise ValueError(f"verify_checksums={show(verify_checksums)} is not True or False")
 
 
 def _padding_message(recording: Recording, first: int, last: int) -> str:

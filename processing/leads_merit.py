@@ -12,8 +12,9 @@ from .recording_base_merit import EcgError
 
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
-# The rows are I, II, III, aVR, aVL and aVF as combinations of I and II.
-LIMB_LEADS = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]])
+LIMB_LEADS = STANDARD_LEADS[:6]
+# Each row gives one of `LIMB_LEADS` as a combination of I and II.
+LIMB_LEAD_WEIGHTS = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]])
 _LEAD_NAME = re.compile(
     r"(?:(?:MDC|ECG|EKG|LEAD)[ _:-]*)*?"
     r"(?:(?:ML|L|D)?(?P<roman>I{1,3})|(?:ML|L|D|LEAD[ _]?)(?P<digit>[123])"
@@ -126,13 +127,13 @@ def derive_limb_leads(values: np.ndarray, present: np.ndarray) -> None:
         values (`np.ndarray` of shape `(recordings, 12, samples)`): Millivolts, leads in standard order.
         present (`np.ndarray` of shape `(recordings, 12)`): Which leads are there; derived leads are added.
     """
-    limb = present[:, :6]
+    limb = present[:, : len(LIMB_LEADS)]
     if limb.all():
         return
     for pattern in np.unique(limb, axis=0):
         given, missing = np.flatnonzero(pattern)[:2], np.flatnonzero(~pattern)
         if len(given) == 2 and len(missing):
             rows = np.flatnonzero((limb == pattern).all(axis=1))
-            weights = LIMB_LEADS[missing] @ np.linalg.inv(LIMB_LEADS[given])
+            weights = LIMB_LEAD_WEIGHTS[missing] @ np.linalg.inv(LIMB_LEAD_WEIGHTS[given])
             values[np.ix_(rows, missing)] = weights.astype(np.float32) @ values[np.ix_(rows, given)]
             present[np.ix_(rows, missing)] = True

@@ -306,7 +306,7 @@ class _LabelPipeline(EcgPipeline):
 
     Each label has a `score` and a `basis`, which says where the score comes from: `"learned"`, a classifier fitted to
     the findings in `reports` training reports; `"prompt"`, similarity to text, with the `auroc` of these prompts where
-    it was measured; `"fine-tuned"`, training on labels; `"unknown"`, a constant, since the model does not know the label.
+    it was measured; `"fine-tuned"`, training on labels; `"unknown"`, a constant for a label the model does not know.
 
     Arguments of the constructor, or of a call, besides those of [`EcgPipeline`]:
         top_k (`int`, *optional*): return only the labels with the highest scores.

@@ -10,25 +10,27 @@ from typing import Any
 
 import torch
 
+from .leads_merit import LIMB_LEADS
+
 __all__ = ["MEASURES", "assess", "signal_measures", "signal_reasons"]
 
 MEASURES = ("amplitude", "limb_error", "noise", "arm_correlation")
 """The columns of [`signal_measures`], before the noise of each lead."""
 
-# Each row is 0 for simultaneous limb leads: Einthoven's and Goldberger's relations.
-_LIMB_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF")
+# Einthoven's and Goldberger's relations: each row times `LIMB_LEADS` is 0 at every moment.
 _LIMB_RELATIONS = (
     (1.0, -1.0, 1.0, 0.0, 0.0, 0.0),
     (0.5, 0.5, 0.0, 1.0, 0.0, 0.0),
     (-0.5, 0.0, 0.5, 0.0, 1.0, 0.0),
     (0.0, -0.5, -0.5, 0.0, 0.0, 1.0),
 )
-_FLAT = 1e-4  # mV
+_SMALLEST = 1e-4  # mV; keeps divisors above 0
 
-# Median over the leads of the peak-to-peak amplitude in millivolts.
+# Thresholds of the columns of `signal_measures`: the range of the amplitude, also where only a few leads were recorded,
+# the largest limb error and noise (median, and of one lead), and the smallest arm correlation.
 _AMPLITUDES = (0.2, 4.0)
-_AMPLITUDES_OF_FEW_LEADS = (0.1, 6.0)
 _FEW_LEADS = 6
+_AMPLITUDES_OF_FEW_LEADS = (0.1, 6.0)
 _LIMB_ERROR = 0.1
 _NOISE = 0.5
 _NOISE_OF_LEAD = 0.64
@@ -81,7 +83,7 @@ def signal_measures(
     power = values.square().sum(-1) / length[:, None]
 
     steps = values.diff(dim=-1).masked_fill(~sample_mask[:, None, 1:], 0.0)
-    step_rms = (steps.square().sum(-1) / (length - 1)[:, None]).sqrt().clamp(min=_FLAT / 100)
+    step_rms = (steps.square().sum(-1) / (length - 1)[:, None]).sqrt().clamp(min=_SMALLEST / 100)
     # Steps in padding are 0 and therefore come first when sorted.
     ordered = steps.abs().sort(dim=-1).values
     middle = steps.shape[-1] - 1 - (length - 1) // 2
@@ -89,19 +91,19 @@ def signal_measures(
     noise = (median / step_rms).masked_fill(missing, torch.nan)
 
     limb_error = values.new_full((len(values),), torch.nan)
-    if all(name in position for name in _LIMB_LEADS):
-        limbs = [position[name] for name in _LIMB_LEADS]
+    if all(name in position for name in LIMB_LEADS):
+        limbs = [position[name] for name in LIMB_LEADS]
         relations = torch.tensor(_LIMB_RELATIONS, device=values.device)
         error = torch.einsum("rl,bls->brs", relations, values[:, limbs]).square().sum(-1) / length[:, None]
         complete = ((relations != 0).float() @ (~present[:, limbs]).float().T).T == 0
         reference = power[:, limbs].sum(-1) / present[:, limbs].sum(-1).clamp(min=1)
-        relative = (error / reference.clamp(min=_FLAT**2)[:, None]).sqrt().masked_fill(~complete, -1)
+        relative = (error / reference.clamp(min=_SMALLEST**2)[:, None]).sqrt().masked_fill(~complete, -1)
         limb_error = relative.amax(-1).masked_fill(~complete.any(-1), torch.nan)
 
     arms = values.new_full((len(values),), torch.nan)
     if "I" in position and "V6" in position:
         one, other = steps[:, position["I"]], steps[:, position["V6"]]
-        scale = (one.norm(dim=-1) * other.norm(dim=-1)).clamp(min=_FLAT**2)
+        scale = (one.norm(dim=-1) * other.norm(dim=-1)).clamp(min=_SMALLEST**2)
         arms = (one * other).sum(-1) / scale
         arms = arms.masked_fill(missing[:, position["I"]] | missing[:, position["V6"]], torch.nan)
     columns = (peaks.nanmedian(-1).values, limb_error, noise.nanmedian(-1).values, arms)
@@ -164,8 +166,8 @@ def assess(
         partial: whether the recording is short or lacks leads.
 
     Returns:
-        `abstained`, false here; `atypicality`, about 1 for recordings like those of training, or None if the model does
-        not know these; `reasons` against trusting the answer, each with a `code` and a `message`.
+        `abstained`, false until a pipeline abstains; `atypicality`, about 1 for recordings like those of training, or
+        None if the model does not know these; `reasons` against trusting the answer, each with `code` and `message`.
     """
     reasons = signal_reasons(measures, lead_names)
     logits = model.quality_logits(features[None])[0].tolist()

@@ -10,6 +10,11 @@ import numpy as np
 
 INVALID_SAMPLE = -32768
 """Value of an invalid sample in WFDB format 16; `Recording.signal` keeps it when the signal is int16."""
+HOSPITAL_FORMATS = (
+    *("DICOM", "GE MUSE XML", "Philips Sierra XML", "HL7 aECG", "Mortara XML"),
+    *("SCP-ECG", "ISHNE", "EDF", "BDF"),
+)
+"""The formats that `detect_format` finds by the content of a file, as messages name them."""
 
 
 class EcgError(ValueError):

@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from .recording_base_merit import EcgError, decode_text, file_size, open_file, quote
+from .recording_base_merit import HOSPITAL_FORMATS, EcgError, decode_text, file_size, open_file, quote
 
 MAX_HEADER_BYTES = 1 << 22
 MAX_SIGNALS = 1024
@@ -86,7 +86,7 @@ def locate_record(path: str) -> tuple[str, str]:
         raise EcgError(
             f"{name}: {path} is not a WFDB record, because there is no header {record}.hea beside it; supported files "
             "are WFDB records (.hea with .dat or .mat), tables (.csv, .tsv), arrays (.npy) and, by their content, "
-            "DICOM, GE MUSE XML, Philips Sierra XML, HL7 aECG, Mortara XML, SCP-ECG, ISHNE, EDF and BDF"
+            f"{', '.join(HOSPITAL_FORMATS[:-1])} and {HOSPITAL_FORMATS[-1]}"
         )
     record = quote(record)
     raise EcgError(f"{name}: there is no record {record} (its header would be {record}.hea)")

@@ -29,6 +29,7 @@ from format_files import (
 from wfdb_files import write_record
 
 from merit.processing.feature_extraction_merit import MeritFeatureExtractor
+from merit.processing.recording_base_merit import HOSPITAL_FORMATS
 from merit.processing.recordings_merit import EcgError, read_recording
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "formats"
@@ -69,6 +70,12 @@ def test_every_format_is_found_by_its_content_and_read_with_its_rhythm_rate_unit
     assert set(recording.units) == {"uV"}
     assert [lead.removeprefix("ECG ") for lead in recording.lead_names] == list(STANDARD)
     assert recording.name == "ecg"
+
+
+def test_every_format_that_is_found_is_named_in_messages_tested_here_and_documented():
+    assert set(HOSPITAL_FORMATS) == set(WRITERS)
+    guide = (Path(__file__).parents[2] / "docs" / "how-to" / "formats.md").read_text(encoding="utf-8")
+    assert [kind for kind in HOSPITAL_FORMATS if kind.removesuffix(" XML") not in guide] == []
 
 
 @pytest.mark.parametrize("kind", WRITERS)

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from ...processing.inputs_merit import recording_of_row
-from ...processing.leads_merit import STANDARD_LEADS, standard_lead
+from ...processing.leads_merit import LIMB_LEADS, standard_lead
 from ...processing.recordings_merit import INVALID_SAMPLE, EcgError, Recording
 from ..data.schema import resample
 
-LEAD_SETS = (STANDARD_LEADS[:6], ("I", "II", "V2"), ("I", "II"), ("I",))
+LEAD_SETS = (LIMB_LEADS, ("I", "II", "V2"), ("I", "II"), ("I",))
 SAMPLING_RATES = (250.0, 100.0, 50.0)
 NOISES = ("white", "wander", "mains")
 NOISE_DB = (12.0, 6.0, 0.0)

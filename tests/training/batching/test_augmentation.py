@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from merit.processing.feature_extraction_merit import MeritFeatureExtractor
-from merit.processing.leads_merit import LIMB_LEADS
+from merit.processing.leads_merit import LIMB_LEAD_WEIGHTS
 from merit.training.batching.augmentation import EFFECTS, Augmentation, RecordRng
 
 RATE = 500
@@ -108,7 +108,7 @@ def test_noise_is_limited_to_its_band(name, low, high):
 @pytest.mark.parametrize("name", ["baseline_wander", "mains", "muscle"])
 def test_noise_obeys_einthoven_and_goldberger(name):
     noise = spectrum(name)[2].numpy()
-    expected = np.einsum("lk,bkt->blt", LIMB_LEADS, noise[:, :2])
+    expected = np.einsum("lk,bkt->blt", LIMB_LEAD_WEIGHTS, noise[:, :2])
     np.testing.assert_allclose(noise[:, :6], expected, atol=1e-5)
 
 
