@@ -33,8 +33,8 @@ from merit.processing.processing_merit import MeritProcessor
 from merit.processing.recordings_merit import read_wfdb
 from merit.training.batching.collator import MeritCollator, ecg_rows
 from merit.training.data.preparation import load_prepared, prepare
+from merit.training.data.row_lists import PUBLISHED_SIZES, task_sizes
 from merit.training.data.sources.ptbxl import PtbXl
-from merit.training.data.tasks import PUBLISHED_SIZES, task_sizes
 from merit.training.results.result_files import provenance, write_json
 from merit.training.text.tokenizer import train_tokenizer
 

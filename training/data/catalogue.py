@@ -6,12 +6,12 @@ from pathlib import Path
 from datasets import DatasetDict, config
 
 from .preparation import MANIFEST, VERSION, load_prepared, prepare
+from .row_lists import published_splits
 from .sources.base import Source
 from .sources.challenge import DATASETS, Challenge
 from .sources.folder import Folder
 from .sources.mimic import MimicIvEcg
 from .sources.ptbxl import PtbXl
-from .tasks import published_splits
 
 __all__ = ["SOURCES", "load_data", "open_source"]
 

@@ -6,7 +6,7 @@ import numpy as np
 from datasets import DatasetDict
 
 from ..data.schema import label_names
-from ..data.tasks import SHIFTS
+from ..data.shifts import SHIFTS, name_in_shifts
 from ..scoring.embeddings import embed
 from ..scoring.encoders import TextEncoder
 from ..scoring.protocol import Protocol, Result, patients_of, score, targets_of, task_names
@@ -48,8 +48,8 @@ def shift(context: EvaluationContext, target: DatasetDict) -> Iterator[Result]:
 
 
 def _pairs(source: str, target: str, sources: Sequence[str], targets: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of tasks for the data set names of `SHIFTS`, where both versions of the CSN tasks are called "csn"."""
+    """The pairs of a task of each data set that have these names in `SHIFTS`."""
     for source_task in sources:
         for target_task in targets:
-            if source_task.partition("-")[0] == source and target_task.partition("-")[0] == target:
+            if (name_in_shifts(source_task), name_in_shifts(target_task)) == (source, target):
                 yield source_task, target_task

@@ -12,17 +12,8 @@ from datasets import Dataset, DatasetDict
 from merit.processing.glossary_merit import Glossary
 from merit.training.data import tasks as tasks_module
 from merit.training.data.label_maps import CHALLENGE_LABELS, CPSC2018_LABELS, CSN_LABELS, FINDING_CODES
-from merit.training.data.tasks import (
-    PUBLISHED_SIZES,
-    SHIFTS,
-    Task,
-    ptbxl_tasks,
-    published_splits,
-    read_row_list,
-    snomed_tasks,
-    task_sizes,
-    unmapped,
-)
+from merit.training.data.row_lists import PUBLISHED_SIZES, published_splits, read_row_list, task_sizes
+from merit.training.data.tasks import Task, ptbxl_tasks, snomed_tasks, unmapped
 
 EXTERNAL = Path(__file__).parents[4] / "shared" / "external"
 SPLITS = EXTERNAL / "merl_splits"
@@ -135,12 +126,6 @@ def test_the_tasks_of_ptbxl_equal_the_published_row_lists(name, ptbxl_root):
     published = row_list(name)
     vectors = encode(task, records["codes"][published.index])
     assert (published[without_underscores].to_numpy() == vectors).all()
-
-
-def test_task_sizes_count_the_records_with_a_label():
-    splits = {"train": [[1, 0], [0, 0], [1, 1]], "test": [[0, 0]]}
-    dataset = DatasetDict({split: Dataset.from_dict({"labels_x": rows}) for split, rows in splits.items()})
-    assert task_sizes(dataset, ["x"]) == {"x": (2, 0)}
 
 
 def snomed_rows():
@@ -301,13 +286,6 @@ def row_list(name):
 
 
 @needs_samples
-@pytest.mark.parametrize("name", ["super", "sub", "form", "rhythm", "cpsc2018", "csn-merl"])
-def test_the_published_row_lists_have_the_published_sizes(name):
-    splits = list(published_splits(SPLITS, name).values())
-    assert tuple(splits.count(split) for split in ("train", "validation", "test")) == PUBLISHED_SIZES[name]
-
-
-@needs_samples
 def test_the_published_labels_of_csn_are_those_of_the_substring_rule_and_the_clean_ones_are_not():
     tasks, differing = snomed_tasks(), {}
     for suffix in ("train", "val", "test"):
@@ -324,81 +302,6 @@ def test_the_published_labels_of_csn_are_those_of_the_substring_rule_and_the_cle
         differing[suffix] = int(wrong.sum()), int(published["VB"].sum()), int(true_bigeminy.sum())
     assert differing["test"] == (772, 169, 0)
     assert sum(wrong for wrong, _, _ in differing.values()) == 3817
-
-
-def test_every_shift_maps_labels_of_its_source_to_labels_of_its_target():
-    tasks = snomed_tasks()
-    labels = {"super": {"CD", "HYP", "MI", "NORM", "STTC"}, "cpsc2018": set(tasks["cpsc2018"].labels)}
-    labels["csn"] = set(tasks["csn-clean"].labels) & set(tasks["csn-merl"].labels)
-    assert set(SHIFTS) == {(source, target) for source in labels for target in labels if source != target}
-    for (source, target), overlap in SHIFTS.items():
-        assert set(overlap) <= labels[source]
-        assert {label for several in overlap.values() for label in several} <= labels[target]
-        assert all(overlap.values())
-
-
-def test_a_shift_read_the_other_way_has_the_same_pairs():
-    for (source, target), overlap in SHIFTS.items():
-        there = {(label, other) for label, several in overlap.items() for other in several}
-        back = {(other, label) for label, several in SHIFTS[target, source].items() for other in several}
-        assert there == back
-    assert {shift: len(overlap) for shift, overlap in SHIFTS.items()} == {
-        ("super", "cpsc2018"): 3,
-        ("super", "csn"): 5,
-        ("cpsc2018", "super"): 6,
-        ("cpsc2018", "csn"): 9,
-        ("csn", "super"): 16,
-        ("csn", "cpsc2018"): 11,
-    }
-    assert SHIFTS["csn", "super"]["QTIE"] == ("STTC",)
-    assert SHIFTS["csn", "cpsc2018"]["STTU"] == ("STD",)
-
-
-@pytest.fixture
-def lists(tmp_path):
-    """Three row lists of CPSC2018 with a record each."""
-    (tmp_path / "icbeb").mkdir()
-    for suffix, record in (("train", "A0001"), ("val", "A0002"), ("test", "A0003")):
-        (tmp_path / f"icbeb/icbeb_{suffix}.csv").write_text(f"patient_id,filename,age,AFIB,STD\n1,{record},70,1,0\n")
-    return tmp_path
-
-
-def test_a_row_list_is_read_as_labels_by_record(lists):
-    rows = read_row_list(lists / "icbeb/icbeb_train.csv")
-    assert rows.to_dict("index") == {"A0001": {"AFIB": 1, "STD": 0}}
-    assert (rows.dtypes == np.uint8).all()
-    assert published_splits(lists, "cpsc2018") == {"A0001": "train", "A0002": "validation", "A0003": "test"}
-
-
-def test_a_record_of_csn_is_named_by_its_file_not_by_its_folders(tmp_path):
-    path = tmp_path / "chapman_test.csv"
-    path.write_text("ecg_path,age,diagnose,ST,AF\n/chapman/WFDBRecords/44/448/JS44279.mat,12,ST,1,0\n")
-    assert read_row_list(path).to_dict("index") == {"JS44279": {"ST": 1, "AF": 0}}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("name,AFIB\nA0001,1\n", r"icbeb_test\.csv has none of the columns ecg_path, filename, filename_lr"),
-        ("filename,age\nA0001,70\n", r"icbeb_test\.csv has no column of labels"),
-        ("filename,AFIB\nA0009,1\n,1\n", r"icbeb_test\.csv: filename is empty in row 3"),
-        ("filename,AFIB\nA0009,1\nA0009,0\n", r"icbeb_test\.csv: filename names A0009 twice"),
-        ("filename,AFIB\nA0009,1\nA0008,yes\n", r"icbeb_test\.csv: AFIB of A0008 is 'yes', not 0 or 1"),
-        ("filename,AFIB\nA0009,1\nA0001,1\n", r"icbeb_test\.csv: filename names A0001, which is in train already"),
-    ],
-)
-def test_a_broken_row_list_is_refused_by_file_and_column(lists, text, message):
-    (lists / "icbeb/icbeb_test.csv").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        published_splits(lists, "cpsc2018")
-
-
-def test_a_missing_row_list_and_a_task_without_one_are_named(lists):
-    (lists / "icbeb/icbeb_val.csv").unlink()
-    with pytest.raises(FileNotFoundError, match=r"icbeb_val\.csv is missing"):
-        published_splits(lists, "cpsc2018")
-    with pytest.raises(ValueError, match="no published row list of 'challenge'; there are sub, super"):
-        published_splits(lists, "challenge")
 
 
 def test_the_examples_of_the_module_run():
