@@ -62,7 +62,7 @@ def quantize(encoder: str | Path, path: str | Path, batches: Iterable[Mapping[st
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(CalibrationDataReader):
+    class CalibrationBatches(CalibrationDataReader):
         def __init__(self) -> None:
             self.batches = iter(batches)
 
@@ -78,7 +78,7 @@ def quantize(encoder: str | Path, path: str | Path, batches: Iterable[Mapping[st
         quantize_static(
             ready,
             temporary,
-            Reader(),
+            CalibrationBatches(),
             nodes_to_quantize=[node.name for node in graph.node if weights & set(node.input)],
             op_types_to_quantize=["MatMul", "Gemm", "Conv"],
             per_channel=True,

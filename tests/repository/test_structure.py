@@ -103,9 +103,9 @@ def test_files_that_travel_to_the_hub_have_names_of_their_own_and_import_sibling
 
 
 def classes() -> dict[str, list[str]]:
-    """Where each class of the package is defined."""
+    """Where each class of the repository is defined, outside the tests."""
     found: dict[str, list[str]] = {}
-    for package in (FACE, *ALLOWED):
+    for package in (FACE, *ALLOWED, "hub_cards.space", "benchmarks", "examples", "tools"):
         for path in python_files(package):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.ClassDef):
