@@ -16,7 +16,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors.torch import load_file
 
 from ..training.results.atomic import atomic_write
-from ..training.results.result_files import results_of
+from ..training.results.result_files import File, Result, results_of
 from ..training.results.weights import answering, weights_sha256
 from ..training.results.wording import cell, how_measured, metric_name
 from .markdown import escape, link
@@ -44,8 +44,6 @@ _MOST_FIGURES = 10  # of the model-index
 _MOST_THRESHOLDS = 8
 _MARKED = re.compile(r"<!-- results -->\n.*?<!-- /results -->", re.DOTALL)
 
-File = dict[str, Any]
-Result = dict[str, Any]
 Table = dict[str, Any]
 
 

@@ -2,9 +2,10 @@
 
 from datasets import DatasetDict
 
+from ..results.result_files import Result
 from ..scoring.embeddings import embed
 from ..scoring.encoders import CheckpointClassifier
-from ..scoring.protocol import Result, protocol_of, score, task_with_labels
+from ..scoring.protocol import protocol_of, score, task_with_labels
 
 
 def evaluate_classifier(classifier: CheckpointClassifier, dataset: DatasetDict, resamples: int = 1000) -> list[Result]:

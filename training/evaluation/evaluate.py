@@ -14,11 +14,12 @@ from pathlib import Path
 
 from datasets import DatasetDict
 
+from ..results.result_files import Result
 from ..scoring.encoders import EcgEncoder
 from ..scoring.probes import FRACTIONS
-from ..scoring.protocol import Result, task_names
+from ..scoring.protocol import task_names
 from .context import EvaluationContext
-from .fine_tuning import fine_tuning
+from .finetuning import fine_tuning
 from .linear_probe import linear_probes
 from .nearest_neighbours import nearest_neighbours
 from .retrieval import retrieval

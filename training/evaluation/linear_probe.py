@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Iterator
 
+from ..results.result_files import Result
 from ..scoring.encoders import Finetunable, TextEncoder
 from ..scoring.probes import linear_probe, published_probe
-from ..scoring.protocol import Result, score
+from ..scoring.protocol import score
 from ..scoring.zero_shot import linear_start
 from .context import EvaluationContext, fraction_setting
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from ..results.result_files import Result
 from ..scoring import probes
-from ..scoring.protocol import Result, score
+from ..scoring.protocol import score
 from .context import EvaluationContext
 
 

@@ -8,11 +8,11 @@ from typing import Any
 from datasets import DatasetDict
 
 from ..data.schema import SIGNAL_COLUMNS
-from ..results.result_files import FORMAT, compact_result, provenance, write_json
+from ..results.result_files import FORMAT, Result, compact_result, provenance, write_json
 from ..results.scores import write_scores
 from ..scoring.embeddings import fingerprint
 from ..scoring.encoders import EcgEncoder
-from ..scoring.protocol import Result, task_names
+from ..scoring.protocol import task_names
 
 
 def result_file(

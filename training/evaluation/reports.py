@@ -18,6 +18,7 @@ from ...processing.processing_merit import INSTRUCTIONS
 from ...processing.zero_shot_merit import embed_statements
 from ..learning.report_generation import COLUMNS, reported
 from ..results.progress import progress_bar
+from ..results.result_files import Result
 from ..scoring import metrics
 from ..scoring.embeddings import batches, embed
 from ..scoring.encoders import CheckpointReporter, Rows
@@ -27,7 +28,6 @@ from ..text.statements import findings_in
 from .evaluate import collect
 from .report_measures import clinical_measures, report_measures
 
-Result = dict[str, Any]
 METHOD = "report-generation"
 # Options of `generate`, by name.
 DECODING: dict[str, dict[str, Any]] = {"greedy": {}, "beam search, 4 beams": {"num_beams": 4}}

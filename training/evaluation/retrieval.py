@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 from datasets import Dataset
 
+from ..results.result_files import Result
 from ..scoring import metrics
 from ..scoring.encoders import TextEncoder
-from ..scoring.protocol import Result, patients_of
+from ..scoring.protocol import patients_of
 from .context import EvaluationContext
 
 RECALL_AT = (1, 5, 10)

@@ -5,10 +5,10 @@ from functools import partial
 
 import numpy as np
 
+from ..results.result_files import Result
 from ..scoring.embeddings import embed
 from ..scoring.encoders import TextEncoder
 from ..scoring.perturbations import perturbations
-from ..scoring.protocol import Result
 from ..scoring.zero_shot import zero_shot_scores
 from .context import EvaluationContext
 

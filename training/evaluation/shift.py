@@ -7,9 +7,10 @@ from datasets import DatasetDict
 
 from ..data.schema import label_names
 from ..data.shifts import SHIFTS, name_in_shifts
+from ..results.result_files import Result
 from ..scoring.embeddings import embed
 from ..scoring.encoders import TextEncoder
-from ..scoring.protocol import Protocol, Result, patients_of, score, targets_of, task_names
+from ..scoring.protocol import Protocol, patients_of, score, targets_of, task_names
 from ..scoring.zero_shot import label_embeddings, zero_shot_scores
 from .context import EvaluationContext
 

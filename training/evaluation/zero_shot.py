@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from scipy.special import softmax
 
+from ..results.result_files import Result
 from ..scoring.encoders import ReportSupervised, TextEncoder
-from ..scoring.protocol import Result, score
+from ..scoring.protocol import score
 from ..scoring.zero_shot import LANGUAGES, zero_shot_scores
 from .context import EvaluationContext
 

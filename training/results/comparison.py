@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .published import published_figures
-from .result_files import read_result_file
+from .result_files import File, Result, read_result_file
 from .scores import read_replicates, scores_path
 from .table import markdown, results_table, select, where
 from .wording import cell, how_measured, metric_name
@@ -18,8 +18,6 @@ METRICS = (
     *("auroc", "f1", "recall_at_10", "median_rank"),
     *("bleu_1", "bleu_4", "rouge_l", "statements_f1", "abstained"),
 )
-Result = dict[str, Any]
-File = dict[str, Any]
 
 
 def read_results(paths: Sequence[str | Path]) -> list[File]:

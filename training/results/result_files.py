@@ -15,12 +15,20 @@ import torch
 
 from .atomic import atomic_write
 
+File = dict[str, Any]
+"""The content of a result file."""
+Result = dict[str, Any]
+"""
+A result in it: "task", "method", "setting" (what differs from the default of the method), "split", "records", "metrics"
+(figures with their intervals) and, by method, figures per label, scores, replicates and counts.
+"""
 # The format of the files that `merit compare` and the cards read; raised when earlier versions would misread them.
 FORMAT = 2
 READABLE = (1, FORMAT)
 LINE_LENGTH = 120
-# Settings of results on perturbed recordings.
+# Keys of the settings of results on perturbed recordings.
 PERTURBED = {"leads", "sampling_rate", "noise", "seconds"}
+# Keys of a result that a result file holds as they are; `compact_result` decides about the others.
 _KEPT = (
     *("task", "method", "setting", "split", "records", "candidates", "chosen", "right", "metrics"),
     *("distinct", "examples", "says_most_often"),

@@ -16,8 +16,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from .atomic import atomic_write
-
-Result = dict[str, Any]
+from .result_files import Result
 
 
 def scores_path(path: str | Path) -> Path:

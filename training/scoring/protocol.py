@@ -19,13 +19,13 @@ from datasets import Dataset, DatasetDict
 from scipy.special import expit
 
 from ..data.schema import label_names
+from ..results.result_files import Result
 from . import metrics
 
 RARE = 10
 SPECIFICITY = 0.9
 # Figures whose replicates are kept, for paired tests between models.
 PAIRED = ("auroc", "f1")
-Result = dict[str, Any]
 _NOT_FINITE = "Scores are not finite: the model gives NaN or infinity for some recordings."
 
 

@@ -16,11 +16,12 @@ Some SCP codes are also words that findings use. They never come from a mark and
 import re
 from collections.abc import Iterable
 
-__all__ = ["CODES_IN_PROSE", "clean_report", "clean_statements", "detect_language"]
+__all__ = ["CODES_IN_PROSE", "clean_report", "clean_statements", "detect_language", "spell_out_umlauts"]
 
 # SCP codes that occur in running text: "voltages suggesting lvh", "wpw, typ a", "sr" for sinus rhythm,
 # "rvh möglich", "block (lafb)", and the Swedish "vänster el-axel" (electrical axis, not electrolytes).
 CODES_IN_PROSE = frozenset({"el", "lafb", "lvh", "rvh", "sr", "wpw"})
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 # Text in lower case that was decoded with the wrong character set, and its correction.
 _REPAIRS = {"säó¬ning": "sänkning", "elleó¬vänster": "eller vänster", "f#r": "für", "#bergang": "übergang", "á": "ß"}
 _LINE_DRAWING = re.compile(r"ó[¬½¿©]|[`\\]")
@@ -111,6 +112,16 @@ def clean_statements(statements: Iterable[str]) -> str:
     return " ".join(
         f"{line.removeprefix('summary: ')}." for line in lines if line and not _DEVICE_STATEMENT.search(line)
     )
+
+
+def spell_out_umlauts(text: str) -> str:
+    """Return text in lower case with "ae" for "ä" and so on, as some reports write it.
+
+    Example:
+        >>> spell_out_umlauts("veränderung")
+        'veraenderung'
+    """
+    return text.translate(_UMLAUTS)
 
 
 def detect_language(text: str) -> str:

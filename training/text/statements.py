@@ -5,9 +5,9 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from ...processing.glossary_merit import Glossary
+from .cleaning import spell_out_umlauts
 
 PATTERNS = Path(__file__).parent / "report_patterns.tsv"
-_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 # A negation holds for up to four words of the same clause; "cannot be excluded" is no negation.
 _NEGATION_BEFORE = re.compile(
     r"\b(?:no|not|without|rather than|risk of|kein\w*|nicht|ohne)(?: (?!auszu|be |exclude|change)[^\W\d]+){0,4} ?$"
@@ -55,7 +55,7 @@ def _names() -> re.Pattern[str]:
 
 def normalized(text: str) -> str:
     """Return text in a uniform spelling: lower case, umlauts written out, "ischemia", single spaces."""
-    return " ".join(text.lower().translate(_UMLAUTS).replace("schaem", "schem").split())
+    return " ".join(spell_out_umlauts(text.lower()).replace("schaem", "schem").split())
 
 
 @lru_cache(maxsize=1 << 16)

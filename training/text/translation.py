@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from .cleaning import detect_language
+from .cleaning import detect_language, spell_out_umlauts
 
 __all__ = ["translate", "untranslated"]
 
@@ -37,7 +37,6 @@ LANGUAGES = ("de", "sv")
 ROLES = ("finding", "opens", "listed", "front", "links", "follows")
 # A word, a number with its decimal point, or a single punctuation mark.
 _TOKEN = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?|[^\w\s]|_")
-_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def untranslated(report: str, language: str | None = None) -> list[str]:
 
 
 def _key(tokens: list[str]) -> tuple[str, ...]:
-    return tuple(token.translate(_UMLAUTS) for token in tokens)
+    return tuple(map(spell_out_umlauts, tokens))
 
 
 def _units(report: str, language: str | None) -> list[tuple[str, Entry | None, bool]]:

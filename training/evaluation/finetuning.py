@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from ..learning.finetuning import fine_tune
+from ..results.result_files import Result
 from ..scoring.encoders import Finetunable
-from ..scoring.protocol import Result, score
+from ..scoring.protocol import score
 from .context import EvaluationContext, fraction_setting
 
 
