@@ -1,5 +1,6 @@
 """The `merit` command line: its options, what it prints, its exit codes."""
 
+import inspect
 import json
 import os
 import resource
@@ -14,10 +15,11 @@ from forked_merit import until
 from typer.main import get_command
 
 from merit import __version__
-from merit.commands import app, main
+from merit.commands import app, data, main
 from merit.commands.options import repeat_options, split_commas
 from merit.processing.answers_merit import DISCLAIMER
-from merit.training.data.catalogue import load_data
+from merit.training.data.catalogue import SOURCES, load_data
+from merit.training.data.open_datasets import OPEN_DATASETS
 
 ROOT = Path(__file__).parents[2]
 
@@ -139,6 +141,12 @@ def test_a_comma_separates_labels():
     assert split_commas(["AFIB, LBBB", "normal ECG", "a,"]) == ["AFIB", "LBBB", "normal ECG", "a"]
     assert parse('merit classify r --model m --labels "AFIB,LBBB" LVH')["labels"] == ["AFIB", "LBBB", "LVH"]
     assert parse("merit prepare folder --source s --output o --labels MI,HYP CD")["labels"] == ["MI", "HYP", "CD"]
+
+
+@pytest.mark.parametrize(("command", "names"), [(data.prepare, SOURCES), (data.download, OPEN_DATASETS)])
+def test_the_help_of_a_command_names_every_data_set_that_it_takes(command, names):
+    shown = inspect.signature(command).parameters["name"].annotation.__metadata__[0].help
+    assert [name for name in names if name not in shown] == []
 
 
 def test_help_takes_less_than_a_second_of_computing_and_groups_the_commands(merit_command):

@@ -35,6 +35,14 @@ def test_links_within_the_repository_lead_to_files(page):
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_every_file_that_contributing_names_is_there():
+    named = re.findall(r"`([\w./-]+\.(?:py|md|csv|json|toml|txt))`", (ROOT / "CONTRIBUTING.md").read_text("utf-8"))
+    places = [path for path in ROOT.glob("*/**/*") if path.parts[len(ROOT.parts)] not in (".venv", ".git")]
+    known = {path.name for path in places} | {path.relative_to(ROOT).as_posix() for path in [*places, *ROOT.glob("*")]}
+    assert len(named) > 40
+    assert [name for name in named if name not in known] == []
+
+
 def test_the_first_program_classifies_a_recording_in_three_lines():
     assert len([line for line in PROGRAMS[0].splitlines() if line]) == 3
 
