@@ -178,12 +178,17 @@ def _is_recording(path: str) -> bool:
 def _column_names(path: str) -> list[str]:
     if path.lower().endswith(".parquet"):
         return pa.parquet.read_schema(path).names
+    line = _first_line(path)
+    return [name.strip().strip('"') for name in line.split(_separator(line))]
+
+
+def _first_line(path: str) -> str:
     with open(path, encoding="utf-8-sig", errors="replace") as file:
-        return [name.strip().strip('"') for name in file.readline().split(_separator(path))]
+        return file.readline()
 
 
-def _separator(path: str) -> str:
-    return "\t" if path.lower().endswith(".tsv") else ","
+def _separator(line: str) -> str:
+    return next((character for character in ";\t," if character in line), ",")
 
 
 def _rows_of_table(path: str, names: list[str]) -> Iterator[dict[str, Any]]:
@@ -198,10 +203,11 @@ def _rows_of_table(path: str, names: list[str]) -> Iterator[dict[str, Any]]:
                 strings_can_be_null=True,
             )
             table = pa.csv.read_csv(
-                path, parse_options=pa.csv.ParseOptions(delimiter=_separator(path)), convert_options=convert
+                path, parse_options=pa.csv.ParseOptions(delimiter=_separator(_first_line(path))), convert_options=convert
             )
     except pa.ArrowInvalid as error:
-        raise ValueError(f"{path}: {error}") from None
+        hint = "; save the table as UTF-8" if "UTF8" in str(error) else ""
+        raise ValueError(f"{path}: {error}{hint}") from None
     folder = os.path.dirname(path)
     for number, row in enumerate((row for batch in table.to_batches() for row in batch.to_pylist()), start=2):
         if not row["path"]:

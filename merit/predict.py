@@ -99,6 +99,8 @@ class Predictor:
     Args:
         model: folder, name in hub_cards or Hub id of a dual encoder, a classifier or a report model.
         labels: of a dual encoder: findings in plain English or German, scored beside its learned labels.
+        decisions: add for each label with a threshold whether it is `present`, with the `sensitivity` and `specificity`
+            measured at the threshold, see `merit calibrate`.
         embeddings: add the embedding of each recording in the space shared with texts, of unit length.
         report_model: a checkpoint that writes reports, beside the answers of `model`.
         language: of the reports, "en" or "de".
@@ -129,6 +131,7 @@ class Predictor:
         model: str | Path,
         *,
         labels: Sequence[str] | None = None,
+        decisions: bool = False,
         embeddings: bool = False,
         report_model: str | Path | None = None,
         language: str = "en",
@@ -154,6 +157,10 @@ class Predictor:
             )
         elif kind is checkpoints.REPORT_MODEL:
             options = {"language": language}
+        if decisions:
+            if kind is checkpoints.REPORT_MODEL:
+                raise ValueError(f"{model} is {kind.name}: it scores no labels, so there is nothing to decide.")
+            options["decisions"] = True
         self.pipelines = [checkpoints.load_pipeline(model, kind, **shared, **options)]
         if report_model is not None:
             self.pipelines.append(
@@ -171,6 +178,8 @@ class Predictor:
         if isinstance(example, Exception):
             raise example
         self.schema = pa.schema([*_BASIC.items(), *((name, _type(name, value)) for name, value in example.items())])
+        if decisions and not any(name.startswith("present_") for name in self.schema.names):
+            raise ValueError(f"{model} has no threshold for any label, so it cannot decide: see `merit calibrate`.")
 
     def facts(self) -> dict[str, Any]:
         """What the answers depend on besides the recordings: weights, processing and options."""
@@ -232,7 +241,8 @@ class Predictor:
             done[position]["warnings"] = [text.removeprefix(start) for text in texts]
         for batch in batches:
             for number, error in batch.errors.items():
-                done[good[number]]["error"] = str(error).removeprefix(f"{named[number].name}: ")
+                text = str(error).removeprefix(f"recording {number}: ")
+                done[good[number]]["error"] = text.removeprefix(f"{named[number].name}: ")
         if batches and (features := batches[0].features) is not None:
             usable = [position for number, position in enumerate(good) if number not in batches[0].errors]
             names = self.pipelines[0].extractor.lead_names
@@ -289,6 +299,7 @@ def predict(
     output: str | Path,
     *,
     labels: Sequence[str] | None = None,
+    decisions: bool = False,
     embeddings: bool = False,
     report_model: str | Path | None = None,
     language: str = "en",
@@ -311,7 +322,7 @@ def predict(
 
     Args:
         sources: folders, globs, recordings, tables of paths and prepared data sets, see `merit.listing.write_listing`.
-        model, labels, embeddings, report_model, language, window_pooling, description, settings, backend: see
+        model, labels, decisions, embeddings, report_model, language, window_pooling, description, settings, backend: see
             [`Predictor`].
         output: folder of the parts, part-00000.parquet and so on.
         format: "parquet" or "csv".
@@ -333,6 +344,7 @@ def predict(
     predictor = Predictor(
         model,
         labels=labels,
+        decisions=decisions,
         embeddings=embeddings,
         report_model=report_model,
         language=language,
@@ -539,8 +551,8 @@ def _start(folder: Path, plan: dict[str, Any], sources: Iterable[str | Path]) ->
         earlier = json.loads(file.read_text(encoding="utf-8"))
         if changed := [name for name in plan if plan[name] != earlier.get(name)]:
             raise ValueError(
-                f"{folder} holds parts that were computed with other {', '.join(changed)}: choose another folder, or "
-                "remove it."
+                f"{folder} holds parts that were computed with other {', '.join(changed)}: to go on with them, give the "
+                "same command as before; otherwise choose another folder, or remove this one."
             )
     elif folder.is_dir() and any(folder.glob("part-*")):
         raise ValueError(f"{folder} holds parts without their plan, {_PLAN}: choose another folder.")

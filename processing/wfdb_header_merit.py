@@ -83,6 +83,8 @@ def locate_record(path: str) -> tuple[str, str]:
     if os.path.isdir(path):
         raise EcgError(f"{path} is a folder, not a record; pass the path of one record inside it")
     if os.path.isfile(path):
+        if os.path.getsize(path) == 0:
+            raise EcgError(f"{name}: {path} is empty; copy it again from where it came")
         raise EcgError(
             f"{name}: {path} is not a WFDB record, because there is no header {record}.hea beside it; supported files "
             "are WFDB records (.hea with .dat or .mat), tables (.csv, .tsv), arrays (.npy) and, by their content, "

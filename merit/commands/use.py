@@ -19,6 +19,9 @@ Records = Annotated[
 ]
 Checkpoint = Annotated[str, Option("--model", metavar="MODEL", help="Folder or Hub id of a checkpoint.")]
 Json = Annotated[bool, Option("--json", help="Print JSON.")]
+Decisions = Annotated[
+    bool, Option("--decisions", help="Say whether each label is present, where the model has a threshold for it.")
+]
 WindowPooling = Annotated[
     str,
     Option(metavar="mean|max", help="How the windows of a long recording are combined; max finds short episodes."),
@@ -135,9 +138,7 @@ def classify(
         str, Option(metavar="warn|error", help="Warn of labels that the model does not know, or refuse them.")
     ] = "warn",
     top_k: Annotated[int | None, Option(metavar="K", help="Print only the K best labels.")] = None,
-    decisions: Annotated[
-        bool, Option("--decisions", help="Say whether each label is present, where the model has a threshold for it.")
-    ] = False,
+    decisions: Decisions = False,
     as_json: Json = False,
     plot: Annotated[
         Path | None, Option(metavar="FILE.png|pdf|svg", help="Draw the leads and the scores of one record.")
@@ -228,6 +229,7 @@ def predict(
             help="Findings in plain English or German, scored beside the learned labels of the model.",
         ),
     ] = None,
+    decisions: Decisions = False,
     embeddings: Annotated[
         bool, Option("--embeddings", help="Add the embedding of each recording in the space shared with texts.")
     ] = False,
@@ -264,6 +266,7 @@ def predict(
         model,
         output,
         labels=labels,
+        decisions=decisions,
         embeddings=embeddings,
         report_model=report_model,
         language=language,
@@ -276,7 +279,8 @@ def predict(
         **_reading(context),
     )
     earlier = f", {done.already_done} were there" if done.already_done else ""
-    typer.echo(f"{done.recordings} recordings, {done.failed} of them failed{earlier}; parts in {done.folder}")
+    reason = " (see column error)" if done.failed else ""
+    typer.echo(f"{done.recordings} recordings, {done.failed} of them failed{reason}{earlier}; parts in {done.folder}")
 
 
 def _reading(context: typer.Context) -> dict[str, Any]:

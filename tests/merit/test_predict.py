@@ -121,6 +121,16 @@ def test_what_a_warning_says_stands_in_the_row_of_its_recording(labelled, tmp_pa
     assert list(rows.loc["whole", "warnings"]) == []
 
 
+def test_an_error_of_a_recording_that_was_read_does_not_count_recordings(labelled, tmp_path):
+    signal = np.cumsum(np.random.default_rng(0).normal(size=(12, 5000)), axis=1).clip(-3000, 3000).astype(np.int16)
+    write_record(tmp_path / "whole", signal)
+    write_record(tmp_path / "short", signal[:, :100])
+    predict([tmp_path / "short.hea", tmp_path / "whole.hea"], labelled, tmp_path / "out", progress=False)
+    errors = table(tmp_path / "out").set_index("record_id")["error"]
+    assert errors["short"] and "recording" not in errors["short"]
+    assert errors.isna()["whole"]
+
+
 def test_globs_tables_and_single_recordings_are_sources_too(archive, tmp_path):
     def paths(*sources):
         write_listing(sources, tmp_path / "listing")
@@ -133,6 +143,11 @@ def test_globs_tables_and_single_recordings_are_sources_too(archive, tmp_path):
     assert paths(headers[0], headers[1].removesuffix(".hea")) == [headers[0], headers[1].removesuffix(".hea")]
     (archive / "list.csv").write_text("path,sampling_rate\na/00001_lr,100\nb/lost.hea,\n")
     assert paths(archive / "list.csv") == [str(archive / "a" / "00001_lr"), str(archive / "b" / "lost.hea")]
+    (archive / "list.csv").write_text("record_id;path\n7;a/00001_lr\n")
+    assert paths(archive / "list.csv") == [str(archive / "a" / "00001_lr")]
+    (archive / "list.csv").write_text("path\nMüller\n", encoding="latin-1")
+    with pytest.raises(ValueError, match="list.csv: .* save the table as UTF-8"):
+        paths(archive / "list.csv")
     (archive / "list.csv").unlink()
     with pytest.raises(FileNotFoundError, match="There is no file, folder"):
         paths(archive / "nowhere")
@@ -231,6 +246,20 @@ def test_reports_stand_beside_the_scores(labelled, reporter_folder, archive, tmp
     assert row["report"] == expected["report"]
     assert row["abstained"] == expected["abstained"]
     assert 0 <= row["score_AFIB"] <= 1
+
+
+def test_decisions_stand_beside_the_scores(classifier_folder, archive, tmp_path):
+    decided = shutil.copytree(classifier_folder, tmp_path / "decided")
+    config = json.loads((decided / "config.json").read_text())
+    config["calibration"] = {"labels": {"NORM": {"threshold": 0.0, "sensitivity": 1.0, "specificity": 0.25}}}
+    (decided / "config.json").write_text(json.dumps(config))
+    predict([archive / "a"], decided, tmp_path / "out", decisions=True, progress=False)
+    rows = table(tmp_path / "out").set_index("record_id")
+    assert set(rows["present_NORM"].drop("broken")) == {True}
+    assert rows.loc["00001_lr", ["sensitivity_NORM", "specificity_NORM"]].tolist() == [1, 0.25]
+    assert "present_MI" not in rows
+    with pytest.raises(ValueError, match="has no threshold for any label"):
+        predict([archive], classifier_folder, tmp_path / "none", decisions=True)
 
 
 def test_options_that_do_not_fit_the_checkpoint_are_refused(model_folder, classifier_folder, archive, tmp_path):

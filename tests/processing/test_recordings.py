@@ -177,6 +177,11 @@ def test_a_file_without_header_is_no_record(tmp_path):
     assert "notes.txt is not a WFDB record" in error(tmp_path / "notes.txt")
 
 
+def test_an_empty_file_is_named_as_such(tmp_path):
+    (tmp_path / "ecg.dcm").touch()
+    assert "ecg.dcm is empty" in error(tmp_path / "ecg.dcm", read_recording)
+
+
 @pytest.mark.parametrize(("formats", "cut", "expected"), [("16", 1, 2400), ("212", 3, 1800), ("24", 6, 3600)])
 def test_a_truncated_file_gives_bytes_expected_and_found(tmp_path, formats, cut, expected):
     record = write_record(tmp_path, formats=formats)
