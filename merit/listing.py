@@ -202,9 +202,8 @@ def _rows_of_table(path: str, names: list[str]) -> Iterator[dict[str, Any]]:
                 column_types={name: pa.float64() if name == "sampling_rate" else pa.string() for name in names},
                 strings_can_be_null=True,
             )
-            table = pa.csv.read_csv(
-                path, parse_options=pa.csv.ParseOptions(delimiter=_separator(_first_line(path))), convert_options=convert
-            )
+            parse = pa.csv.ParseOptions(delimiter=_separator(_first_line(path)))
+            table = pa.csv.read_csv(path, parse_options=parse, convert_options=convert)
     except pa.ArrowInvalid as error:
         hint = "; save the table as UTF-8" if "UTF8" in str(error) else ""
         raise ValueError(f"{path}: {error}{hint}") from None

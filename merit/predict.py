@@ -322,8 +322,8 @@ def predict(
 
     Args:
         sources: folders, globs, recordings, tables of paths and prepared data sets, see `merit.listing.write_listing`.
-        model, labels, decisions, embeddings, report_model, language, window_pooling, description, settings, backend: see
-            [`Predictor`].
+        model, labels, decisions, embeddings, report_model, language, window_pooling, description, settings, backend:
+            see [`Predictor`].
         output: folder of the parts, part-00000.parquet and so on.
         format: "parquet" or "csv".
         batch_size: recordings in a batch of the model.
@@ -551,8 +551,8 @@ def _start(folder: Path, plan: dict[str, Any], sources: Iterable[str | Path]) ->
         earlier = json.loads(file.read_text(encoding="utf-8"))
         if changed := [name for name in plan if plan[name] != earlier.get(name)]:
             raise ValueError(
-                f"{folder} holds parts that were computed with other {', '.join(changed)}: to go on with them, give the "
-                "same command as before; otherwise choose another folder, or remove this one."
+                f"{folder} holds parts that were computed with other {', '.join(changed)}: give the command as it was "
+                "to go on, choose another folder, or remove this one."
             )
     elif folder.is_dir() and any(folder.glob("part-*")):
         raise ValueError(f"{folder} holds parts without their plan, {_PLAN}: choose another folder.")

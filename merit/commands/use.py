@@ -360,7 +360,9 @@ def app(
         raise ImportError("the web page needs gradio: pip install 'merit-ecg[app]'") from error
     from ..hub_cards.space.app import build, launch
 
-    launch(build(model, report_model), server_port=port, server_name=host)
+    page = build(model, report_model)
+    typer.echo(f"Web page on http://{host}:{port}, without login or encryption. {DISCLAIMER} Stop it with Ctrl+C.")
+    launch(page, server_port=port, server_name=host, quiet=True)
 
 
 def demo(
