@@ -22,8 +22,8 @@ from ..data.schema import label_names
 from ..results.result_files import Result
 from . import metrics
 
-RARE = 10
-SPECIFICITY = 0.9
+RARE = 10  # labels with fewer test positives are reported separately
+SPECIFICITY = 0.9  # at which sensitivity is measured
 # Figures whose replicates are kept, for paired tests between models.
 PAIRED = ("auroc", "f1")
 _NOT_FINITE = "Scores are not finite: the model gives NaN or infinity for some recordings."
@@ -45,13 +45,17 @@ class OperatingPoints:
     slope: np.ndarray
     intercept: np.ndarray
 
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities of scores, both `(records, labels)`."""
+        return expit(scores * self.slope + self.intercept)
+
 
 class Protocol:
     """
     One task and the records on which it is measured.
 
     Args:
-        labels: names of the columns of the targets.
+        labels: names of the labels, in the order of the columns of the targets.
         targets: `(records, labels)` of 0 and 1 for each split; models are selected on "validation" and scored on
             "test".
         patients: `(records,)` of the test split, the unit that is resampled; single records if None.
@@ -119,33 +123,18 @@ class Protocol:
             the part of a result that follows from scores: records, metrics and, in detail, positives, labels,
             rare_labels, other_labels, reliability and replicates.
         """
-        targets, counts = self.targets["test"], self.counts
+        targets = self.targets["test"]
         test = test[self.kept["test"]]
         if not np.isfinite(test).all():
             raise ValueError(_NOT_FINITE)
-        figures: dict[str, np.ndarray] = {}
-        figures["auroc"], figures["auprc"] = metrics.ranking(targets, test, counts)
-        probabilities = None
-        if points is not None:
-            figures["f1"] = metrics.at_thresholds(targets, test, points.f1_thresholds, counts)["f1"]
-        if points is not None and detail:
-            oracle = metrics.best_f1_thresholds(targets, test)
-            figures["f1_oracle_threshold"] = metrics.at_thresholds(targets, test, oracle, counts)["f1"]
-            specific = metrics.at_thresholds(targets, test, points.specificity_thresholds, counts)
-            for name in ("sensitivity", "specificity"):
-                figures[f"{name}_at_specificity_{SPECIFICITY}"] = specific[name]
-            probabilities = expit(test * points.slope + points.intercept)
-            figures |= metrics.calibration(targets, probabilities, counts)
+        figures = self._figures(test, points, detail)
 
         positives = targets.sum(0).astype(int)
-        # A label that no record or every record has has no ROC curve and is left out of all figures.
+        # Without positives or without negatives a label has no ROC curve; it is left out of all figures.
         scored = (positives > 0) & (positives < len(targets))
         macro = {name: metrics.mean_over_labels(values[scored]) for name, values in figures.items()}
-        macro["auroc_weighted"] = metrics.mean_over_labels(figures["auroc"][scored], (targets.T @ counts)[scored])
-        result: dict[str, Any] = {
-            "records": len(targets),
-            "metrics": metrics.intervals(dict(sorted(macro.items()))),
-        }
+        macro["auroc_weighted"] = metrics.mean_over_labels(figures["auroc"][scored], (targets.T @ self.counts)[scored])
+        result: Result = {"records": len(targets), "metrics": metrics.intervals(dict(sorted(macro.items())))}
         if not detail:
             return result
         result["positives"] = dict(zip(self.labels, positives.tolist()))
@@ -161,10 +150,33 @@ class Protocol:
             which &= scored
             means = {metric: metrics.mean_over_labels(figures[metric][which]) for metric in paired}
             result[name] = {"labels": int(which.sum()), "metrics": metrics.intervals(means)}
-        if probabilities is not None:
-            result["reliability"] = metrics.reliability(probabilities[:, scored], targets[:, scored])
+        if points is not None:
+            result["reliability"] = metrics.reliability(points.probabilities(test)[:, scored], targets[:, scored])
         result["replicates"] = {name: macro[name][1:] for name in paired}
         return result
+
+    def _figures(self, test: np.ndarray, points: OperatingPoints | None, detail: bool) -> dict[str, np.ndarray]:
+        """
+        Each metric of each label, on the records of "test" and then on each resample, `(labels, 1 + resamples)`.
+
+        Args:
+            test: `(records, labels)` scores of the records that are kept.
+            points, detail: see `score`.
+        """
+        targets, counts = self.targets["test"], self.counts
+        figures: dict[str, np.ndarray] = {}
+        figures["auroc"], figures["auprc"] = metrics.ranking(targets, test, counts)
+        if points is None:
+            return figures
+        figures["f1"] = metrics.at_thresholds(targets, test, points.f1_thresholds, counts)["f1"]
+        if not detail:
+            return figures
+        oracle = metrics.best_f1_thresholds(targets, test)
+        figures["f1_oracle_threshold"] = metrics.at_thresholds(targets, test, oracle, counts)["f1"]
+        specific = metrics.at_thresholds(targets, test, points.specificity_thresholds, counts)
+        for name in ("sensitivity", "specificity"):
+            figures[f"{name}_at_specificity_{SPECIFICITY}"] = specific[name]
+        return figures | metrics.calibration(targets, points.probabilities(test), counts)
 
 
 def score(protocol: Protocol, scores: Mapping[str, np.ndarray], task: str, method: str, setting: dict) -> Result:
