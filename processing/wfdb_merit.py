@@ -5,7 +5,7 @@ import os
 import struct
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -291,50 +291,26 @@ def _check_mat(start: bytes, file: SignalFile, samples: int, name: str) -> None:
         raise EcgError(f"{name}: {file.path} {described}: it states {rows} x {columns} samples")
 
 
+# What identifies a lead in all segments: its standard name, and its number among equal names.
+_LeadKey = tuple[str, int]
+
+
 class _Segment(NamedTuple):
     """A segment of a multi-segment record."""
 
     name: str  # in messages
     header: Header
     files: list[SignalFile]
-    channels: dict[tuple[str, int], int]  # key of each lead that is present, to its position in the header
+    channels: dict[_LeadKey, int]  # key of each lead that is present, to its position in the header
 
 
 def _read_segments(master: Header, folder: str, name: str, verify: bool) -> Recording:
     """Join the segments of a record by lead name; each lead in its first unit, NaN in gaps."""
     starts, frames = _segment_starts(master, name)
-    segments: dict[str, _Segment] = {}
-    names: dict[tuple[str, int], str] = {}  # every lead, as its first segment or the layout writes it
-    for position, (segment, length) in enumerate(master.segments):
-        if segment == "~" or segment in segments:  # "~" is a pause between segments
-            continue
-        is_layout = position == 0 and length == 0
-        header, files = _open_segment(segment, length, is_layout, master, folder, name)
-        leads = [signal.lead for signal in header.signals]
-        # A segment without names has the leads of the others, in their order.
-        unnamed = not any(leads) and len(leads) == len(names)
-        keys = list(names) if unnamed else _lead_keys(leads)
-        for key, lead in zip(keys, leads):
-            names.setdefault(key, lead)
-        if not is_layout:
-            present = {channel for file in files for channel in file.channels}
-            channels = {key: channel for channel, key in enumerate(keys) if channel in present}
-            segments[segment] = _Segment(f"{name}: segment {segment}", header, files, channels)
-
-    first = {key: segment for segment in reversed(segments.values()) for key in segment.channels}
-    if not first:
-        raise EcgError(f"{name}: none of its {len(master.segments)} segments holds a signal")
-    keys = [key for key in names if key in first]
-    if len(keys) < max(len(names), master.announced):
-        absent = ", ".join([lead for key, lead in names.items() if key not in first and lead])
-        warnings.warn(
-            f"{name}: {max(len(names), master.announced)} signals are announced, {len(keys)} are present; "
-            f"{absent or 'the others'} left out",
-            stacklevel=3,
-        )
-    units = {key: first[key].header.signals[first[key].channels[key]].units for key in keys}
-    keys = [key for key in keys if _agrees(key, names[key], units[key], segments.values(), name)]
-    per_frame = [first[key].header.signals[first[key].channels[key]].samples_per_frame for key in keys]
+    segments, names = _open_segments(master, folder, name)
+    units = _units_of_leads(segments, names, master, name)
+    keys = [key for key in units if _agrees(key, names[key], units[key], segments.values(), name)]
+    per_frame = [_signal_of(key, segments.values()).samples_per_frame for key in keys]
     chosen = at_one_rate([names[key] for key in keys], [master.sampling_rate * count for count in per_frame], name)
     keys, width = [keys[i] for i in chosen], per_frame[chosen[0]]
 
@@ -362,6 +338,50 @@ def _read_segments(master: Header, folder: str, name: str, verify: bool) -> Reco
         lead_names=tuple([names[key] for key in keys]),
         units=tuple([units[key] for key in keys]),
     )
+
+
+def _open_segments(master: Header, folder: str, name: str) -> tuple[dict[str, _Segment], dict[_LeadKey, str]]:
+    """The segments by name, each once, and the name of every lead, as its first segment or the layout writes it."""
+    segments: dict[str, _Segment] = {}
+    names: dict[_LeadKey, str] = {}
+    for position, (segment, length) in enumerate(master.segments):
+        if segment == "~" or segment in segments:  # "~" is a pause between segments
+            continue
+        is_layout = position == 0 and length == 0
+        header, files = _open_segment(segment, length, is_layout, master, folder, name)
+        leads = [signal.lead for signal in header.signals]
+        # A segment without names has the leads of the others, in their order.
+        unnamed = not any(leads) and len(leads) == len(names)
+        keys = list(names) if unnamed else _lead_keys(leads)
+        for key, lead in zip(keys, leads):
+            names.setdefault(key, lead)
+        if not is_layout:
+            present = {channel for file in files for channel in file.channels}
+            channels = {key: channel for channel, key in enumerate(keys) if channel in present}
+            segments[segment] = _Segment(f"{name}: segment {segment}", header, files, channels)
+    return segments, names
+
+
+def _units_of_leads(
+    segments: Mapping[str, _Segment], names: Mapping[_LeadKey, str], master: Header, name: str
+) -> dict[_LeadKey, str]:
+    """The leads that have samples, each with its unit in the first segment that has it; warns of the others."""
+    present = {key for segment in segments.values() for key in segment.channels}
+    if not present:
+        raise EcgError(f"{name}: none of its {len(master.segments)} segments holds a signal")
+    if len(present) < max(len(names), master.announced):
+        absent = ", ".join([lead for key, lead in names.items() if key not in present and lead])
+        warnings.warn(
+            f"{name}: {max(len(names), master.announced)} signals are announced, {len(present)} are present; "
+            f"{absent or 'the others'} left out",
+            stacklevel=4,
+        )
+    return {key: _signal_of(key, segments.values()).units for key in names if key in present}
+
+
+def _signal_of(key: _LeadKey, segments: Iterable[_Segment]) -> Signal:
+    """The signal of a lead in the first segment that has it."""
+    return next(segment.header.signals[segment.channels[key]] for segment in segments if key in segment.channels)
 
 
 def _segment_starts(master: Header, name: str) -> tuple[dict[str, list[int]], int]:
@@ -406,8 +426,7 @@ def _open_segment(
     return header._replace(frames=frames), files
 
 
-def _lead_keys(leads: Iterable[str]) -> list[tuple[str, int]]:
-    """What identifies a lead in all segments: its standard name, and its number among equal names."""
+def _lead_keys(leads: Iterable[str]) -> list[_LeadKey]:
     seen: Counter[str] = Counter()
     keys = []
     for lead in leads:
@@ -417,7 +436,7 @@ def _lead_keys(leads: Iterable[str]) -> list[tuple[str, int]]:
     return keys
 
 
-def _agrees(key: tuple[str, int], lead: str, unit: str, segments: Iterable[_Segment], name: str) -> bool:
+def _agrees(key: _LeadKey, lead: str, unit: str, segments: Iterable[_Segment], name: str) -> bool:
     """Whether a lead has one rate and convertible units in all segments; an ECG lead that has not is an error."""
     per_frame = None
     for segment in segments:

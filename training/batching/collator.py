@@ -27,7 +27,7 @@ def ecg_rows(dataset: Dataset, *columns: str) -> Dataset:
 
 class SeededRows(torch.utils.data.Dataset):
     """
-    Rows with their random seed: the column "draw" holds the tuple (seed, epoch, row).
+    Rows with their random seed: the column "seed" holds the tuple (seed of the run, epoch, number of the row).
 
     Args:
         rows: as [`ecg_rows`] returns them.
@@ -52,7 +52,7 @@ class SeededRows(torch.utils.data.Dataset):
 
     def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
         rows = self.rows.__getitems__(indices)
-        return [{**row, "draw": (self.seed, self.epoch, index)} for index, row in zip(indices, rows)]
+        return [{**row, "seed": (self.seed, self.epoch, index)} for index, row in zip(indices, rows)]
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self.__getitems__([index])[0]
@@ -80,7 +80,7 @@ class MeritCollator:
     """
     Turns rows of a data set into a batch for the model.
 
-    All random choices for a record follow from the "draw" of its row, see [`SeededRows`]; the batch then has its row
+    All random choices for a record follow from the "seed" of its row, see [`SeededRows`]; the batch then has its row
     number in `rows`. Without it they come from torch's global generator.
 
     Args:
@@ -116,7 +116,7 @@ class MeritCollator:
             self.processor.feature_extractor.check_model(self.config)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        rng = RecordRng(row["draw"] if "draw" in row else torch.randint(2**62, ()).item() for row in rows)
+        rng = RecordRng(row["seed"] if "seed" in row else torch.randint(2**62, ()).item() for row in rows)
         columns = [self.text_column] if isinstance(self.text_column, str) else self.text_column or []
         text = None
         if columns:
@@ -136,8 +136,8 @@ class MeritCollator:
             batch["noise"] = rng.uniform(
                 batch["ecg_values"].shape[2] // self.patch_length, batch["ecg_values"].shape[1]
             ).transpose(1, 2)
-        if "draw" in rows[0]:
-            batch["rows"] = torch.tensor([row["draw"][-1] for row in rows])
+        if "seed" in rows[0]:
+            batch["rows"] = torch.tensor([row["seed"][-1] for row in rows])
         if self.label_column:
             batch["labels"] = torch.stack([torch.as_tensor(row[self.label_column]) for row in rows]).float()
         if not batch["ecg_values"].isfinite().all():

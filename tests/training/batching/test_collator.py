@@ -181,7 +181,7 @@ def test_the_order_is_a_permutation_that_depends_on_seed_and_epoch(dataset, rows
 
 
 def test_one_of_two_texts_is_drawn_and_keys_compare_the_last(processor):
-    rows = [{**row(500, report=f"a{i % 3}"), "report_en": f"b{i % 2}", "draw": (0, 0, i)} for i in range(60)]
+    rows = [{**row(500, report=f"a{i % 3}"), "report_en": f"b{i % 2}", "seed": (0, 0, i)} for i in range(60)]
     batch = MeritCollator(processor, ["report", "report_en"])(rows)
     texts = processor.tokenizer.batch_decode(batch["input_ids"], skip_special_tokens=True)
     english = [text.replace(" ", "").startswith("b") for text in texts]
