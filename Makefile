@@ -85,7 +85,7 @@ runs/fine-tuned/fine-tuned-%.json: $(READY)
 test: $(READY)
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
-# Without the tests that train, start other processes or load checkpoints: two minutes.
+# Without the slow tests, of which most train, start other processes or load checkpoints: two minutes.
 test-fast: $(READY)
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not slow"
 

@@ -1,12 +1,18 @@
 """Models and inputs that are as small as they can be, for the tests of modeling_merit."""
 
+import pytest
 import torch
 
 from merit import MeritConfig, MeritEcgModel, MeritForEcgClassification, MeritForPreTraining, MeritModel
 
 MODELS = (MeritEcgModel, MeritModel, MeritForPreTraining, MeritForEcgClassification)
-# How signals become tokens and tokens a feature: as patches that are averaged, or by a stem, with maxima too.
-TOKENIZATIONS = ("time", "lead_time", "time, stem", "lead_time, stem")
+# How signals become tokens and tokens a feature: as patches that are averaged, or by a stem, with maxima too. The fast
+# tests take two that have all of these parts.
+TOKENIZATIONS = (
+    "time",
+    *(pytest.param(tokenization, marks=pytest.mark.slow) for tokenization in ("lead_time", "time, stem")),
+    "lead_time, stem",
+)
 STEM = {"stem_channels": 8, "stem_num_layers": 1, "pooling": "mean_max"}
 ECG = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
 TEXT = {**ECG, "vocab_size": 99, "max_position_embeddings": 16}

@@ -220,6 +220,7 @@ def test_additional_text_in_a_card_is_allowed(folder):
     check_card(folder)
 
 
+@pytest.mark.slow
 def test_publishing_refuses_a_card_that_disagrees_with_its_results(folder):
     metrics = json.loads((folder / "results" / "merit.json").read_text())["results"][0]["metrics"]
     metrics["auroc"]["value"] = 1.0
@@ -348,6 +349,7 @@ def test_the_hub_accepts_the_cards(folder, model_folder, classifier_folder, hub,
     assert [request.path for request in hub.requests] == ["/api/validate-yaml"] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["model", "classifier", "encoder"])
 def test_the_code_examples_of_a_card_run(
     kind, model_folder, classifier_folder, encoder_folder, simulated, fresh_environment, tmp_path

@@ -43,6 +43,7 @@ def test_the_checkpoints_exist_and_keep_their_size_limits():
     assert sum(sizes.values()) < 60 * MEGABYTE
 
 
+@pytest.mark.slow
 @every_checkpoint
 def test_a_checkpoint_equals_a_new_export_of_itself(folder, tmp_path):
     """Code, configuration, processor, weights and card. After a change, `merit export DIR DIR` renews them."""
@@ -69,6 +70,7 @@ def test_the_code_and_the_glossary_of_a_checkpoint_are_linked_to_the_package(fol
         assert linked[path.name].resolve(strict=True) == ROOT / path.parent.name / path.name
 
 
+@pytest.mark.slow
 @every_checkpoint
 def test_a_checkpoint_that_is_exported_onto_itself_keeps_its_links(folder, tmp_path):
     """An export to another folder has real files."""
@@ -84,6 +86,7 @@ def test_a_checkpoint_that_is_exported_onto_itself_keeps_its_links(folder, tmp_p
     assert [path for path in elsewhere.rglob("*") if path.is_symlink()] == []
 
 
+@pytest.mark.slow
 @every_checkpoint
 def test_a_checkpoint_answers_without_the_package_and_its_card_agrees_with_its_results(folder):
     check(folder)
@@ -115,6 +118,7 @@ def test_the_training_record_of_a_classifier_names_its_start_and_its_labels(fold
     assert own["metrics"]["auroc"]["value"] > best["metrics"]["auroc"]["value"]  # it earns its place
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("PTBXL_ROOT" not in os.environ, reason="PTBXL_ROOT names no PTB-XL")
 def test_the_results_of_the_tiny_checkpoint_are_reproducible():
     folder = ROOT / "hub_cards" / "merit-ptbxl-tiny"
@@ -131,6 +135,7 @@ def test_the_results_of_the_tiny_checkpoint_are_reproducible():
         assert result["metrics"]["auroc"]["value"] == pytest.approx(value, abs=0.003), result["setting"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("PTBXL_ROOT" not in os.environ, reason="PTBXL_ROOT names no PTB-XL")
 def test_the_reports_of_the_report_checkpoint_are_reproducible():
     folder = ROOT / "hub_cards" / "merit-ptbxl-report"

@@ -119,7 +119,7 @@ def extras(simulated, tmp_path_factory):
     return {"example": simulated / "records100" / "00000" / "00002_lr", "results": [results]}
 
 
-@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+@pytest.mark.parametrize("dtype", [None, pytest.param("bfloat16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("folder", TASKS)
 def test_a_loaded_model_is_exported_with_the_same_bytes(folder, dtype, request, extras, tmp_path):
     """Also the example, its answer, the results, and several shards."""
@@ -373,6 +373,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [100, 20_000, 100_000])
 def test_without_room_on_the_disk_nothing_changes_and_the_message_says_where(
     limit, model_folder, fresh_python, tmp_path

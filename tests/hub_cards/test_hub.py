@@ -206,6 +206,7 @@ def data_set_on_hub(stranger, dataset, tmp_path_factory):
     return dataset
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["streaming", "at once"])
 def test_a_pushed_data_set_loads_with_all_rows_and_features(how, stranger, hub, data_set_on_hub):
     read = stranger(READ, how)

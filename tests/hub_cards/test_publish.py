@@ -114,6 +114,7 @@ def change_result(folder, auc):
     (folder / "results" / "zero-shot.json").write_text(json.dumps({"auc": auc}) + "\n", encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_folder_is_published_in_one_commit_and_then_only_what_changed(hub, merit, send, folder):
     out = merit("publish", folder, "--repo-id", "org/merit", "--private")
     assert files(hub) == contents(folder)
@@ -147,6 +148,7 @@ def test_linked_code_is_published_as_real_files(hub, send, folder, tmp_path):
     assert files(hub) == expected
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_the_same_and_sends_nothing(hub, send, folder):
     first = send(folder, dry_run=True)
     assert "+ model.safetensors" in first
@@ -162,6 +164,7 @@ def test_a_dry_run_says_the_same_and_sends_nothing(hub, send, folder):
     assert len(titles(hub)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "environment",
     [{"HF_HUB_OFFLINE": "1"}, {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}],
@@ -183,6 +186,7 @@ def test_a_model_that_is_no_folder_and_no_name_on_the_hub_is_refused(model, tmp_
         fetch(model)
 
 
+@pytest.mark.slow
 def test_branches_and_pull_requests_do_not_change_the_main_branch(hub, send, folder):
     send(folder)
     before = files(hub)
@@ -199,6 +203,7 @@ def test_branches_and_pull_requests_do_not_change_the_main_branch(hub, send, fol
     assert "leave out --revision" in send(folder, create_pr=True, revision="half-auc", status=1)
 
 
+@pytest.mark.slow
 def test_a_newer_commit_is_not_overwritten_without_force(hub, send, folder):
     send(folder)
     theirs = hub.repo(*NAME).commit("A card by a colleague", {"README.md": File(b"# Ours")})
@@ -218,6 +223,7 @@ def test_a_newer_commit_is_not_overwritten_without_force(hub, send, folder):
     send(folder)
 
 
+@pytest.mark.slow
 def test_a_repository_that_the_folder_does_not_come_from_is_not_overwritten(hub, send, folder):
     hub.repos[NAME] = Repo(*NAME)
     theirs = hub.repo(*NAME).commit("Years of work", {"thesis.tex": File(b"...")})
@@ -227,6 +233,7 @@ def test_a_repository_that_the_folder_does_not_come_from_is_not_overwritten(hub,
     assert uploads(hub) == []
 
 
+@pytest.mark.slow
 def test_a_commit_that_arrives_meanwhile_is_not_overwritten(hub, send, folder):
     send(folder)
     change_result(folder, 0.5)
@@ -238,6 +245,7 @@ def test_a_commit_that_arrives_meanwhile_is_not_overwritten(hub, send, folder):
     assert json.loads(files(hub)["results/zero-shot.json"]) == {"auc": 0.75}
 
 
+@pytest.mark.slow
 def test_broken_connections_and_server_errors_are_retried(hub, send, folder):
     """During the upload of weights, at the commit, and when only the reply to the commit is lost."""
     hub.fail("PUT", WEIGHTS, cut="request")
@@ -256,6 +264,7 @@ def test_broken_connections_and_server_errors_are_retried(hub, send, folder):
     assert known_commits(folder) == {"org/merit@main": hub.repo(*NAME).at("main").oid}
 
 
+@pytest.mark.slow
 def test_a_persistent_error_publishes_nothing_and_the_next_run_resumes(hub, send, folder):
     hub.fail("POST", COMMIT, times=3, status=503)
     said = send(folder, status=1)
@@ -267,6 +276,7 @@ def test_a_persistent_error_publishes_nothing_and_the_next_run_resumes(hub, send
     assert len(uploads(hub)) == 1  # the weights that had arrived were not sent again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [413, 507])
 def test_a_hub_without_room_is_not_changed(status, hub, send, folder):
     hub.repos[NAME] = Repo(*NAME)
@@ -279,12 +289,14 @@ def test_a_hub_without_room_is_not_changed(status, hub, send, folder):
     assert len(titles(hub)) == 1
 
 
+@pytest.mark.slow
 def test_without_a_token_the_message_says_how_to_log_in(hub, send, folder):
     said = send(folder, status=1, token=None)
     assert "hf auth login" in said
     assert hub.repos == {}
 
 
+@pytest.mark.slow
 def test_a_public_repository_is_not_accepted_as_a_private_one(hub, send, folder):
     hub.repos[NAME] = Repo(*NAME)
     said = send(folder, private=True, status=1)
@@ -292,6 +304,7 @@ def test_a_public_repository_is_not_accepted_as_a_private_one(hub, send, folder)
     assert files(hub) == {}
 
 
+@pytest.mark.slow
 def test_a_published_model_is_exported_changed_and_published_again(hub, merit, send, folder, tmp_path):
     send(folder)
     out = merit("export", "org/merit", tmp_path / "theirs", "--dtype", "bfloat16")
@@ -303,6 +316,7 @@ def test_a_published_model_is_exported_changed_and_published_again(hub, merit, s
     assert len(files(hub)["model.safetensors"]) < 0.6 * len((folder / "model.safetensors").read_bytes())
 
 
+@pytest.mark.slow
 def test_export_gives_a_folder_an_example_and_results(merit, model_folder, tmp_path):
     results = tmp_path / "speed.json"
     results.write_text("{}")
@@ -314,6 +328,7 @@ def test_export_gives_a_folder_an_example_and_results(merit, model_folder, tmp_p
     check(tmp_path / "again")
 
 
+@pytest.mark.slow
 def test_the_check_finds_missing_files_and_different_answers(folder, untrained):
     check(folder)
     other_weights = folder / "model.safetensors"
@@ -333,17 +348,20 @@ def test_the_check_finds_missing_files_and_different_answers(folder, untrained):
         check(folder)
 
 
+@pytest.mark.slow
 def test_an_encoder_with_an_example_passes_the_check(untrained, simulated, tmp_path):
     record = simulated / "records100" / "00000" / "00002_lr"
     check(export(*untrained, tmp_path / "encoder", example=record, encoder_only=True))
 
 
+@pytest.mark.slow
 def test_an_incomplete_folder_is_not_sent(hub, merit, folder):
     (folder / "LICENSE").unlink()
     assert "it has no LICENSE" in merit("publish", folder, "--repo-id", "org/merit", status=1)
     assert hub.requests == []
 
 
+@pytest.mark.slow
 def test_a_failed_download_leaves_no_partial_export(hub, merit, send, folder, tmp_path):
     send(folder)
     hub.fail("GET", "/resolve/.*/model.safetensors", times=20, status=404)

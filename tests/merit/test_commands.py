@@ -305,6 +305,7 @@ def test_prepare_names_a_label_outside_the_list(here, tree, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_classify_prints_a_table_and_the_disclaimer(merit_command, run_folder, record):
     labels = ["normal ECG", "atrial fibrillation", "Osborn waves"]
     done = merit_command("classify", record, "--model", run_folder / "model", "--labels", *labels)
@@ -322,9 +323,9 @@ def test_classify_prints_a_table_and_the_disclaimer(merit_command, run_folder, r
     assert sum(scores) == pytest.approx(1, abs=0.002)
 
 
-def test_classify_prints_json_and_draws(here, run_folder, record, tmp_path):
+def test_classify_prints_json_and_draws(here, model_folder, record, tmp_path):
     picture = tmp_path / "ecg.png"
-    arguments = ["--model", run_folder / "model", "--labels", "normal ECG", "LBBB", "--json", "--plot", picture]
+    arguments = ["--model", model_folder, "--labels", "normal ECG", "LBBB", "--json", "--plot", picture]
     status, out, err = here("classify", record, *arguments)
     assert status == 0
     answers = json.loads(out)
@@ -334,12 +335,10 @@ def test_classify_prints_json_and_draws(here, run_folder, record, tmp_path):
     assert str(picture) in err
 
 
-def test_classify_takes_several_records_and_the_other_options(here, run_folder, record):
+def test_classify_takes_several_records_and_the_other_options(here, model_folder, record):
     other = record.with_name("00008_lr")
     arguments = ["--multi-label", "--top-k", 1, "--template", "sinus rhythm. {}.", "--json"]
-    status, out, _ = here(
-        "classify", record, other, "--model", run_folder / "model", "--labels", "AFIB", "LVH", *arguments
-    )
+    status, out, _ = here("classify", record, other, "--model", model_folder, "--labels", "AFIB", "LVH", *arguments)
     assert status == 0
     answers = json.loads(out)
     assert list(answers) == [str(record), str(other)]
@@ -357,9 +356,9 @@ def test_classify_takes_several_records_and_the_other_options(here, run_folder, 
         ({"more": ["--top-k", "0"]}, "top_k"),
     ],
 )
-def test_classify_explains_errors(here, run_folder, record, change, message):
+def test_classify_explains_errors(here, model_folder, record, change, message):
     records, labels = change.get("record", [record]), change.get("labels", ["AFIB", "LVH"])
-    model = change.get("model", run_folder / "model")
+    model = change.get("model", model_folder)
     status, out, err = here("classify", *records, "--model", model, "--labels", *labels, *change.get("more", []))
     assert status == 1
     assert out == ""
@@ -376,9 +375,9 @@ def bad_record(tmp_path_factory):
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_classify_answers_for_good_recordings_and_names_bad_ones(here, run_folder, record, bad_record, as_json):
+def test_classify_answers_for_good_recordings_and_names_bad_ones(here, model_folder, record, bad_record, as_json):
     other = record.with_name("00008_lr")
-    options = ["--model", run_folder / "model", "--labels", "AFIB", "LVH", *(["--json"] if as_json else [])]
+    options = ["--model", model_folder, "--labels", "AFIB", "LVH", *(["--json"] if as_json else [])]
     status, out, err = here("classify", record, bad_record, other, *options)
     assert status == 1
     [message] = [line for line in err.splitlines() if line.startswith("merit: ")]
@@ -488,6 +487,7 @@ def test_every_command_explains_a_model_that_does_not_exist(here, record, argume
     assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_interrupt_ends_with_code_130_and_no_traceback(fresh_environment, tree, tmp_path, processes):
     arguments = ["prepare", "ptbxl", "--source", tree, "--output", tmp_path / "out", "--processes", processes]
@@ -505,6 +505,7 @@ def test_an_interrupt_ends_with_code_130_and_no_traceback(fresh_environment, tre
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_pretrain_does_not_overwrite_a_run_but_resumes_it(here, tree, run_folder, settings):
     arguments = ["pretrain", "--data", tree, "--recipe", "demo", "--output", run_folder, *settings]
     before = (run_folder / "model" / "model.safetensors").read_bytes()
@@ -551,6 +552,7 @@ def test_pretrain_explains_that_there_are_too_few_recordings_for_a_batch(here, t
     assert "batch" in err
 
 
+@pytest.mark.slow
 def test_the_card_of_a_pretrained_model_names_its_training_data(run_folder):
     card = (run_folder / "model" / "README.md").read_text()
     assert "simulated, train: " in card

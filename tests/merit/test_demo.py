@@ -2,11 +2,13 @@
 
 import json
 
+import pytest
 from transformers import AutoModelForSequenceClassification
 
 from merit import demo
 
 
+@pytest.mark.slow
 def test_the_demo_classifies_draws_and_fine_tunes_and_writes_all_results(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "datasets")
     monkeypatch.setattr(demo, "EVALUATION_RECORDS", 150)

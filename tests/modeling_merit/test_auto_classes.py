@@ -115,15 +115,18 @@ def check(output, here, home):
         assert [entry["label"] for entry in result["answers"][name]] == [entry["label"] for entry in here[name]]
 
 
+@pytest.mark.slow
 def test_a_process_without_the_package_loads_everything_by_remote_code(fresh_python, moved, here):
     code = 'import sys; sys.modules["merit"] = None\n' + ANSWERS
     check(fresh_python(code, *moved, "trust"), here, "transformers_modules")
 
 
+@pytest.mark.slow
 def test_a_process_with_the_package_needs_no_trust_in_remote_code(fresh_python, moved, here):
     check(fresh_python("import transformers, merit" + ANSWERS, *moved, "no trust"), here, "merit")
 
 
+@pytest.mark.slow
 def test_each_auto_class_finds_merit_when_it_is_used_first(fresh_python, moved):
     """Each class in a process of its own, forked before transformers was imported."""
     code = """

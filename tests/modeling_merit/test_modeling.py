@@ -503,7 +503,7 @@ def test_any_number_of_texts_is_compared_with_any_number_of_ecgs():
 
 @every_tokenization
 @every_model
-@pytest.mark.parametrize("implementation", ["sdpa", "flex_attention"])
+@pytest.mark.parametrize("implementation", ["sdpa", pytest.param("flex_attention", marks=pytest.mark.slow)])
 def test_all_attention_implementations_agree(model_class, tokenization, implementation):
     model = tiny_model(model_class, tokenization, decoder_hidden_size=32)
     model.set_attn_implementation("eager")
@@ -619,6 +619,7 @@ def test_parameters_are_counted():
     assert text.get_input_embeddings().weight.numel() == TEXT["vocab_size"] * TEXT["hidden_size"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tokenization", ["time", "time, stem"])
 @pytest.mark.parametrize("model_class", MODELS[:3])
 def test_a_model_compiles_into_one_graph(model_class, tokenization):
@@ -630,6 +631,7 @@ def test_a_model_compiles_into_one_graph(model_class, tokenization):
         assert_same(compiled(**inputs), model(**inputs), **CLOSE)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_the_encoder_compiles_to_machine_code():
     model = tiny_model()

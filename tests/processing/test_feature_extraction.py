@@ -465,6 +465,7 @@ def outcome(description, extractor):
             return None
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(descriptions())
 def test_two_descriptions_of_a_signal_give_the_same_finite_output_or_both_an_error(case):

@@ -243,6 +243,7 @@ def test_a_slip_of_one_or_two_letters_is_suggested_and_not_decided(label):
     assert GLOSSARY.suggestions(label) == ("atrial fibrillation",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["VTs", "AV block 4", "4th degree AV block", "atrium filtration", "QRS"])
 def test_short_words_numbers_and_more_than_two_letters_are_no_slips(label):
     assert not {"SVTAC", "1AVB", "2AVB", "3AVB", "AFIB"} & {

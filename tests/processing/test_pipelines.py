@@ -349,6 +349,7 @@ def test_threads_that_share_a_pipeline_get_the_answers_to_their_own_labels(model
     assert_same(other[0], expected(paths[0], LABELS[:2]))
 
 
+@pytest.mark.slow
 def test_many_threads_share_a_pipeline(classify, paths):
     sets = [[*LABELS[i:], f"label {j}"] for i in range(3) for j in range(4)]
     alone = [classify(paths[0], labels) for labels in sets]

@@ -150,6 +150,7 @@ def run_without_the_package(script, folder):
     return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_without_the_package_the_glossary_is_that_of_the_folder_or_missing_with_the_reason(saved, tmp_path):
     small_glossary().save(saved / GLOSSARY_FILE)
     script = f"""
@@ -170,6 +171,7 @@ except FileNotFoundError as error:
     assert "install the package merit-ecg" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_saved_processor_loads_where_the_package_is_not_installed(processor, tmp_path, monkeypatch):
     monkeypatch.setattr(MeritFeatureExtractor, "_auto_class", "AutoFeatureExtractor")
     monkeypatch.setattr(MeritProcessor, "_auto_class", "AutoProcessor")

@@ -47,6 +47,7 @@ def test_the_first_program_classifies_a_recording_in_three_lines():
     assert len([line for line in PROGRAMS[0].splitlines() if line]) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "printed"), [(1, ["'noise'"]), (2, ["normal axis.", "NORM"])])
 def test_the_programs_run_as_they_stand(number, printed, here):
     run = subprocess.run(
@@ -56,6 +57,7 @@ def test_the_programs_run_as_they_stand(number, printed, here):
     assert all(text in run.stdout for text in printed)
 
 
+@pytest.mark.slow
 def test_the_first_program_prints_the_answer_shown(here):
     run = subprocess.run([sys.executable, "-c", PROGRAMS[0]], cwd=here, capture_output=True, text=True, check=False)
     [shown] = re.findall(r"```\n(\[\{.*?\}\])\n```", README, re.DOTALL)
@@ -65,6 +67,7 @@ def test_the_first_program_prints_the_answer_shown(here):
     assert printed == shown
 
 
+@pytest.mark.slow
 def test_a_model_is_fine_tuned_and_measured_as_shown(shell, here, prepared, block):
     printed = shell(block("merit finetune hub_cards/merit-ptbxl-tiny"))
     assert "super fine-tuned: auroc" in printed
@@ -83,6 +86,7 @@ def test_every_merit_command_is_one_that_there_is(commands):
         get_command(app).commands[name].make_context(name, arguments)
 
 
+@pytest.mark.slow
 def test_the_command_line_classifies_and_draws(shell, here, block):
     from matplotlib.image import imread
 
@@ -92,6 +96,7 @@ def test_the_command_line_classifies_and_draws(shell, here, block):
     assert abs(drawn - shown).mean() < 0.01
 
 
+@pytest.mark.slow
 def test_pretraining_goes_on_as_shown(shell, here, block):
     from merit import MeritForPreTraining
 
@@ -101,6 +106,7 @@ def test_pretraining_goes_on_as_shown(shell, here, block):
     assert checkpoints == ["checkpoint-12", "checkpoint-16"]
 
 
+@pytest.mark.slow
 def test_a_folder_of_ones_own_is_prepared_by_the_table_shown(shell, here, block):
     from merit import label_names, load_data
 
@@ -122,6 +128,7 @@ def test_a_folder_of_ones_own_is_prepared_by_the_table_shown(shell, here, block)
     assert own["test"]["report"] == ["atrial fibrillation"]
 
 
+@pytest.mark.slow
 def test_models_are_measured_compared_exported_and_published_as_shown(shell, here, prepared, tmp_path, block):
     from loopback_hub import LoopbackHub
 

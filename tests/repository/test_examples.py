@@ -21,6 +21,7 @@ def run_example(name, *arguments):
     return run.stdout
 
 
+@pytest.mark.slow
 def test_the_fine_tuning_script_is_short_and_runs(here, tmp_path):
     assert len((EXAMPLES / "finetune.py").read_text(encoding="utf-8").splitlines()) < 50
     model, data = TINY, here / "demo" / "simulated"
@@ -29,6 +30,7 @@ def test_the_fine_tuning_script_is_short_and_runs(here, tmp_path):
     assert (tmp_path / "model" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_the_lora_script_trains_little_and_leaves_adapter_and_model(here, prepared, tmp_path):
     from peft import PeftModel
     from safetensors.torch import load_file
@@ -50,11 +52,13 @@ def test_the_lora_script_trains_little_and_leaves_adapter_and_model(here, prepar
         assert (weight - adapted[name]).abs().max() < 1e-6, name
 
 
+@pytest.mark.slow
 def test_the_scikit_learn_script_prints_the_auc_of_a_probe(here, prepared):
     printed = run_example("features_sklearn.py", TINY, prepared)
     assert 0 < float(re.search(r"macro AUC ([\d.]+)", printed)[1]) <= 1
 
 
+@pytest.mark.slow
 def test_the_onnx_script_computes_the_features_of_the_model(tmp_path):
     pytest.importorskip("onnxruntime", reason="needs the extra onnx")
     from transformers import AutoModel, AutoProcessor
@@ -70,6 +74,7 @@ def test_the_onnx_script_computes_the_features_of_the_model(tmp_path):
     assert found == pytest.approx(expected, abs=1e-2)
 
 
+@pytest.mark.slow
 def test_the_ray_script_predicts_an_archive(here, tmp_path):
     pytest.importorskip("ray", reason="needs the extra ray")
     import pandas as pd
@@ -83,6 +88,7 @@ def test_the_ray_script_predicts_an_archive(here, tmp_path):
     assert len(answers["embedding"][0]) == 128
 
 
+@pytest.mark.slow
 def test_the_report_example_prints_a_report_in_both_languages():
     folder = ROOT / "hub_cards" / "merit-ptbxl-report"
     printed = run_example("report.py", folder, folder / "example" / "00001_lr").splitlines()
@@ -92,6 +98,7 @@ def test_the_report_example_prints_a_report_in_both_languages():
     assert reports["de"] != reports["en"]
 
 
+@pytest.mark.slow
 def test_the_pretraining_example_leaves_a_model_that_classifies(tmp_path):
     printed = run_example("pretrain.py", tmp_path)
     assert "normal ECG" in printed

@@ -7,6 +7,8 @@ from email.parser import Parser
 import pytest
 from package_builds import ROOT, build, copy_of_checkout, run
 
+pytestmark = pytest.mark.slow
+
 SOURCES = ("merit", "modeling_merit", "processing", "training", "hub_cards")
 
 

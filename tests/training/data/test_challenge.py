@@ -202,6 +202,7 @@ SAMPLES = {
 }
 
 
+@pytest.mark.slow
 @needs_samples
 @pytest.mark.parametrize("name", SAMPLES)
 def test_the_real_samples_load_with_every_code_mapped_or_listed(tmp_path, name):

@@ -527,6 +527,7 @@ def command(mirror, fresh_environment, tmp_path):
     process.communicate()
 
 
+@pytest.mark.slow
 def test_a_killed_download_continues_with_the_same_result(mirror, command, fetch, tmp_path):
     with pytest.raises(DownloadError, match=r"another download into .*tree is running"):
         fetch()
@@ -540,6 +541,7 @@ def test_a_killed_download_continues_with_the_same_result(mirror, command, fetch
     assert mirror.log == [("ptbxl_database.csv", held, 400_000 - held)]
 
 
+@pytest.mark.slow
 def test_an_interrupted_download_ends_at_once_and_keeps_its_files(mirror, command, fetch):
     command.send_signal(signal.SIGINT)
     out, err = command.communicate(timeout=20)

@@ -73,6 +73,7 @@ def order(root, output):
     return "prepare", "mimic-iv-ecg", "--source", root, "--output", output
 
 
+@pytest.mark.slow
 def test_thousands_of_records_are_split_by_patient(in_one_go):
     data = load_data(in_one_go)
     assert {split: len(rows) for split, rows in data.items()} == {"train": 1869, "validation": 246, "test": 285}
@@ -81,6 +82,7 @@ def test_thousands_of_records_are_split_by_patient(in_one_go):
     assert sorted(path.name for path in in_one_go.parent.iterdir()) == [in_one_go.name]
 
 
+@pytest.mark.slow
 @linux_only
 def test_several_processes_write_the_same_bytes_as_one(mimic, merit, in_one_go, tmp_path):
     output = tmp_path / "mimic"
@@ -98,6 +100,7 @@ def ended(group):
     return not alive(group)
 
 
+@pytest.mark.slow
 @linux_only
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_run_killed_repeatedly_gives_the_same_result(mimic, merit, in_one_go, tmp_path, processes):
@@ -129,6 +132,7 @@ def test_a_run_killed_repeatedly_gives_the_same_result(mimic, merit, in_one_go, 
     assert all((output / path).stat().st_mtime_ns == time for path, time in times.items())
 
 
+@pytest.mark.slow
 @linux_only
 def test_a_killed_worker_process_is_an_error_that_says_how_to_continue(small, merit, tmp_path):
     killed = """
@@ -149,6 +153,7 @@ read_all, mimic.MimicIvEcg.read = mimic.MimicIvEcg.read, read
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @linux_only
 def test_peak_memory_does_not_grow_with_the_number_of_records(mimic, merit, tmp_path):
     peaks = []
@@ -167,6 +172,7 @@ def test_peak_memory_does_not_grow_with_the_number_of_records(mimic, merit, tmp_
     assert peaks[1] - peaks[0] < 4, peaks
 
 
+@pytest.mark.slow
 @linux_only
 def test_a_full_disk_is_an_error_and_not_a_bad_record(small, merit, tmp_path):
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))"
@@ -185,6 +191,7 @@ def test_a_full_disk_is_an_error_and_not_a_bad_record(small, merit, tmp_path):
     assert sum(map(len, load_data(tmp_path / "out").values())) == 300
 
 
+@pytest.mark.slow
 def test_a_missing_file_is_named_and_can_be_skipped(mimic, merit, tmp_path):
     root = tmp_path / "mimic"
     shutil.copytree(mimic, root, copy_function=os.link)
@@ -216,6 +223,7 @@ def test_a_missing_file_is_named_and_can_be_skipped(mimic, merit, tmp_path):
     assert json.loads((tmp_path / "out" / "prepared.json").read_text())["skipped"] == 2
 
 
+@pytest.mark.slow
 def test_streaming_reads_the_same_rows_with_the_same_features(in_one_go, tmp_path):
     streamed = datasets.load_dataset(str(in_one_go), streaming=True, cache_dir=str(tmp_path))
     mapped = load_prepared(in_one_go)
@@ -277,6 +285,7 @@ def interrupt(event, arguments):
 sys.addaudithook(interrupt)
 
 
+@pytest.mark.slow
 def test_a_run_stopped_at_any_file_operation_continues_to_the_same_result(tmp_path, monkeypatch):
     monkeypatch.setattr(preparation, "RECORDS_PER_SHARD", 9)
     source = Invented(folds=(1, 9))
@@ -601,6 +610,7 @@ def test_a_link_may_be_the_output(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "out"]
 
 
+@pytest.mark.slow
 @linux_only
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_interrupt_ends_with_130_and_without_a_traceback(mimic, merit, tmp_path, processes):

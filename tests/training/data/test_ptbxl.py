@@ -359,6 +359,7 @@ def test_another_rate_than_100_or_500_hz_is_refused(root, cache):
         load_ptbxl(root, sampling_rate=250, cache_dir=cache)
 
 
+@pytest.mark.slow
 def test_ptbxl_has_the_published_records_and_respects_patients(ptbxl_root):
     dataset = load_ptbxl(ptbxl_root)
     assert {split: len(rows) for split, rows in dataset.items()} == {"train": 17418, "validation": 2183, "test": 2198}
@@ -370,6 +371,7 @@ def test_ptbxl_has_the_published_records_and_respects_patients(ptbxl_root):
     assert labelled == {"train": 17084, "validation": 2146, "test": 2158}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sampling_rate", "column"), [(100, "filename_lr"), (500, "filename_hr")])
 def test_signals_of_ptbxl_equal_those_of_wfdb_to_the_last_bit(tmp_path, sampling_rate, column, ptbxl_root):
     root = tmp_path / "subset"

@@ -107,6 +107,7 @@ def encode(task, records):
     return np.stack([task.encode(codes) for codes in records])
 
 
+@pytest.mark.slow
 def test_the_splits_of_ptbxl_have_the_published_sizes(ptbxl_root):
     records, tasks = ptbxl_codes(ptbxl_root), ptbxl_tasks(ptbxl_root)
     ptbxl = DatasetDict()
@@ -116,6 +117,7 @@ def test_the_splits_of_ptbxl_have_the_published_sizes(ptbxl_root):
     assert task_sizes(ptbxl, tasks) == {name: PUBLISHED_SIZES[name] for name in tasks}
 
 
+@pytest.mark.slow
 @needs_samples
 @pytest.mark.parametrize("name", ["super", "sub", "form", "rhythm"])
 def test_the_tasks_of_ptbxl_equal_the_published_row_lists(name, ptbxl_root):

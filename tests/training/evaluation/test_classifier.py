@@ -19,6 +19,7 @@ def test_a_classifier_of_other_labels_is_refused(encoder, dataset):
         evaluate_classifier(CheckpointClassifier(model, encoder.processor), dataset)
 
 
+@pytest.mark.slow
 def test_a_model_is_fine_tuned_and_evaluated_by_commands(model_folder, simulated, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "datasets")
     classifier, output = tmp_path / "classifier", tmp_path / "results.json"

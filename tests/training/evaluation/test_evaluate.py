@@ -90,6 +90,7 @@ def test_results_of_the_published_protocol_are_marked_as_such(encoder, dataset):
     assert by["test"] >= by["validation"]
 
 
+@pytest.mark.slow
 def test_probes_initialised_from_zero_shot_are_measured_too(encoder, dataset):
     methods = ["linear-probe", "linear-probe-from-zero-shot"]
     results = evaluate(encoder, dataset, ["super"], methods, fractions=[0.25, 1.0], resamples=5)
@@ -128,6 +129,7 @@ def test_a_missing_split_is_named(encoder, dataset):
         evaluate(encoder, DatasetDict({"test": dataset["test"]}), ["super"], ["linear-probe"])
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_same_file_twice(model_folder, simulated, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "datasets")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -92,6 +92,7 @@ def test_simulated_truths_are_those_that_the_simulation_wrote_down(simulated):
     assert np.corrcoef(found["s_v1"] + found["r_v5"], sokolow_lyon)[0, 1] > 0.97
 
 
+@pytest.mark.slow
 def test_measuring_says_what_it_needs(dataset):
     try:
         import neurokit2  # noqa: F401

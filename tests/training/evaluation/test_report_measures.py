@@ -122,6 +122,7 @@ def test_a_written_report_scores_one_beside_itself_on_every_resample(without_wor
     assert found["meteor_exact_stem"]["value"] > 0.99
 
 
+@pytest.mark.slow
 def test_a_test_fold_takes_well_under_a_minute(without_wordnet):
     rng = np.random.default_rng(0)
     texts = [" ".join(rng.permutation(" ".join(REFERENCES).split())) for _ in range(600)]

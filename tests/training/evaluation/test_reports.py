@@ -69,6 +69,7 @@ def test_who_says_what_was_written_scores_one(untrained_reporter, dataset):
         assert generated["metrics"] == as_written["metrics"]
 
 
+@pytest.mark.slow
 def test_baselines_are_the_most_frequent_report_and_that_of_the_nearest_recording(results, reporter, dataset):
     train, test = (reported(dataset[split], "en") for split in ("train", "test"))
     patients = patients_of(dataset["test"].select(list(test)))

@@ -66,6 +66,7 @@ def real_samples(tmp_path_factory):
     return data_sets
 
 
+@pytest.mark.slow
 def test_real_samples_run_through_zero_shot_and_all_six_shifts(encoder, dataset, real_samples):
     sets = {"super": dataset, "cpsc2018": real_samples["cpsc2018"], "csn-clean": real_samples["csn"]}
     found, scored = {}, {}

@@ -101,6 +101,7 @@ def checkpoints(output):
     return {path.name: path for path in (output / "wave" / "checkpoints").glob("checkpoint-*")}
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_resumes_to_the_same_scores_and_a_finished_one_only_scores(
     waves, protocol, tmp_path, monkeypatch
 ):
@@ -133,6 +134,7 @@ def test_an_interrupted_training_resumes_to_the_same_scores_and_a_finished_one_o
     np.testing.assert_allclose(again["test"], whole["test"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_best_epoch_on_validation_is_kept(waves, protocol, tmp_path):
     network, scores = train(waves, protocol, tmp_path, 4)
     state = json.loads((checkpoints(tmp_path)["checkpoint-24"] / "trainer_state.json").read_text())
@@ -145,6 +147,7 @@ def test_the_best_epoch_on_validation_is_kept(waves, protocol, tmp_path):
         torch.testing.assert_close(values, best[f"network.{name}"], msg=name)
 
 
+@pytest.mark.slow
 def test_the_learning_rate_follows_one_cycle(waves, protocol, tmp_path):
     train(waves, protocol, tmp_path, 4)
     state = json.loads((checkpoints(tmp_path)["checkpoint-24"] / "trainer_state.json").read_text())
@@ -166,6 +169,7 @@ def test_signals_at_another_rate_are_refused(waves):
         load_signals(rows)
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_result_file_that_compares(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(baselines, "XRESNET1D101", SMALL)
     content = baselines.supervised_baseline(dataset, "simulated", ["super"], tmp_path, epochs=1)

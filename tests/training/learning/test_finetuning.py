@@ -30,6 +30,7 @@ def test_fine_tuning_trains_a_copy_of_the_model(encoder, dataset):
     assert result["metrics"]["auroc"]["value"] == pytest.approx(protocol.macro_auroc("test", scores["test"]), abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fraction", [0.2, 1.0])
 def test_fine_tuning_starts_from_the_linear_probe_that_is_best_on_validation(encoder, dataset, fraction):
     protocol = protocol_of(dataset, "super", 5)
@@ -48,6 +49,7 @@ def test_fine_tuning_starts_from_the_linear_probe_that_is_best_on_validation(enc
     torch.testing.assert_close(model.classifier.bias.detach(), bias, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_fine_tuning_selects_the_interpolation_that_is_best_on_validation(encoder, dataset):
     protocol = protocol_of(dataset, "super", 5)
     settings = {"num_train_epochs": 1, "bf16": False, "disable_tqdm": True}

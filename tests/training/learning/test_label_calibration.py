@@ -167,6 +167,7 @@ def test_thresholds_of_a_classifier_give_decisions_with_their_measured_rates(
     assert all(entry.keys() == {"label", "score", "basis"} for entry in classify(dataset["test"][0]))
 
 
+@pytest.mark.slow
 def test_the_command_calibrates_a_folder_and_keeps_its_results(learned, simulated, tmp_path, monkeypatch, capsys):
     (model, stated, *_), processor = learned
     folder = export(model, processor, tmp_path / "model")

@@ -200,6 +200,7 @@ def test_results_stay_valid_except_those_of_learned_labels(tmp_path):
     assert again == {"name": "mine", "weights_sha256": "last", "measured_with": "before"}
 
 
+@pytest.mark.slow
 def test_the_command_learns_labels_and_records_their_source(plain, simulated, tmp_path, capsys, monkeypatch):
     model, processor = plain
     model.save_pretrained(tmp_path / "model")

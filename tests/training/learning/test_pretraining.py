@@ -117,6 +117,7 @@ def test_a_run_leaves_a_record_of_data_recipe_and_log(uninterrupted, dataset, se
     assert facts["log"] == history(output)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(uninterrupted, dataset, settings, tmp_path):
     again, processor = pretrain(dataset, load_recipe("demo", settings), tmp_path)
     assert_same_weights(again, uninterrupted[0])
@@ -154,6 +155,7 @@ RANDOM = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [[], RANDOM], ids=["plain", "augmented, by workers"])
 def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(dataset, settings, fail, tmp_path, more):
     # Twelve steps in two epochs, killed three times: at two steps, and once while a checkpoint is saved.
@@ -172,6 +174,7 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(dataset, se
     assert again.tokenizer.get_vocab() == processor.tokenizer.get_vocab()
 
 
+@pytest.mark.slow
 def test_an_incomplete_checkpoint_is_skipped_and_removed(dataset, settings, fail, tmp_path):
     settings = [*settings, *EVERY_FEW_STEPS, "training.max_steps=6"]
     assert fail(4, "saving", settings).returncode == -signal.SIGKILL
@@ -181,6 +184,7 @@ def test_an_incomplete_checkpoint_is_skipped_and_removed(dataset, settings, fail
     assert all((path / "trainer_state.json").is_file() for path in (tmp_path / "checkpoints").glob("checkpoint-*"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_complete(dataset, settings, fail, tmp_path):
     settings = [*settings, *EVERY_FEW_STEPS, "training.max_steps=6"]
     ended = fail(2, "full disk", settings)
@@ -191,6 +195,7 @@ def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_complete(dataset, s
     assert saved_steps(tmp_path)[-1] == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["worker", "worker while saving"])
 def test_a_killed_loader_worker_ends_the_run(settings, fail, tmp_path, way):
     settings = [*settings, *EVERY_FEW_STEPS, "training.dataloader_num_workers=1"]
@@ -231,6 +236,7 @@ def test_a_gradient_that_is_not_finite_ends_the_run_before_a_weight_changes(data
     assert all(weight.isfinite().all() for weight in models[-1].parameters())
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_run_gives_the_same_weights(uninterrupted, dataset, settings):
     model, _, output = uninterrupted
     assert_same_weights(pretrain(dataset, load_recipe("demo", settings), output, resume=True)[0], model)
@@ -243,6 +249,7 @@ def test_checkpoints_of_an_earlier_run_are_not_overwritten(uninterrupted, datase
     assert sorted((uninterrupted[2] / "checkpoints").iterdir()) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("off", "on"), [("alignment", "reconstruction"), ("reconstruction", "alignment")])
 def test_either_term_trains_alone(dataset, settings, tmp_path, off, on):
     one_epoch = [*settings, "training.num_train_epochs=1", f"model.{off}_weight=0"]
@@ -279,6 +286,7 @@ def test_records_without_a_report_are_left_out_and_labels_never_reach_the_model(
     assert all(batch["attention_mask"].sum(1).min() > 2 for batch in seen["batches"])
 
 
+@pytest.mark.slow
 def test_the_weights_do_not_depend_on_labels(uninterrupted, dataset, settings, tmp_path):
     labels = [name for name in dataset["train"].column_names if name.startswith("labels_") or name == "codes"]
     assert labels
@@ -331,6 +339,7 @@ def test_a_data_set_without_the_validation_fold_is_refused(dataset, tiny_setting
         pretrain(DatasetDict({"train": dataset["train"]}), load_recipe("demo", tiny_settings), tmp_path)
 
 
+@pytest.mark.slow
 def test_every_evaluation_is_the_same_and_on_the_whole_validation_split(dataset, settings, tmp_path, monkeypatch):
     seen = []
     diagnostics = trainers.evaluation_diagnostics
@@ -348,6 +357,7 @@ def test_every_evaluation_is_the_same_and_on_the_whole_validation_split(dataset,
         assert first[name] == second[name] == not_augmented[name]
 
 
+@pytest.mark.slow
 def test_each_epoch_has_another_order_and_other_masks(dataset, settings, tmp_path, monkeypatch):
     batches = []
     compute_loss = pretraining.MeritTrainer.compute_loss
@@ -370,6 +380,7 @@ def test_each_epoch_has_another_order_and_other_masks(dataset, settings, tmp_pat
     assert not any(torch.equal(first[row], second[row]) for row in both)
 
 
+@pytest.mark.slow
 def test_the_model_of_the_best_evaluation_is_returned(dataset, settings, tmp_path):
     best = ["training.load_best_model_at_end=true", "training.metric_for_best_model=alignment_information"]
     # Select the lowest information: the highest would mostly be that of the last epoch.
@@ -383,6 +394,7 @@ def test_the_model_of_the_best_evaluation_is_returned(dataset, settings, tmp_pat
         assert torch.equal(value, saved_weights[name]), name
 
 
+@pytest.mark.slow
 def test_logging_diagnostics_and_gradient_norms_does_not_change_the_weights(uninterrupted, dataset, settings, tmp_path):
     more = ["gradient_norms=2", "training.report_to=tensorboard"]
     model, _ = pretrain(dataset, load_recipe("demo", [*settings, *more]), tmp_path)
@@ -406,6 +418,7 @@ def test_the_recipe_from_scratch_returns_the_model_at_initialisation(dataset, se
     assert [path.name for path in tmp_path.iterdir()] == ["training.json"]
 
 
+@pytest.mark.slow
 def test_several_data_sets_are_concatenated(dataset, settings, tmp_path, monkeypatch):
     other = DatasetDict({"train": dataset["test"]})
     both = pretraining.combine([dataset, other])
@@ -416,6 +429,7 @@ def test_several_data_sets_are_concatenated(dataset, settings, tmp_path, monkeyp
     assert all(value.isfinite().all() for value in model.state_dict().values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["english", "mixed"])
 def test_reports_may_be_english_or_mixed(dataset, settings, tmp_path, text, monkeypatch):
     seen = []

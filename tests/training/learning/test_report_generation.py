@@ -262,6 +262,7 @@ class TestTokenizer:
         for text in (*self.TEXTS, "überleitung ≥ 200 ms … 心電図", "  two  spaces\n"):
             assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
+    @pytest.mark.slow
     def test_the_same_texts_give_the_same_tokenizer_in_every_process(self, fresh_python):
         code = (
             "import json, sys\nfrom merit.training.text.tokenizer import train_causal_tokenizer\n"
@@ -314,6 +315,7 @@ class TestTraining:
         noise = model.merit.ecg_model(30 * torch.randn_like(batch["ecg_values"])).pooler_output
         assert model.atypicality(noise).min() > atypicality.median()
 
+    @pytest.mark.slow
     def test_the_weights_do_not_depend_on_labels(self, trained, merit, dataset, tmp_path):
         labels = [name for name in dataset["train"].column_names if name == "codes" or name.startswith("labels_")]
         model, _ = train_reports(
@@ -321,6 +323,7 @@ class TestTraining:
         )
         assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), trained[0].state_dict().values()))
 
+    @pytest.mark.slow
     def test_an_interrupted_training_resumes_to_the_same_weights(self, trained, merit, dataset, tmp_path, monkeypatch):
         recipe = load_recipe("small", TINY, ReportRecipe)
         step = report_generation.EcgTrainer.training_step
@@ -376,6 +379,7 @@ class TestLargeLanguageModels:
         tokenizer.save_pretrained(tmp_path / "language-model")
         return tmp_path / "language-model"
 
+    @pytest.mark.slow
     def test_lora_adapters_are_trained_merged_and_loaded(self, language_model, merit, dataset, rows, tmp_path):
         small = [setting for setting in TINY if not setting.startswith(("model.text_config", "tokenizer"))]
         settings = [*small, f"language_model={language_model}", "training.gradient_checkpointing=false"]
@@ -455,6 +459,7 @@ print(json.dumps(report(sys.argv[3], generate_kwargs={"num_beams": 2})))
     def record(self, simulated):
         return simulated / "records100" / "00000" / "00002_lr"
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("package", ["with", "without"])
     def test_a_fresh_process_gives_the_same_report(self, package, reporter_folder, record, fresh_python):
         report = pipeline("ecg-report-generation", model=str(reporter_folder))
@@ -463,6 +468,7 @@ print(json.dumps(report(sys.argv[3], generate_kwargs={"num_beams": 2})))
         assert answer["report"] == expected["report"] != ""
         assert answer["atypicality"] == pytest.approx(expected["atypicality"], abs=1e-4)
 
+    @pytest.mark.slow
     def test_the_folder_can_be_published_unless_its_example_was_changed(
         self, reporter_folder, untrained_reporter, record, tmp_path
     ):
@@ -478,6 +484,7 @@ print(json.dumps(report(sys.argv[3], generate_kwargs={"num_beams": 2})))
         with pytest.raises(PublishError, match="weights or code are not those of the export"):
             check(folder)
 
+    @pytest.mark.slow
     def test_the_commands_train_report_and_refuse(
         self, model_folder, reporter_folder, simulated, record, run_merit, tmp_path
     ):

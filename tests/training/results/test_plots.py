@@ -54,6 +54,7 @@ def test_the_page_has_six_panels_with_each_model_in_its_colour(files, tmp_path):
     assert "Task super, 300 test records of simulated" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")])
 def test_the_suffix_decides_the_format_and_the_same_results_give_the_same_file(files, tmp_path, suffix, start):
     paths = [tmp_path / "first" / f"page{suffix}", tmp_path / f"again{suffix}"]
@@ -74,6 +75,7 @@ def test_panels_without_results_are_left_out_and_named(rewritten, tmp_path):
     assert [note.partition(" is left out")[0] for note in left_out] == PANELS[1:]
 
 
+@pytest.mark.slow
 def test_scores_files_of_earlier_versions_give_no_curves(files, tmp_path):
     path = tmp_path / "weak.json"
     path.write_bytes(files[0].read_bytes())
@@ -98,6 +100,7 @@ def test_the_scores_of_a_label_give_the_figure_of_the_result_file(files):
     )
 
 
+@pytest.mark.slow
 def test_curves_are_those_of_the_labels_with_most_positives_or_of_chosen_ones(files, tmp_path):
     labels = json.loads(files[0].read_text())["results"][0]["labels"]
     frequent = sorted(labels, key=lambda label: -labels[label]["positives"])[:2]
@@ -107,6 +110,7 @@ def test_curves_are_those_of_the_labels_with_most_positives_or_of_chosen_ones(fi
         assert {label for label in labels if f">{label}</text>" in roc} == set(chosen or frequent)
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_task_of_most_models_and_names_those_without_it(rewritten, tmp_path):
     def another_task(content):
         if content["model"]["name"] == "strong":

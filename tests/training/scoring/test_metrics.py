@@ -17,6 +17,7 @@ def random_case(seed, records=120, labels=4, digits=1):
     return targets, scores, rng.integers(0, records // 2, records)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10_000), digits=st.integers(0, 8))
 def test_ranking_figures_are_those_of_scikit_learn_on_every_resample(seed, digits):
@@ -86,6 +87,7 @@ def test_a_label_without_positives_or_negatives_has_no_ranking():
     assert np.isnan(precision).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_no_threshold_has_a_higher_f1_than_the_best(seed):

@@ -181,6 +181,7 @@ def test_selection_on_test_flatters_where_there_is_nothing_to_know(noise, protoc
     assert by["validation"]["test"].shape == (SPLITS["test"], 3)
 
 
+@pytest.mark.slow
 def test_the_published_probe_learns(targets, protocol):
     features = features_of(targets, 0.1)
     by = published_probe(features, protocol)

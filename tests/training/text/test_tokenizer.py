@@ -80,6 +80,7 @@ def test_the_vocabulary_respects_its_limit():
     assert len(train_tokenizer(REPORTS, vocab_size=letters + 10)) <= letters + 20
 
 
+@pytest.mark.slow
 def test_the_same_reports_give_the_same_tokenizer_in_every_process(fresh_python):
     code = (
         "import sys; from merit.training.text.tokenizer import train_tokenizer\n"

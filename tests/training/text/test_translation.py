@@ -259,6 +259,7 @@ def test_the_table_is_part_of_the_package():
     assert ROOT / "training" / "text" / "translations.tsv" in files
 
 
+@pytest.mark.slow
 def test_no_translated_report_contains_a_code_of_ptbxl(translated, ptbxl_root):
     codes = set(pd.read_csv(ptbxl_root / "scp_statements.csv", index_col=0).index.str.lower())
     for report, english in translated.items():
@@ -302,6 +303,7 @@ def test_a_translation_repeats_each_attribute_as_often_as_its_report(translated,
         assert len(re.findall(foreign, report)) == len(re.findall(english, text)), (report, text)
 
 
+@pytest.mark.slow
 def test_coverage_of_ptbxl_is_not_below_the_measured_figures(monkeypatch, ptbxl_root):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     from translation_coverage import RESULTS, coverage

@@ -13,6 +13,8 @@ from tiny_models import tiny_inputs, tiny_model
 from merit import MeritForPreTraining
 from merit.training.trainer.distributed import make_shardable, unsharded
 
+pytestmark = pytest.mark.slow
+
 BATCH = 16
 OBJECTIVES = {
     "merit": [],
