@@ -19,7 +19,7 @@ _COARSEST_TIME = 0.01  # s; a time column with two decimals
 _UNIT = "s|secs?|seconds?|ms|msecs?|milliseconds?|[uµμ]s|microseconds?"
 _VOLT = "[munµμ]?V"
 _TIME_COLUMN = re.compile(
-    rf"(?:time|t|elapsed time)(?:[ _]*[(\[_ ] *(?P<unit>{_UNIT})[)\]]?)?|(?P<only>seconds|milliseconds|ms)", re.I
+    rf"(?:time|t|elapsed time|zeit)(?:[ _]*[(\[_ ] *(?P<unit>{_UNIT})[)\]]?)?|(?P<only>seconds|milliseconds|ms)", re.I
 )
 _NAME_AND_UNIT = re.compile(rf"(.*?)\s*[(\[]\s*({_VOLT})\s*[)\]]", re.I)
 _UNIT_ONLY = re.compile(rf"[(\[]?\s*({_VOLT}|{_UNIT}|)\s*[)\]]?", re.I)
@@ -36,10 +36,10 @@ def read_csv(
     Commas, semicolons and tabs separate columns; decimal commas are read where they do not separate. A lead name may
     state its unit, as in `II (mV)`, or a second row the units of all columns. Without a row of names pass `lead_names`.
 
-    A time column, such as "time", "t", "Time [s]" or "time_ms", gives the sampling rate where none is passed, and must
-    agree with the one that is. Without a unit it holds seconds, or milliseconds where only these give 50 to 5000 Hz.
-    Where its printed times are coarser than the samples, the rate is the only whole number that they allow. A column
-    that is no lead and counts the rows is left out. Empty cells and "nan" are invalid samples.
+    A time column, such as "time", "t", "Time [s]", "Zeit (ms)" or "time_ms", gives the sampling rate where none is
+    passed, and must agree with the one that is. Without a unit it holds seconds, or milliseconds where only these give
+    50 to 5000 Hz. Where its printed times are coarser than the samples, the rate is the only whole number that they
+    allow. A column that is no lead and counts the rows is left out. Empty cells and "nan" are invalid samples.
 
     Args:
         path (`str` or `os.PathLike`): The table.
@@ -109,7 +109,11 @@ def read_csv(
     table = np.delete(table, left_out, axis=0)
     columns = [column for i, column in enumerate(columns) if i not in left_out]
     if sampling_rate is None:
-        raise EcgError(f"{name}: a CSV file without a time column does not say its rate; pass sampling_rate= in Hz")
+        needs_units = units is None and not all(map(_NAME_AND_UNIT.fullmatch, columns))
+        raise EcgError(
+            f"{name}: a CSV file without a time column, such as 'time', does not say its rate; pass sampling_rate= "
+            "in Hz" + ", and units=, for example units='mV', which no lead name states" * needs_units
+        )
     columns, units = _split_units(columns, units, name)
     if lead_names is not None and len(lead_names) != len(columns):
         raise EcgError(f"{name}: {len(lead_names)} lead names for the {len(columns)} lead columns {columns}")

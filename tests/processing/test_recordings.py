@@ -365,6 +365,7 @@ def test_a_missing_csv_file_is_named(tmp_path):
         ("time;II;V1\n0;0,5;1\n4;-1,25;2\n", {"sampling_rate": None}),
         ("Time [s],II,V1\n0,0.5,1\n0.004,-1.25,2\n", {"sampling_rate": None}),
         ("time_ms,II,V1\n0,0.5,1\n4,-1.25,2\n", {"sampling_rate": None}),
+        ("Zeit [s];II;V1\n0,000;0,5;1\n0,004;-1,25;2\n", {"sampling_rate": None}),
         ('II (mV),"V1 [mV]"\n0.5,1\n-1.25,2\n', {"units": None}),
         ("\"'II'\",V1\n0.5,1\n-1.25,2\n", {}),
         (",II,V1\n0,0.5,1\n1,-1.25,2\n", {}),

@@ -148,7 +148,11 @@ def test_an_invalid_entry_is_named_with_its_row(root, row, message):
         ({"path": "x", "sex": "?"}, r"records\.csv: the sex of x is '\?'; leave it empty"),
         ({"path": "x.csv", "sampling_rate": "fast"}, r"the sampling_rate of x\.csv is 'fast', not a number of Hz"),
         ({"path": "x.csv", "sampling_rate": "500"}, "x: a CSV file does not say its units"),
-        ({"path": "x.csv", "units": "mV"}, "x: a CSV file without a time column does not say its rate"),
+        (
+            {"path": "x.csv", "units": "mV"},
+            "x: a CSV file without a time column, such as 'time', does not say its rate",
+        ),
+        ({"path": "x.csv"}, "pass sampling_rate= in Hz, and units=, for example units='mV', which no lead name states"),
         ({"path": "x.csv", "units": "furlong", "sampling_rate": "500"}, "x: lead I has the units 'furlong'"),
         ({"path": "truncated"}, "truncated: truncated.dat is truncated"),
         ({"path": "miscounted"}, "miscounted: its header announces 3 signals but describes 12"),
