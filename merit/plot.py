@@ -12,6 +12,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
 from .delineation import Measurements, measure
+from .processing.answers_merit import cautions, decision_text
 from .processing.explanation_merit import Explanation
 from .processing.leads_merit import STANDARD_LEADS
 from .training.results.atomic import atomic_write
@@ -81,7 +82,7 @@ def ecg_figure(
         lead_names: one name for each lead.
         title: written above the leads.
         answer: what a model says, as mappings with `label`, `score` (0 to 1) and optionally `basis`, what the score
-            rests on; drawn as bars under the leads.
+            rests on, and a decision; drawn as bars under the leads, with what speaks against trusting it.
         layout: "3x4", "6x2" or "12x1", rows by columns. By default 3x4, and for recordings shorter than 8 s 6x2; with
             six leads or fewer, or with other leads than the twelve, a row for each lead.
         rhythm_lead: the lead of the additional row over the whole time; `None` for none. Only with several columns.
@@ -142,7 +143,10 @@ def ecg_figure(
     width = max(_LEAST_WIDTH, 5 * np.ceil((_LEFT + speed * samples / sampling_rate + _RIGHT) / 5))
     notes = [
         line
-        for note in _notes(part, derived, explanation, is_grid)
+        for note in [
+            *(f"Do not rely on this answer: {caution}." for caution in cautions(answer)),
+            *_notes(part, derived, explanation, is_grid),
+        ]
         for line in textwrap.wrap(note, int((width - _LEFT) / _NOTE_LETTER))
     ]
     top = _TOP + _LINE * len(lines) + (4.0 if is_grid else 0.0)
@@ -188,7 +192,7 @@ def ecg_figure(
                 style["bbox"] = {"facecolor": _PAPER, "alpha": 0.75, "edgecolor": "none", "pad": 0.6}
             elif segment.lead in derived:
                 name, style["fontstyle"] = f"{segment.lead}*", "italic"
-            axes.text(*where, name, zorder=4, **style)
+            axes.text(*where, name, zorder=1.5, **style)  # behind the curve
             if shades and not segment.is_rhythm:
                 shades.draw_bar(axes, segment.lead, *((where[0], where[1] - 2.2) if is_grid else (1.5, baseline - 2)))
     bottom = height - top - baselines[-1] - _depth(composites[-1]) - _CLEARANCE
@@ -436,9 +440,9 @@ def _draw_answer(axes, answer: Sequence[Mapping], top: float) -> None:
         axes.barh(y, _BAR * line["score"], height=3.5, left=5, color="#35608f")
         axes.text(_BAR + 8, y, f"{line['score']:.2f}", fontsize=9, color=_INK, va="center")
         label = axes.text(_BAR + 20, y, line["label"], fontsize=9, color=_INK, va="center")
-        if line.get("basis"):
+        if grounds := ", ".join(filter(None, (line.get("basis"), decision_text(line)))):
             axes.annotate(
-                str(line["basis"]),
+                grounds,
                 (1, 0.5),
                 xycoords=label,
                 xytext=(6, 0),

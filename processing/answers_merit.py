@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["DISCLAIMER", "EcgAnswer", "basis_text", "decision_text"]
+__all__ = ["DISCLAIMER", "EcgAnswer", "basis_text", "cautions", "decision_text"]
 
 # Goes with answers that people read.
 DISCLAIMER = "Research software, not a medical device: no finding here may guide the care of a patient."
@@ -19,6 +19,8 @@ class EcgAnswer(list):
         windows (`list[dict]`, *optional*): with `per_window=True`, `"start"` and `"end"` in seconds and the `"labels"`
             of each window of the recording.
         explanation (`dict`, *optional*): with `explain=True`, see [`explain`].
+        caution (`str`): why the scores are misleading: labels compete of which none is present by itself. Empty if
+            there is no such reason.
 
     Example:
 
@@ -38,16 +40,35 @@ class EcgAnswer(list):
         quality: dict[str, Any] | None = None,
         windows: list[dict[str, Any]] | None = None,
         explanation: dict[str, Any] | None = None,
+        caution: str = "",
     ):
         super().__init__(labels)
         self.quality = {} if quality is None else quality
         self.windows = windows
         self.explanation = explanation
+        self.caution = caution
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as JSON can hold it; what is absent is left out."""
-        parts = {"quality": self.quality, "windows": self.windows, "explanation": self.explanation}
+        names = ("quality", "caution", "windows", "explanation")
+        parts = {name: getattr(self, name) for name in names}
         return {"labels": list(self), **{name: part for name, part in parts.items() if part}}
+
+
+def cautions(answer: Any) -> list[str]:
+    """
+    What speaks against trusting an answer: the quality of the recording, and the `caution` of an [`EcgAnswer`].
+
+    Example:
+
+    ```python
+    >>> cautions(EcgAnswer(quality={"reasons": [{"code": "noise", "message": "it is noise"}]}))
+    ['it is noise']
+
+    ```"""
+    quality = answer.get("quality", {}) if isinstance(answer, dict) else getattr(answer, "quality", {})
+    found = [reason["message"] for reason in quality.get("reasons", ())]
+    return [*found, *filter(None, [getattr(answer, "caution", "")])]
 
 
 def basis_text(entry: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from transformers import Pipeline
 
-from .answers_merit import EcgAnswer
+from .answers_merit import EcgAnswer, cautions
 from .explanation_merit import METHODS, Explanation, explain, log_odds
 from .feature_extraction_merit import SETTINGS
 from .inputs_merit import is_recording
@@ -216,7 +216,7 @@ class EcgPipeline(Pipeline):
                 answers.append(prepared.errors[row])
             else:
                 answers.append(self.postprocess(outputs[done : done + 1], **options))
-                _warn_of_quality(name, answers[-1])
+                _warn_of_doubts(name, answers[-1])
                 done += 1
         return answers
 
@@ -244,7 +244,7 @@ class EcgPipeline(Pipeline):
             if preprocess_params.get("on_error", "raise") == "raise":
                 raise
             return error
-        _warn_of_quality(_name_of(inputs, "the recording"), answer)
+        _warn_of_doubts(_name_of(inputs, "the recording"), answer)
         return answer
 
     def preprocess(self, ecg: Any, on_error: str = "raise", **options) -> dict[str, torch.Tensor]:
@@ -502,6 +502,12 @@ class ZeroShotEcgClassificationPipeline(_LabelPipeline):
     def _labels(self, output, logits, multi_label=False, decisions=False):
         return output["labels"].ranked(logits, multi_label, decisions)
 
+    def postprocess(self, outputs, multi_label=False, **options):
+        answer = super().postprocess(outputs, multi_label=multi_label, **options)
+        if answer:
+            answer.caution = outputs[0]["labels"].caution(outputs[0]["pooled"], multi_label)
+        return answer
+
 
 class EcgClassificationPipeline(_LabelPipeline):
     """
@@ -685,12 +691,12 @@ def _name_of(recording: Any, otherwise: str) -> str:
     return str(recording.get("record_id", otherwise)) if isinstance(recording, Mapping) else otherwise
 
 
-def _warn_of_quality(name: str, answer: Any) -> None:
+def _warn_of_doubts(name: str, answer: Any) -> None:
     """Warn of an answer that is given although there are reasons against trusting it."""
     quality = answer.get("quality", {}) if isinstance(answer, dict) else getattr(answer, "quality", {})
-    if quality.get("reasons") and not quality["abstained"]:
-        reasons = "; ".join(reason["message"] for reason in quality["reasons"])
-        warnings.warn(f"{name}: do not rely on this answer: {reasons}", stacklevel=2)
+    found = cautions(answer)
+    if found and not quality.get("abstained"):
+        warnings.warn(f"{name}: do not rely on this answer: {'; '.join(found)}", stacklevel=2)
 
 
 __all__ = [

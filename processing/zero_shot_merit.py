@@ -175,6 +175,28 @@ class LabelEmbeddings:
             answer.append({"label": label, "score": score, **shown})
         return sorted(answer, key=lambda one: (one["basis"] == "unknown", -one["score"]))
 
+    def caution(self, logits: torch.Tensor, multi_label: bool) -> str:
+        """
+        Why the scores of a recording mislead: they compete, and no label reaches its own threshold; empty otherwise,
+        and where a label has no threshold.
+
+        Args:
+            logits (`torch.FloatTensor` of shape `(labels,)`): of the recording.
+            multi_label: see `log_odds`.
+        """
+        known = [index for index, facts in enumerate(self.facts) if facts["basis"] != "unknown"]
+        if multi_label or len(known) < 2 or not all("threshold" in self.facts[index] for index in known):
+            return ""
+        probabilities = logits.sigmoid().tolist()
+        if any(probabilities[index] >= self.facts[index]["threshold"] for index in known):
+            return ""
+        best = max(known, key=probabilities.__getitem__)
+        return (
+            f"none of the labels is present by itself, the most probable is {self.labels[best]!r} with "
+            f"{probabilities[best]:.2f}; the scores sum to 1 because the labels compete: pass multi_label=True to "
+            "score each by itself"
+        )
+
 
 def check_labels(
     candidate_labels: str | Collection[str] | Mapping[str, str | Collection[str]],

@@ -23,7 +23,7 @@ from gradio.themes import Default as Theme
 from merit import EcgError, checkpoints
 from merit.delineation import measure
 from merit.plot import as_recorded, draw_ecg
-from merit.processing.answers_merit import DISCLAIMER, basis_text, decision_text
+from merit.processing.answers_merit import DISCLAIMER, basis_text, cautions, decision_text
 from merit.processing.explanation_merit import CAPTION
 from merit.processing.leads_merit import STANDARD_LEADS
 from merit.training.simulation.heart import simulate_ecg
@@ -100,11 +100,11 @@ class Reader:
             except (EcgError, ValueError) as error:
                 return f'<div class="error" role="alert">{_text(error, folder)}</div>', "", ""
         absent = [lead for lead in STANDARD_LEADS if lead not in leads]
-        cautions = [reason["message"] for reason in answer.quality["reasons"]]
+        found = cautions(answer)
         remarks = [f"Derived from other leads: {', '.join(derived)}."] if derived else []
         remarks += [f"Not recorded, or left out: {', '.join(absent)}."] if absent else []
         messages = [str(warning.message) for warning in warned if issubclass(warning.category, UserWarning)]
-        remarks += [message for message in messages if not any(caution in message for caution in cautions)]
+        remarks += [message for message in messages if not any(caution in message for caution in found)]
         measurements = measure(signal[:, : 60 * rate], rate, leads)
         options = {
             "title": title,
@@ -119,7 +119,7 @@ class Reader:
         whole = {**answer.to_dict(), "measurements": measurements.text(), "report": report, "notice": DISCLAIMER}
         return (
             _picture_html(png.getvalue(), title, measurements.text()),
-            _quality_html(cautions, answer.quality["atypicality"], [_text(remark, folder) for remark in remarks])
+            _quality_html(found, answer.quality["atypicality"], [_text(remark, folder) for remark in remarks])
             + _scores_html(answer)
             + _explanation_html(answer.explanation),
             _report_html(report, whole, pdf.getvalue()),

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from ..processing.answers_merit import DISCLAIMER, basis_text, decision_text
+from ..processing.answers_merit import DISCLAIMER, basis_text, cautions, decision_text
 from .options import split_commas
 
 Records = Annotated[
@@ -27,6 +28,11 @@ WindowPooling = Annotated[
     Option(metavar="mean|max", help="How the windows of a long recording are combined; max finds short episodes."),
 ]
 _READING = "Reading recordings"  # a panel of its own
+# An argument of Python in a message, such as units='mV' or leads=['I', 'II'].
+_ARGUMENT = re.compile(
+    r"\b(sampling_rate|leads|units|verify_checksums|ignore_unknown_leads|max_gap|max_amplitude|min_duration|"
+    r"sampling_rate_range|multi_label)=(\[[^\]]*\]|\([^)]*\)|'[^']*'|\w*)"
+)
 
 
 def _reading_options(
@@ -302,15 +308,29 @@ def _print_answers(
     errors = {index: answer for index, answer in enumerate(answers) if isinstance(answer, Exception)}
     for index, error in errors.items():
         position = f"recording {index + 1} of {len(records)}, {records[index]}: " if len(records) > 1 else ""
-        print(f"merit: {position}{error}", file=sys.stderr)
+        print(f"merit: {position}{_for_command(error)}", file=sys.stderr)
     if as_json:
         typer.echo(json.dumps(dict(zip(records, map(_printable, answers))), indent=2))
     elif len(errors) < len(answers):
         for record, answer in zip(records, answers):
             failed = isinstance(answer, Exception)
-            typer.echo("\n".join([record, *([f"  error: {answer}"] if failed else [*reasons(answer), show(answer)])]))
+            lines = [f"  error: {_for_command(answer)}"] if failed else [*reasons(answer), show(answer)]
+            typer.echo("\n".join([record, *lines]))
         typer.echo(note)
     return int(bool(errors))
+
+
+def _for_command(message: Any) -> str:
+    """A message of the package with options of the command instead of arguments of Python, without its position."""
+
+    def as_option(argument: re.Match) -> str:
+        name, value = argument[1].replace("_", "-"), argument[2]
+        if value in ("True", "False"):
+            return f"--{name}" if value == "True" else f"--no-{name}"
+        return " ".join([f"--{name}", *re.findall(r"[\w.+-]+", value)])
+
+    text = re.sub(r"^recording \d+: ", "", str(message))
+    return _ARGUMENT.sub(as_option, text)
 
 
 def _printable(answer: Any) -> Any:
@@ -321,8 +341,7 @@ def _printable(answer: Any) -> Any:
 
 def reasons(answer: Any) -> list[str]:
     """The reasons against trusting an answer, one per line."""
-    quality = answer.get("quality", {}) if isinstance(answer, dict) else getattr(answer, "quality", {})
-    return [f"  caution: {reason['message']}" for reason in quality.get("reasons", ())]
+    return [f"  caution: {_for_command(caution)}" for caution in cautions(answer)]
 
 
 def score_table(answer: Sequence[dict]) -> str:

@@ -14,9 +14,10 @@ import pytest
 from forked_merit import until
 from typer.main import get_command
 
-from merit import __version__
+from merit import EcgError, __version__
 from merit.commands import app, data, main
 from merit.commands.options import repeat_options, split_commas
+from merit.commands.use import _for_command
 from merit.processing.answers_merit import DISCLAIMER
 from merit.training.data.catalogue import SOURCES, load_data
 from merit.training.data.open_datasets import OPEN_DATASETS
@@ -372,6 +373,19 @@ def bad_record(tmp_path_factory):
     path = tmp_path_factory.mktemp("bad") / "bad"
     path.with_suffix(".hea").write_text("bad 1 100 1000\nbad.dat 16 1000/mV 16 0 0 0 0 II\n")
     return path
+
+
+@pytest.mark.parametrize(
+    ("message", "printed"),
+    [
+        ("recording 0: x: pass units=, for example units='mV'", "x: pass --units, for example --units mV"),
+        ("pass leads=['I', 'V1'] or sampling_rate=500", "pass --leads I V1 or --sampling-rate 500"),
+        ("pass ignore_unknown_leads=True", "pass --ignore-unknown-leads"),
+        ("pass verify_checksums=False", "pass --no-verify-checksums"),
+    ],
+)
+def test_messages_of_the_package_are_printed_with_options_of_the_command(message, printed):
+    assert _for_command(EcgError(message)) == printed
 
 
 @pytest.mark.parametrize("as_json", [False, True])

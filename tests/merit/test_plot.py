@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from merit import Explanation, MeritFeatureExtractor
+from merit import EcgAnswer, Explanation, MeritFeatureExtractor
 from merit.plot import MM_PER_MILLIVOLT, MM_PER_SECOND, as_recorded, draw_ecg, draw_recording, ecg_figure
 from merit.training.simulation.heart import simulate_ecg
 from merit.training.simulation.parameters import sample_parameters
@@ -271,6 +271,17 @@ def test_an_explanation_is_shaded_where_it_lies_with_a_bar_for_its_lead():
 def test_what_a_score_rests_on_is_written_beside_it():
     answer = [{"label": "normal ecg", "score": 0.8, "basis": "text prompts"}]
     assert "text prompts" in texts(ecg_figure(np.zeros((1, 1000)), 100, ("I",), answer=answer))
+    answer[0] |= {"present": True, "sensitivity": 0.9, "specificity": 0.75}
+    written = "text prompts, present (sensitivity 0.90, specificity 0.75)"
+    assert written in texts(ecg_figure(np.zeros((1, 1000)), 100, ("I",), answer=answer))
+
+
+def test_what_speaks_against_an_answer_stands_in_its_picture():
+    reasons = [{"code": "noise", "message": "it is noise"}]
+    answer = EcgAnswer([{"label": "AF", "score": 0.8}], quality={"reasons": reasons}, caution="labels compete")
+    written = texts(ecg_figure(np.zeros((1, 1000)), 100, ("I",), answer=answer))
+    assert "Do not rely on this answer: it is noise." in written
+    assert "Do not rely on this answer: labels compete." in written
 
 
 @pytest.mark.parametrize(("format", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])

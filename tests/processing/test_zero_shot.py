@@ -248,6 +248,34 @@ def test_labels_that_compete_are_all_scored_as_learned_or_all_with_prompts():
     assert taught.biases.tolist() == [0, 0]
 
 
+@pytest.mark.parametrize(
+    ("log_odds", "bases", "multi_label", "is_misleading"),
+    [
+        ([-4.0, -2.5], "learned", False, True),
+        ([-4.0, -1.5], "learned", False, False),  # reaches its threshold
+        ([-4.0, -2.5], "learned", True, False),
+        ([-4.0, 3.0], "unknown", False, False),  # a single label does not compete
+        ([-4.0, -2.5], "prompt", False, False),  # no threshold
+    ],
+)
+def test_competing_labels_of_which_none_reaches_its_threshold_give_a_caution(
+    log_odds, bases, multi_label, is_misleading
+):
+    decided = {"basis": "learned", "threshold": 0.1, "sensitivity": 0.9, "specificity": 0.9}
+    labels = LabelEmbeddings(
+        ["AF", "old infarct"],
+        torch.zeros(2, 8),
+        torch.tensor(log_odds),
+        [decided, decided if bases == "learned" else {"basis": bases}],
+    )
+    caution = labels.caution(labels.logits(torch.zeros(1, 8))[0], multi_label)
+    assert bool(caution) == is_misleading
+    if is_misleading:
+        assert caution.startswith(
+            "none of the labels is present by itself, the most probable is 'old infarct' with 0.08;"
+        )
+
+
 def test_with_multi_label_each_learned_label_is_scored_as_learned():
     labels = embed_labels(Model(learned=["AFIB"]), tokenizer, ["Osborn waves", "AFIB"], multi_label=True)
     torch.testing.assert_close(labels.directions[0] / SCALE, mean(["osborn waves"]) - mean(prompts("NORM")))
