@@ -7,6 +7,7 @@ from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
+from ..processing.glossary_merit import Glossary
 from ..training.results.atomic import atomic_write
 from .markdown import code, escape
 from .publish import PublishError, send
@@ -14,6 +15,7 @@ from .publish import PublishError, send
 __all__ = ["publish_dataset", "write_dataset_card"]
 
 MANIFEST = "prepared.json"
+OWN = "own"  # the source of `merit prepare folder`
 _TEMPLATE = Path(__file__).with_name("dataset_card.md")
 # Licences that allow copies.
 _LICENCES = {
@@ -40,10 +42,12 @@ def write_dataset_card(folder: str | Path, repo_id: str = "org/name", licence: s
     """
     facts = _facts(folder)
     counts, published = facts["splits"], facts["published"]
-    if facts["preparation"]["source"] == "simulated":
+    source = facts["preparation"]["source"]
+    if source == "simulated":
         title = "Simulated ECGs"
     else:
-        title = f"{published['title'] if published else facts['preparation']['source']}, prepared for MERIT"
+        name = published["title"] if published else "ECG recordings" if source == OWN else source
+        title = f"{name}, prepared for MERIT"
     languages = sorted({language for split in counts.values() for language in split["languages"]} - {""})
     records = sum(split["records"] for split in counts.values())
     card_data = DatasetCardData(
@@ -65,6 +69,8 @@ def write_dataset_card(folder: str | Path, repo_id: str = "org/name", licence: s
         title=title,
         md=escape,
         code=code,
+        finding=_finding,
+        numbered=_numbered,
         repo_id=repo_id,
         licence=licence,
         counts=counts,
@@ -123,6 +129,18 @@ def _facts(folder: str | Path) -> dict[str, Any]:
     if not manifest.is_file():
         raise FileNotFoundError(f"{folder} holds no prepared data set: it has no {MANIFEST}.")
     return json.loads(manifest.read_text(encoding="utf-8"))
+
+
+def _finding(label: str) -> str:
+    """The name of the finding that a label of recordings of your own is read as."""
+    found = Glossary.default().find(label)
+    return found.name if found else ""
+
+
+def _numbered(counts: Mapping[str, int]) -> str:
+    """Values with their counts, the most frequent first; a single value needs no count."""
+    values = sorted(counts, key=lambda value: -counts[value])
+    return ", ".join(f"{value} ({counts[value]:,})" if len(counts) > 1 else value for value in values)
 
 
 def _published_licence(published: Mapping[str, Any]) -> str | None:

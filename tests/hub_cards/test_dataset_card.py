@@ -5,6 +5,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from datasets import load_dataset
 from huggingface_hub import DatasetCard
@@ -53,7 +54,25 @@ def test_the_counts_of_a_card_are_those_of_the_data_set(folder):
     labelled = [str(sum(map(any, split["labels_super"]))) for split in data.values()]
     assert rows["records with a label of task `super`"] == labelled
     afib = data["train"].features["all"].feature.str2int("AFIB")
-    assert rows["AFIB"] == [str(sum(afib in present for present in split["all"])) for split in data.values()]
+    assert rows["AFIB"][0] == "atrial fibrillation"
+    assert rows["AFIB"][1:] == [str(sum(afib in present for present in split["all"])) for split in data.values()]
+
+
+def test_a_card_tells_rates_leads_and_durations(folder):
+    rows = rows_of_table(write_dataset_card(folder).read_text())
+    splits = len(load_prepared(folder))
+    assert rows["sampling rate in Hz (records)"] == ["100"] * splits
+    assert rows["number of leads (records)"] == ["12"] * splits
+    assert rows["duration in seconds"] == ["10.0"] * splits
+
+
+def test_the_example_of_a_card_gives_millivolts(folder):
+    text = write_dataset_card(folder, str(folder)).read_text()
+    values = {}
+    exec(text.split("```python\n")[1].split("```")[0], values)
+    first = load_prepared(folder)["train"][0]
+    expected = (np.reshape(first["signal"], (12, 1000)).T - first["baseline"]) / first["gain"]
+    np.testing.assert_allclose(values["millivolts"], expected.T)
 
 
 def test_names_from_files_are_shown_as_they_are(folder):
@@ -68,7 +87,7 @@ def test_names_from_files_are_shown_as_they_are(folder):
     body = write_dataset_card(folder).read_text().split("\n---\n", 1)[1]
     assert f"# {escaped}, prepared for MERIT" in body
     assert f"| report in {escaped} |" in body
-    assert f"\n| {escaped} | 1 |" in body
+    assert f"\n| {escaped} |  | 1 |" in body
     assert f"any task: {escaped} (2)." in body
     assert r"task `a\|b <i> # [c](d)`" in body
     assert hostile not in body

@@ -553,6 +553,9 @@ def _count(folder: Path, tasks: Mapping[str, Task]) -> dict[str, Any]:
     for split in (split for split in FOLDS if (folder / split).is_dir()):
         patients: set[str] = set()
         languages: Counter[str] = Counter()
+        rates: Counter[str] = Counter()
+        leads: Counter[str] = Counter()
+        seconds = []
         records = with_report = 0
         positives = {name: np.zeros(len(task.labels), np.int64) for name, task in tasks.items()}
         labelled = dict.fromkeys(tasks, 0)
@@ -562,6 +565,11 @@ def _count(folder: Path, tasks: Mapping[str, Task]) -> dict[str, Any]:
             records += len(rows)
             patients.update(rows.column("patient_id").to_pylist())
             languages.update(rows.column("language").to_pylist())
+            numbers = pc.list_value_length(rows.column("lead_names")).to_numpy()
+            per_second = rows.column("sampling_rate").to_numpy()
+            rates.update(f"{rate:g}" for rate in per_second.tolist())
+            leads.update(map(str, numbers.tolist()))
+            seconds.append(pc.list_value_length(rows.column("signal")).to_numpy() / numbers / per_second)
             with_report += pc.sum(pc.not_equal(rows.column("report"), "")).as_py()
             codes.update(pc.list_flatten(rows.column("codes")).to_pylist())
             seen.append(np.array([int(digits, 16) for digits in rows.column("waveform_hash").to_pylist()], np.uint64))
@@ -574,6 +582,9 @@ def _count(folder: Path, tasks: Mapping[str, Task]) -> dict[str, Any]:
             "records": records,
             "patients": len(patients),
             "with_report": with_report,
+            "sampling_rates": dict(sorted(rates.items())),
+            "leads": dict(sorted(leads.items())),
+            "seconds": [round(float(limit(np.concatenate(seconds))), 2) for limit in (np.min, np.max)],
             "languages": dict(sorted(languages.items())),
             "tasks": {
                 name: {"records": labelled[name], "positives": dict(zip(task.labels, positives[name].tolist()))}
