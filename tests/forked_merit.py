@@ -11,7 +11,7 @@ from pathlib import Path
 SERVER = """
 import json, os, resource, sys
 import merit.commands, merit.predict
-from merit.training.data import catalogue, preparation
+from merit.training.data import catalogue, shards
 from merit.training.data.sources import mimic
 for line in sys.stdin:
     order = json.loads(line)

@@ -5,44 +5,30 @@ prepared.json, the manifest: where the data comes from, what it contains, and th
 `load_data` maps it into memory; `datasets.load_dataset(folder, streaming=True)` reads it too.
 """
 
-import errno
 import hashlib
 import json
 import math
-import multiprocessing
-import os
 import shutil
-import signal
-import sys
-import threading
-import warnings
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from itertools import islice
-from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
-from datasets.arrow_writer import ArrowWriter
 from datasets.table import MemoryMappedTable, concat_tables
 from filelock import FileLock
 
 from ...processing.feature_extraction_merit import MeritFeatureExtractor
-from ...processing.recordings_merit import Recording
-from ..results.atomic import atomic_write
-from ..results.progress import progress_bar
 from ..results.result_files import write_json
+from . import shards
 from .open_datasets import OPEN_DATASETS
-from .schema import FOLDS, Record, features, resample, split_of, table, to_int16
+from .schema import FOLDS
 from .sources.base import Source
 from .tasks import Task
 
@@ -50,14 +36,9 @@ __all__ = ["describe", "duplicates", "load_prepared", "prepare"]
 
 # Part of every fingerprint; increase it whenever a change of the code changes rows.
 VERSION = 5
-RECORDS_PER_SHARD = 2048  # unit of work of a process; a killed run loses at most one shard per process
-# Upper limits of what a process buffers per split: 6 MB of signal at 100 Hz, 31 MB at 500 Hz, 34 MB of long recordings.
-RECORDS_PER_BATCH = 256
-SAMPLES_PER_BATCH = 1 << 24
 MANIFEST = "prepared.json"
 SKIPPED = "skipped.csv"
 _PLAN = "plan.json"
-_DONE = "done"
 _CACHE = "cache-"  # files that `datasets` writes beside the shards when rows are shuffled, filtered or mapped
 
 
@@ -106,7 +87,7 @@ def prepare(
         "sampling_rate": sampling_rate,
         "skip_bad": skip_bad,
         "ignore_unknown_leads": ignore_unknown_leads,
-        "records_per_shard": RECORDS_PER_SHARD,
+        "records_per_shard": shards.RECORDS_PER_SHARD,
         "version": VERSION,
         "fingerprint": source.fingerprint(),
     }
@@ -119,10 +100,11 @@ def prepare(
             unfinished = Path(f"{target}.unfinished")
             _begin(unfinished, facts)
             try:
-                _write_all(source, unfinished, facts, extractor, processes)
+                shards.write_shards(shards.Job(source, unfinished, facts, extractor), processes)
+                _finish(source, unfinished, facts)
             except BaseException as error:
                 _remove_incomplete(unfinished)
-                if isinstance(error, Exception) and not any((unfinished / _DONE).glob("*.csv")):
+                if isinstance(error, Exception) and not shards.complete_shards(unfinished):
                     shutil.rmtree(unfinished, ignore_errors=True)  # nothing that another run could continue
                 raise
             unfinished.rename(target)
@@ -146,7 +128,7 @@ def load_prepared(folder: str | Path, verify: bool = False) -> DatasetDict:
     tables = _check_shards(folder, _read_manifest(folder), verify)
     # Concatenating one data set per shard takes half a minute for MIMIC-IV-ECG; concatenating their tables does not.
     try:
-        return DatasetDict({split: Dataset(concat_tables(list(shards))) for split, shards in tables.items()})
+        return DatasetDict({split: Dataset(concat_tables(list(parts))) for split, parts in tables.items()})
     except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{folder} holds shards of different or damaged columns ({error}); {_PREPARE_AGAIN}"
@@ -205,8 +187,8 @@ def _check_shards(
     folder: Path, manifest: Mapping[str, Any], verify: bool = False
 ) -> dict[str, list[MemoryMappedTable]]:
     """Compare the shards in a folder with its manifest; returns their tables by split."""
-    shards = manifest.get("shards", {})
-    for name, facts in shards.items():
+    listed = manifest.get("shards", {})
+    for name, facts in listed.items():
         path = folder / name
         if not path.is_file():
             raise ValueError(f"{path} is missing, but {folder / MANIFEST} lists it; {_PREPARE_AGAIN}")
@@ -219,11 +201,11 @@ def _check_shards(
         if path.name.startswith(_CACHE):
             continue
         name = path.relative_to(folder).as_posix()
-        if path.parent.name not in manifest["splits"] or (shards and name not in shards):
+        if path.parent.name not in manifest["splits"] or (listed and name not in listed):
             raise ValueError(f"{path} is not listed in {folder / MANIFEST}; move it to another folder")
         table = _map(path)
-        if shards and len(table) != shards[name]["rows"]:
-            raise ValueError(f"{path} holds {len(table)} rows instead of {shards[name]['rows']}; {_PREPARE_AGAIN}")
+        if listed and len(table) != listed[name]["rows"]:
+            raise ValueError(f"{path} holds {len(table)} rows instead of {listed[name]['rows']}; {_PREPARE_AGAIN}")
         tables.setdefault(path.parent.name, []).append(table)
     for split, facts in manifest["splits"].items():
         if (rows := sum(map(len, tables.get(split, [])))) != facts["records"]:
@@ -291,7 +273,7 @@ def _begin(unfinished: Path, facts: Mapping[str, Any]) -> None:
             shutil.rmtree(unfinished)
         unfinished.mkdir()
         write_json(unfinished / _PLAN, dict(facts))
-    for folder in (_DONE, *FOLDS):
+    for folder in (shards.DONE, *FOLDS):
         (unfinished / folder).mkdir(exist_ok=True)
     for path in unfinished.iterdir():
         if path.is_file() and path.name != _PLAN:
@@ -303,7 +285,7 @@ def _foreign_entry(unfinished: Path) -> Path | None:
     """Return something in a folder that `prepare` has not written, if there is any."""
     if unfinished.is_symlink() or not unfinished.is_dir():
         return unfinished
-    suffixes = {_DONE: (".csv", ".tmp"), **dict.fromkeys(FOLDS, (".arrow", ".unfinished"))}
+    suffixes = {shards.DONE: (".csv", ".tmp"), **dict.fromkeys(FOLDS, (".arrow", ".unfinished"))}
     for path in unfinished.iterdir():
         if path.name in suffixes and path.is_dir() and not path.is_symlink():
             foreign = [file for file in path.iterdir() if not file.is_file() or file.suffix not in suffixes[path.name]]
@@ -323,194 +305,21 @@ def _read_plan(unfinished: Path) -> dict[str, Any] | None:
 
 def _remove_incomplete(unfinished: Path) -> None:
     """Remove files that do not belong to a complete shard."""
-    done = {path.stem for path in (unfinished / _DONE).glob("*.csv")}
-    for path in [*unfinished.glob(f"{_DONE}/*"), *(path for split in FOLDS for path in unfinished.glob(f"{split}/*"))]:
+    done = {path.stem for path in shards.complete_shards(unfinished)}
+    for path in [path for name in (shards.DONE, *FOLDS) for path in unfinished.glob(f"{name}/*")]:
         if path.suffix == ".unfinished" or path.stem not in done:
             path.unlink()
 
 
-# Writing
-
-
-class _ShardCancelled(Exception):
-    """Another process failed, or the user interrupted the run."""
-
-
-def _write_all(
-    source: Source, folder: Path, facts: Mapping[str, Any], extractor: MeritFeatureExtractor, processes: int | None
-) -> None:
-    shards = sys.maxsize if source.count is None else max(1, math.ceil(source.count / RECORDS_PER_SHARD))
-    _write_shards(_Job(source, folder, facts, extractor), min(_cores() if processes is None else processes, shards))
-    _finish(source, folder, facts)
-
-
-class _Job(NamedTuple):
-    """What every process needs to write shards."""
-
-    source: Source
-    folder: Path
-    facts: Mapping[str, Any]
-    extractor: MeritFeatureExtractor
-    stop: Event | None = None
-
-
-def _write_shards(job: _Job, processes: int) -> None:
-    """Write the shards that are not there yet."""
-    done = {path.stem for path in (job.folder / _DONE).glob("*.csv")}
-    name = job.source.name
-    with progress_bar(job.source.count, f"Preparing {name}") as progress:
-
-        def pending() -> Iterator[tuple[str, list[Record]]]:
-            records = job.source.records()
-            for number, chunk in enumerate(iter(lambda: list(islice(records, RECORDS_PER_SHARD)), [])):
-                shard = f"{number:06d}"
-                if shard in done:
-                    progress.update(len(chunk))
-                else:
-                    yield shard, chunk
-
-        if processes == 1:
-            for shard, chunk in pending():
-                _write_shard(job, shard, chunk)
-                progress.update(len(chunk))
-            return
-        # Arguments reach forked processes without pickling: a source may hold a large table.
-        context = multiprocessing.get_context("fork")
-        job = job._replace(stop=context.Event())
-        with ProcessPoolExecutor(processes, context, _start_process, (job,)) as pool:
-            running: deque[tuple[Future, int]] = deque()
-            shards = pending()
-            try:
-                while True:
-                    # Each process has one shard in progress and one waiting, which bounds the memory.
-                    for shard, chunk in islice(shards, 2 * processes - len(running)):
-                        running.append((pool.submit(_write_shard_of_process, shard, chunk), len(chunk)))
-                    if not running:
-                        return
-                    future, size = running.popleft()
-                    future.result()
-                    progress.update(size)
-            except BrokenProcessPool:
-                raise ChildProcessError(
-                    f"A process that was preparing {name} was killed, perhaps because memory ran out; run the same "
-                    "command again with fewer processes, and it continues after the last complete shard"
-                ) from None
-            except BaseException:
-                job.stop.set()  # type: ignore[union-attr]
-                pool.shutdown(cancel_futures=True)
-                raise
-
-
-_job_of_process: _Job
-
-
-def _start_process(job: _Job) -> None:
-    """Set up a worker process, which ends when the process that started it ends."""
-    global _job_of_process
-    _job_of_process = job
-    # An interrupt reaches all processes of a terminal; the one that started the others stops them.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _write_shard_of_process(name: str, records: Sequence[Record]) -> None:
-    _write_shard(_job_of_process, name, records)
-
-
-def _write_shard(job: _Job, name: str, records: Sequence[Record]) -> None:
-    """Read some records and write one file per split, each complete or absent."""
-    source, folder = job.source, job.folder
-    columns = features(source.tasks)
-    writers: dict[str, ArrowWriter] = {}
-    skipped: list[tuple[str, str]] = []
-    for split, batch in _batches(_read(job, records, skipped)):
-        file = folder / split / f"{name}.unfinished"
-        with _explain_write_errors(file):
-            if split not in writers:
-                writers[split] = ArrowWriter(features=columns, path=str(file))
-            writers[split].write_table(table(batch, source.name, source.tasks, columns.arrow_schema))
-    for split, writer in writers.items():
-        file = folder / split / f"{name}.unfinished"
-        with _explain_write_errors(file):
-            writer.finalize()
-        file.rename(file.with_suffix(".arrow"))
-    marker = folder / _DONE / f"{name}.csv"
-    with _explain_write_errors(marker), atomic_write(marker) as temporary:
-        pd.DataFrame(skipped, columns=["record_id", "reason"]).to_csv(temporary, index=False)
-
-
-@contextmanager
-def _explain_write_errors(file: Path) -> Iterator[None]:
-    """Name the file in the error of a full disk, and say how to continue."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        advice = "free some space and run the same command again, which continues after the last complete shard"
-        raise OSError(error.errno, f"{os.strerror(error.errno)}; {advice}", str(file)) from error
-
-
-def _read(job: _Job, records: Iterable[Record], skipped: list[tuple[str, str]]) -> Iterator[tuple[Record, Recording]]:
-    """Read records; a bad one is an error that names it, or is added to `skipped`."""
-    for known in records:
-        if job.stop is not None and job.stop.is_set():
-            raise _ShardCancelled
-        try:
-            record, recording = job.source.read(known)
-            recording = _to_stored(recording, job.facts, job.extractor)
-        except (ValueError, OSError) as error:
-            reason, failure = str(error), error
-        # Files come from elsewhere: whatever their reader raises concerns this record alone.
-        except Exception as error:
-            reason = f"{known.record_id} cannot be read: {type(error).__name__}: {error}"
-            failure = ValueError(reason)
-            failure.__cause__ = error
-        else:
-            yield record, recording
-            continue
-        if not job.facts["skip_bad"]:
-            raise failure
-        skipped.append((known.record_id, reason))
-
-
-def _to_stored(recording: Recording, facts: Mapping[str, Any], extractor: MeritFeatureExtractor) -> Recording:
-    """Return a recording as it is stored; raise `EcgError` if the model cannot use it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # leads that are left out each time the recording is used
-        extractor(recording)
-    if facts["sampling_rate"] is not None:
-        recording = resample(recording, facts["sampling_rate"])
-    return to_int16(recording, facts["ignore_unknown_leads"])
-
-
-def _batches(records: Iterable[tuple[Record, Recording]]) -> Iterator[tuple[str, list[tuple[Record, Recording]]]]:
-    """Group records into batches of one split, in the order of the source within a split."""
-    waiting: dict[str, list[tuple[Record, Recording]]] = {}
-    samples: Counter[str] = Counter()
-    for record, recording in records:
-        split = split_of(record.fold)
-        waiting.setdefault(split, []).append((record, recording))
-        samples[split] += recording.signal.size
-        if len(waiting[split]) == RECORDS_PER_BATCH or samples[split] >= SAMPLES_PER_BATCH:
-            del samples[split]
-            yield split, waiting.pop(split)
-    yield from waiting.items()
+# The manifest
 
 
 def _finish(source: Source, folder: Path, facts: Mapping[str, Any]) -> None:
     """Write the manifest and the list of skipped records, and remove the files of the work in progress."""
-    done = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in sorted((folder / _DONE).glob("*.csv"))]
+    done = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in shards.complete_shards(folder)]
     skipped = pd.concat([pd.DataFrame(columns=["record_id", "reason"]), *done])
     if len(skipped):
-        with _explain_write_errors(folder / SKIPPED):
+        with shards.explain_write_errors(folder / SKIPPED):
             skipped.map(_escape_formula).to_csv(folder / SKIPPED, index=False)
     for split in FOLDS:
         if not any((folder / split).iterdir()):
@@ -534,10 +343,10 @@ def _finish(source: Source, folder: Path, facts: Mapping[str, Any]) -> None:
             for path in sorted((folder / split).glob("*.arrow"))
         },
     }
-    with _explain_write_errors(folder / MANIFEST):
+    with shards.explain_write_errors(folder / MANIFEST):
         write_json(folder / MANIFEST, manifest)
     (folder / _PLAN).unlink()
-    shutil.rmtree(folder / _DONE)
+    shutil.rmtree(folder / shards.DONE)
 
 
 def _escape_formula(text: str) -> str:
@@ -620,8 +429,3 @@ def duplicates(*data: DatasetDict) -> list[list[tuple[str, str]]]:
     together = pd.concat(frames)
     together = together[together["waveform_hash"].duplicated(keep=False)]
     return [list(zip(group["split"], group["record_id"])) for _, group in together.groupby("waveform_hash", sort=True)]
-
-
-def _cores() -> int:
-    # Processes are forked, which is safe on Linux only.
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1

@@ -23,7 +23,7 @@ from simulated_trees import content, noise, write_mimic
 from merit.processing.feature_extraction_merit import MeritFeatureExtractor
 from merit.processing.leads_merit import STANDARD_LEADS
 from merit.processing.recordings_merit import EcgError, Recording
-from merit.training.data import preparation
+from merit.training.data import shards
 from merit.training.data.catalogue import load_data
 from merit.training.data.preparation import describe, duplicates, load_prepared, prepare
 from merit.training.data.schema import Record
@@ -32,7 +32,7 @@ from merit.training.data.tasks import Task
 RECORDS, SAMPLES = 2400, 500
 # Shards, batches and table chunks that are as small relative to this data set as the defaults are to a real one.
 SMALL_SHARDS = """
-preparation.RECORDS_PER_SHARD, preparation.RECORDS_PER_BATCH, mimic.ROWS_PER_READ = 64, 32, 128
+shards.RECORDS_PER_SHARD, shards.RECORDS_PER_BATCH, mimic.ROWS_PER_READ = 64, 32, 128
 """
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="several processes prepare on Linux only")
@@ -107,9 +107,9 @@ def test_a_run_killed_repeatedly_gives_the_same_result(mimic, merit, in_one_go, 
     output, unfinished = tmp_path / "mimic", tmp_path / "mimic.unfinished"
     moment = random.Random(processes)
     arguments = (*order(mimic, output), "--processes", processes)
-    for shards in (0, 3, 11, 19, 27):
+    for complete in (0, 3, 11, 19, 27):
         pid, log = merit.start(*arguments, before=SMALL_SHARDS)
-        until(partial(begun, unfinished, shards))
+        until(partial(begun, unfinished, complete))
         time.sleep(moment.uniform(0, 0.03))
         os.kill(pid, signal.SIGKILL)
         assert merit.finish(pid, log).status == -signal.SIGKILL
@@ -204,8 +204,8 @@ def test_a_missing_file_is_named_and_can_be_skipped(mimic, merit, tmp_path):
 
     done = merit(*order(root, tmp_path / "out"))
     assert done.status == 1
-    said = done.err.splitlines()[-1]
-    assert said.startswith("merit: 40690001: 40690001.dat is truncated: 12000 bytes expected")
+    last_line = done.err.splitlines()[-1]
+    assert last_line.startswith("merit: 40690001: 40690001.dat is truncated: 12000 bytes expected")
     assert not (tmp_path / "out").exists()
 
     done = merit(*order(root, tmp_path / "out"), "--skip-bad", "--processes", 2)
@@ -287,7 +287,7 @@ sys.addaudithook(interrupt)
 
 @pytest.mark.slow
 def test_a_run_stopped_at_any_file_operation_continues_to_the_same_result(tmp_path, monkeypatch):
-    monkeypatch.setattr(preparation, "RECORDS_PER_SHARD", 9)
+    monkeypatch.setattr(shards, "RECORDS_PER_SHARD", 9)
     source = Invented(folds=(1, 9))
     expected = content(prepare(source, tmp_path / "whole", processes=1))
     assert "test" not in expected
@@ -312,7 +312,7 @@ def test_a_run_stopped_at_any_file_operation_continues_to_the_same_result(tmp_pa
 
 
 def test_incomplete_shards_of_a_stopped_run_are_discarded(tmp_path, monkeypatch):
-    monkeypatch.setattr(preparation, "RECORDS_PER_SHARD", 8)
+    monkeypatch.setattr(shards, "RECORDS_PER_SHARD", 8)
     expected = content(prepare(Invented(), tmp_path / "whole", processes=1))
     source = Invented(bad={"r20": KeyboardInterrupt()})
     with pytest.raises(KeyboardInterrupt):
@@ -371,7 +371,7 @@ def test_an_empty_folder_may_be_the_output(tmp_path):
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=linux_only)])
 def test_the_first_bad_record_stops_the_run_without_output(tmp_path, monkeypatch, processes):
-    monkeypatch.setattr(preparation, "RECORDS_PER_SHARD", 4)
+    monkeypatch.setattr(shards, "RECORDS_PER_SHARD", 4)
     source = Invented(bad={"r6": EcgError("r6: first"), "r9": OSError("r9: second")})
     with pytest.raises(EcgError, match="r6: first"):
         prepare(source, tmp_path / "out", processes=processes)
@@ -535,7 +535,7 @@ def remove_from_the_manifest(*names):
     ],
 )
 def test_a_damaged_folder_is_an_error_that_names_the_file(tmp_path, monkeypatch, damage):
-    monkeypatch.setattr(preparation, "RECORDS_PER_SHARD", 14)
+    monkeypatch.setattr(shards, "RECORDS_PER_SHARD", 14)
     output = prepare(Invented(), tmp_path / "out", processes=1)
     assert sum(map(len, load_data(output, verify=True).values())) == 23
     path = damage(output)
@@ -646,7 +646,7 @@ def test_an_impossible_rate_is_refused(tmp_path, rate):
 
 
 def test_long_recordings_make_short_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr(preparation, "SAMPLES_PER_BATCH", 12 * 125 * 3)
+    monkeypatch.setattr(shards, "SAMPLES_PER_BATCH", 12 * 125 * 3)
     data = load_prepared(prepare(Invented(folds=(1,)), tmp_path / "out", processes=1))
     assert [len(chunk) for chunk in data["train"].data.column("record_id").chunks] == [3] * 7 + [2]
 

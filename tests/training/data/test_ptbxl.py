@@ -10,7 +10,7 @@ import wfdb
 from merit.processing.inputs_merit import recording_of_row
 from merit.processing.leads_merit import STANDARD_LEADS, standard_lead
 from merit.processing.recordings_merit import EcgError
-from merit.training.data import preparation
+from merit.training.data import shards
 from merit.training.data.catalogue import load_ptbxl
 from merit.training.data.schema import label_names
 from merit.training.data.sources import ptbxl
@@ -161,8 +161,8 @@ def test_label_names_survive_saving(loaded, tmp_path):
 
 
 def test_many_batches_and_shards_hold_the_same_rows(root, cache, loaded, monkeypatch):
-    monkeypatch.setattr(preparation, "RECORDS_PER_BATCH", 2)
-    monkeypatch.setattr(preparation, "RECORDS_PER_SHARD", 3)
+    monkeypatch.setattr(shards, "RECORDS_PER_BATCH", 2)
+    monkeypatch.setattr(shards, "RECORDS_PER_SHARD", 3)
     again = load_ptbxl(root, cache_dir=cache)
     assert len(list(cache.glob("*/train/*.arrow"))) == 4
     for split, rows in loaded.items():
