@@ -59,7 +59,7 @@ def main() -> None:
 
     defects = {task: defects_of(task, [*fresh, *softmax]) for task in tasks}
     bias: dict[str, dict[str, float]] = {}
-    passes = 0.0
+    encoded = 0.0
     for task in tasks:
         protocol = protocol_of(dataset, task, resamples=0)
         for fraction in usable_fractions(FRACTIONS, protocol):
@@ -69,12 +69,12 @@ def main() -> None:
                 lambda protocol=protocol, fraction=fraction: published_probe(features, protocol, fraction, EPOCHS),
             )
             bias[name] = {f"selected on {split}": protocol.macro_auroc("test", by[split]["test"]) for split in by}
-            judged = sum(int(protocol.kept[split].sum()) for split in ("validation", "test"))
-            passes += EPOCHS * (len(train_rows(protocol, fraction)) + judged) / records
+            scored = sum(int(protocol.kept[split].sum()) for split in ("validation", "test"))
+            encoded += EPOCHS * (len(train_rows(protocol, fraction)) + scored) / records
     seconds["published probes from embeddings"] = round(
         sum(value for name, value in seconds.items() if name.startswith("published probe: ")), 1
     )
-    reckoned = passes * seconds["embedding all recordings once"] + seconds["published probes from embeddings"]
+    reckoned = encoded * seconds["embedding all recordings once"] + seconds["published probes from embeddings"]
     seconds["published probes from signals, reckoned"] = round(reckoned, 1)
     for name in ("published probes from embeddings", "published probes from signals, reckoned"):
         print(f"{name:<60} {seconds[name]:8.1f} s")

@@ -62,7 +62,7 @@ def convert(
         if path.exists():
             raise FileExistsError(f"{path} exists; name another record, or delete it")
     [recording] = to_recordings(os.fspath(source), sampling_rate, leads, units)
-    digital, gain, baseline, names = _digital(recording)
+    digital, gain, baseline, names = _to_int16(recording)
     lines = [f"{name} {len(digital)} {recording.sampling_rate!r} {digital.shape[1]}"]
     for row, steps, zero, unit, lead in zip(digital, gain, baseline, names, recording.lead_names):
         checksum = int(row.sum(dtype=np.int64)) % 65536
@@ -75,7 +75,7 @@ def convert(
     return header
 
 
-def _digital(recording: Recording) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
+def _to_int16(recording: Recording) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
     """Samples as int16, steps per unit, the digital value of zero, and units, each lead in mV if it is a voltage."""
     if not recording.signal.shape[1]:
         raise EcgError(f"{recording.name}: it has no samples")

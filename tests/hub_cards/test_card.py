@@ -88,7 +88,7 @@ def contents(folder):
 def test_the_model_index_has_the_headline_figures_of_the_model_and_their_intervals(folder):
     file = json.loads((folder / "results" / "merit.json").read_text())
     entries = ModelCard.load(folder / "README.md").data.eval_results
-    said = [
+    in_card = [
         (
             entry.dataset_config,
             entry.metric_name,
@@ -108,8 +108,8 @@ def test_the_model_index_has_the_headline_figures_of_the_model_and_their_interva
         for metric, figure in result["metrics"].items()
         if metric == "auroc" and result["method"] in ("zero-shot", "linear-probe") and result["setting"] == {}
     ]
-    assert sorted(said) == sorted(expected)
-    assert len(said) == 2
+    assert sorted(in_card) == sorted(expected)
+    assert len(in_card) == 2
     assert {(entry.dataset_name, entry.dataset_split) for entry in entries} == {("simulated", "test")}
     assert {entry.metric_args["file"] for entry in entries} == {"results/merit.json"}
 

@@ -146,8 +146,8 @@ def test_the_reports_of_the_report_checkpoint_are_reproducible():
     stored = json.loads((folder / "results" / "evaluation.json").read_text())
     assert stored["model"]["weights_sha256"] == reporter.weights_sha256
     rows = test.select(list(reported(test, "en"))[:5])
-    said, _ = generate_reports(reporter, rows)
+    generated_now, _ = generate_reports(reporter, rows)
     result = find_result(stored, "reports-en", "report-generation", {"reports": "generated", "decoding": "greedy"})
     assert [example["record_id"] for example in result["examples"]] == rows["record_id"][:]
     # Another processor computes in another precision, and may write another word.
-    assert sum(example["generated"] == text for example, text in zip(result["examples"], said)) >= 4
+    assert sum(example["generated"] == text for example, text in zip(result["examples"], generated_now)) >= 4

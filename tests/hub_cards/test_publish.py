@@ -208,11 +208,11 @@ def test_a_newer_commit_is_not_overwritten_without_force(hub, send, folder):
     send(folder)
     theirs = hub.repo(*NAME).commit("A card by a colleague", {"README.md": File(b"# Ours")})
     change_result(folder, 0.5)
-    said = send(folder, status=1)
-    assert "A card by a colleague" in said
-    assert theirs.oid[:8] in said
-    assert "--force" in said
-    assert "--create-pr" in said
+    printed = send(folder, status=1)
+    assert "A card by a colleague" in printed
+    assert theirs.oid[:8] in printed
+    assert "--force" in printed
+    assert "--create-pr" in printed
     assert hub.repo(*NAME).at("main") is theirs
 
     out = send(folder, force=True)
@@ -227,8 +227,8 @@ def test_a_newer_commit_is_not_overwritten_without_force(hub, send, folder):
 def test_a_repository_that_the_folder_does_not_come_from_is_not_overwritten(hub, send, folder):
     hub.repos[NAME] = Repo(*NAME)
     theirs = hub.repo(*NAME).commit("Years of work", {"thesis.tex": File(b"...")})
-    said = send(folder, status=1)
-    assert "does not come from there" in said
+    printed = send(folder, status=1)
+    assert "does not come from there" in printed
     assert hub.repo(*NAME).at("main") is theirs
     assert uploads(hub) == []
 
@@ -239,8 +239,8 @@ def test_a_commit_that_arrives_meanwhile_is_not_overwritten(hub, send, folder):
     change_result(folder, 0.5)
     colleague = {"README.md": File(b"# Ours")}
     hub.fail("POST", COMMIT, first=lambda: hub.repo(*NAME).commit("A card by a colleague", colleague))
-    said = send(folder, force=True, status=1)
-    assert "arrived meanwhile" in said
+    printed = send(folder, force=True, status=1)
+    assert "arrived meanwhile" in printed
     assert titles(hub)[0] == "A card by a colleague"
     assert json.loads(files(hub)["results/zero-shot.json"]) == {"auc": 0.75}
 
@@ -267,8 +267,8 @@ def test_broken_connections_and_server_errors_are_retried(hub, send, folder):
 @pytest.mark.slow
 def test_a_persistent_error_publishes_nothing_and_the_next_run_resumes(hub, send, folder):
     hub.fail("POST", COMMIT, times=3, status=503)
-    said = send(folder, status=1)
-    assert "run the same command again" in said.lower()
+    printed = send(folder, status=1)
+    assert "run the same command again" in printed.lower()
     assert files(hub) == {}
     assert len(uploads(hub)) == 1
     send(folder)
@@ -281,26 +281,26 @@ def test_a_persistent_error_publishes_nothing_and_the_next_run_resumes(hub, send
 def test_a_hub_without_room_is_not_changed(status, hub, send, folder):
     hub.repos[NAME] = Repo(*NAME)
     hub.fail("PUT", WEIGHTS, times=9, status=status)
-    said = send(folder, status=1)
-    assert "model.safetensors" in said
-    assert "no room" in said
-    assert "bfloat16" in said
+    printed = send(folder, status=1)
+    assert "model.safetensors" in printed
+    assert "no room" in printed
+    assert "bfloat16" in printed
     assert files(hub) == {}
     assert len(titles(hub)) == 1
 
 
 @pytest.mark.slow
 def test_without_a_token_the_message_says_how_to_log_in(hub, send, folder):
-    said = send(folder, status=1, token=None)
-    assert "hf auth login" in said
+    printed = send(folder, status=1, token=None)
+    assert "hf auth login" in printed
     assert hub.repos == {}
 
 
 @pytest.mark.slow
 def test_a_public_repository_is_not_accepted_as_a_private_one(hub, send, folder):
     hub.repos[NAME] = Repo(*NAME)
-    said = send(folder, private=True, status=1)
-    assert "is public" in said
+    printed = send(folder, private=True, status=1)
+    assert "is public" in printed
     assert files(hub) == {}
 
 

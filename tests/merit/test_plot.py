@@ -70,8 +70,8 @@ def test_paper_has_a_fine_line_each_millimetre_and_a_bold_one_each_five():
     pixels, per_mm = draw(np.zeros((1, 1000)), dpi=254)
     row = pixels[round(2.5 * per_mm), :, 1]
     lines = [row[round(mm * per_mm) - 2 : round(mm * per_mm) + 3].min() for mm in range(200, 221)]
-    between = [row[round((mm + 0.5) * per_mm)] for mm in range(200, 221)]
-    assert max(lines) < min(between)
+    beside_lines = [row[round((mm + 0.5) * per_mm)] for mm in range(200, 221)]
+    assert max(lines) < min(beside_lines)
     assert max(lines[::5]) < min(line for mm, line in enumerate(lines) if mm % 5)
 
 

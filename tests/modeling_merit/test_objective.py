@@ -65,8 +65,10 @@ def test_the_ecgs_of_identical_reports_can_be_swapped():
     same = keys[:, None] == keys
     swapped = z[[0, 3, 2, 1, 4, 5]]
     torch.testing.assert_close(alignment_information(z, t, SCALE, same), alignment_information(swapped, t, SCALE, same))
-    apart = torch.eye(6, dtype=torch.bool)
-    assert (alignment_information(z, t, SCALE, apart) - alignment_information(swapped, t, SCALE, apart)).abs() > 0.01
+    distinct = torch.eye(6, dtype=torch.bool)
+    assert (
+        alignment_information(z, t, SCALE, distinct) - alignment_information(swapped, t, SCALE, distinct)
+    ).abs() > 0.01
 
 
 def test_a_batch_of_identical_reports_holds_no_information():

@@ -380,13 +380,13 @@ def test_prompts_of_a_left_sided_finding_never_name_the_right_side():
 
 def test_prompts_of_a_fast_rhythm_never_name_a_slow_one():
     for finding in FINDINGS.values():
-        said = " ".join(prompts(finding.code))
+        stated = " ".join(prompts(finding.code))
         if "tachycardia" in finding.name:
-            assert not re.search(r"brady|slow", said), finding.code
+            assert not re.search(r"brady|slow", stated), finding.code
         elif "bradycardia" in finding.name:
-            assert not re.search(r"tachy|rapid", said), finding.code
+            assert not re.search(r"tachy|rapid", stated), finding.code
         elif finding.code != "AFIB":  # "tachykardes vorhofflimmern" is fibrillation all the same
-            assert not re.search(r"brady|tachy", said), finding.code
+            assert not re.search(r"brady|tachy", stated), finding.code
 
 
 def test_prompts_distinguish_complete_from_incomplete_block():
@@ -409,8 +409,8 @@ def test_prompts_name_the_wall_of_their_finding():
         expected = walls(finding.name) | MORE_WALLS.get(finding.code, set())
         for phrase in prompts(finding.code):
             # "Poor progression of r waves in anterior chest leads": leads are anterior to the septum as well.
-            said = walls(phrase.replace("anterior chest leads", ""))
-            assert said <= expected | ({"anterior"} if finding.code in ("ISCAS", "INJAS") else set()), phrase
+            stated = walls(phrase.replace("anterior chest leads", ""))
+            assert stated <= expected | ({"anterior"} if finding.code in ("ISCAS", "INJAS") else set()), phrase
         if finding.code in ("IMI", "AMI", "LMI", "PMI", "ISCIN", "ISCLA", "ISCAN", "INJIN", "INJLA"):
             assert any(walls(finding.name) & walls(phrase) for phrase in finding.english)
             assert any(walls(finding.name) & walls(phrase) for phrase in finding.german)

@@ -82,8 +82,8 @@ def files_of_the_package():
     for source in SOURCES:
         for path in sorted((ROOT / source).rglob("*")):
             name = path.relative_to(ROOT).as_posix()
-            apart = name.startswith("hub_cards/merit-") or "__pycache__" in path.parts
-            if path.is_file() and not apart:
+            left_out = name.startswith("hub_cards/merit-") or "__pycache__" in path.parts
+            if path.is_file() and not left_out:
                 yield name if source == "merit" else f"merit/{name}"
 
 

@@ -87,14 +87,14 @@ def physiology(
         y = {split: _targets(name, truths[split][name].to_numpy(float)[rows]) for split, rows in known.items()}
         scaler = StandardScaler().fit(x["train"])
         x = {split: np.asarray(scaler.transform(values)) for split, values in x.items()}
-        fits = [Ridge(alpha=penalty * len(x["train"])).fit(x["train"], y["train"]) for penalty in PENALTIES]
+        regressions = [Ridge(alpha=penalty * len(x["train"])).fit(x["train"], y["train"]) for penalty in PENALTIES]
         once = np.ones((len(x["validation"]), 1))
-        scores = [_r2(y["validation"], _predicted(fit, x["validation"]), once)[0] for fit in fits]
+        scores = [_r2(y["validation"], _predicted(fit, x["validation"]), once)[0] for fit in regressions]
         best = int(np.argmax(scores))
         test = truths["test"].iloc[known["test"]]
         units = test["patient_id"].to_numpy() if "patient_id" in test else np.arange(len(test))
         counts = resample_counts(units, resamples, seed)
-        r2 = _r2(y["test"], _predicted(fits[best], x["test"]), counts)
+        r2 = _r2(y["test"], _predicted(regressions[best], x["test"]), counts)
         found[name] |= {"r2": interval(r2), "penalty": PENALTIES[best]}
     return found
 

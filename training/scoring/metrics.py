@@ -143,8 +143,8 @@ def _threshold_after(ranked: np.ndarray, position: np.ndarray, exists: np.ndarra
     after = np.minimum(position + 1, len(ranked) - 1)
     columns = np.arange(ranked.shape[1])
     here, following = ranked[position, columns], ranked[after, columns]
-    between = here + (following - here) / 2
-    return np.where(exists, np.where(between > following, between, here), np.inf)
+    midpoint = here + (following - here) / 2
+    return np.where(exists, np.where(midpoint > following, midpoint, here), np.inf)
 
 
 def fit_calibration(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -45,8 +45,8 @@ def test_headers_say_age_sex_and_diagnoses(root, tmp_path):
     data = prepared(Challenge("csn", root), tmp_path)
     rows = rows_by_id(data)
     assert sorted(rows) == ["01/010/JS00001", "01/010/JS00002", "01/011/JS00003", "02/020/JS00004"]
-    said = {Path(name).name: (row["age"], row["sex"], row["codes"]) for name, row in rows.items()}
-    assert said == {
+    known = {Path(name).name: (row["age"], row["sex"], row["codes"]) for name, row in rows.items()}
+    assert known == {
         "JS00001": (74, 1, ["426177001", "164889003"]),
         "JS00002": (None, None, ["426783006"]),
         "JS00003": (9, 0, ["59118001", "164889003"]),
@@ -104,9 +104,9 @@ def test_codes_without_a_label_are_listed(root, tmp_path):
     assert unmapped(["123456789"]) == ["123456789"]
 
 
-@pytest.mark.parametrize("said", [("Age: 50", "Sex: Male"), ()])
-def test_a_header_without_diagnoses_is_named(root, tmp_path, said):
-    write_challenge(root / "02/020/JS00009", 9, said)
+@pytest.mark.parametrize("comments", [("Age: 50", "Sex: Male"), ()])
+def test_a_header_without_diagnoses_is_named(root, tmp_path, comments):
+    write_challenge(root / "02/020/JS00009", 9, comments)
     with pytest.raises(ValueError, match="02/020/JS00009: its header has no line '#Dx:', which lists the diagnoses"):
         prepare(Challenge("csn", root), tmp_path / "out", processes=1)
     data = prepared(Challenge("csn", root), tmp_path, skip_bad=True)
@@ -213,8 +213,8 @@ def test_the_real_samples_load_with_every_code_mapped_or_listed(tmp_path, name):
     listed = json.loads((output / "prepared.json").read_text())["codes_without_label"]
     tasks = Challenge(name, root).tasks
     for record_id, row in rows.items():
-        said = wfdb.rdheader(str(root / record_id)).comments
-        codes = next(line.removeprefix("Dx:").strip() for line in said if line.startswith("Dx:")).split(",")
+        comments = wfdb.rdheader(str(root / record_id)).comments
+        codes = next(line.removeprefix("Dx:").strip() for line in comments if line.startswith("Dx:")).split(",")
         assert row["codes"] == codes
         assert all(code in listed or any(code in task.labels_of for task in tasks.values()) for code in codes)
         for task in tasks:
@@ -222,9 +222,9 @@ def test_the_real_samples_load_with_every_code_mapped_or_listed(tmp_path, name):
         record = wfdb.rdrecord(str(root / record_id))
         np.testing.assert_array_equal(recording_of_row(row).physical(), record.p_signal.T)
         assert (row["lead_names"], row["sampling_rate"]) == (record.sig_name, record.fs)
-        age = next(line.removeprefix("Age:").strip() for line in said if line.startswith("Age:"))
+        age = next(line.removeprefix("Age:").strip() for line in comments if line.startswith("Age:"))
         assert row["age"] == (float(age) if age.isdecimal() else None)
-        sex = next(line.removeprefix("Sex:").strip() for line in said if line.startswith("Sex:"))
+        sex = next(line.removeprefix("Sex:").strip() for line in comments if line.startswith("Sex:"))
         assert row["sex"] == {"Male": 0, "Female": 1}.get(sex)
     assert set(listed) == without_label
     assert {task: sum(any(row[f"labels_{task}"]) for row in rows.values()) for task in tasks} == labelled

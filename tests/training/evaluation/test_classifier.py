@@ -29,13 +29,13 @@ def test_a_model_is_fine_tuned_and_evaluated_by_commands(model_folder, simulated
         return main(), capsys.readouterr()
 
     data = ("--data", simulated)
-    status, said = run("finetune", model_folder, *data, "--task", "supper", "--output", classifier)
+    status, printed = run("finetune", model_folder, *data, "--task", "supper", "--output", classifier)
     assert status == 1
-    assert "has no task supper; it has all" in said.err
+    assert "has no task supper; it has all" in printed.err
     assert run("finetune", model_folder, *data, "--task", "super", "--output", classifier, "--epochs", "1")[0] == 0
-    status, said = run("evaluate", classifier, *data, "--output", output, "--only", "knn")
+    status, printed = run("evaluate", classifier, *data, "--output", output, "--only", "knn")
     assert status == 1
-    assert "is a classifier, which is evaluated on its own labels: leave out --only." in said.err
+    assert "is a classifier, which is evaluated on its own labels: leave out --only." in printed.err
     assert run("evaluate", classifier, *data, "--output", output)[0] == 0
     content = json.loads(output.read_text())
     assert [(result["task"], result["method"]) for result in content["results"]] == [("super", "fine-tuned")]

@@ -50,7 +50,7 @@ class Knowing(CheckpointReporter):
         self.written = written
 
     def report(self, rows, text, **options):
-        language = next(language for language, said in INSTRUCTIONS.items() if said == text)
+        language = next(language for language, instruction in INSTRUCTIONS.items() if instruction == text)
         return [self.written[language].get(row["record_id"], "ekg") for row in rows], np.zeros(len(rows))
 
 
@@ -82,9 +82,10 @@ def test_baselines_are_the_most_frequent_report_and_that_of_the_nearest_recordin
         standardised = (known - mean) / deviation
         similarity = standardised @ ((one - mean) / deviation) / np.linalg.norm(standardised, axis=1)
         nearest.append(list(train.values())[similarity.argmax()])
-    for said, who in ((most_frequent, "the most frequent of training"), (nearest, "of the nearest training recording")):
-        said = [said] * len(test) if isinstance(said, str) else said
-        expected = report_measures(said, list(test.values()), patients, resamples=50)
+    baselines = {"the most frequent of training": most_frequent, "of the nearest training recording": nearest}
+    for who, text in baselines.items():
+        texts = [text] * len(test) if isinstance(text, str) else text
+        expected = report_measures(texts, list(test.values()), patients, resamples=50)
         metrics = found(results, "reports-en", reports=who)["metrics"]
         assert {name: metrics[name] for name in expected} == expected
 
@@ -138,7 +139,7 @@ def test_abstention_is_measured_on_recordings_that_are_none(results, reporter, d
 def test_probabilities_are_those_of_the_tokens_that_were_said(reporter, dataset, beams, monkeypatch):
     monkeypatch.setattr(encoders, "fast_precision", lambda: {"bf16": False})
     rows = dataset["test"].select(range(3))
-    said, likely = generate_reports(reporter, rows, num_beams=beams, max_new_tokens=6)
+    reports, likely = generate_reports(reporter, rows, num_beams=beams, max_new_tokens=6)
     batch = reporter.processor(ecg=[rows[i] for i in range(3)])
     prompt = batch["input_ids"].shape[1]
     tokens = reporter.model.generate(**batch, num_beams=beams, max_new_tokens=6)
@@ -151,7 +152,7 @@ def test_probabilities_are_those_of_the_tokens_that_were_said(reporter, dataset,
         own = own[: own.index(end) + 1] if end in own else own
         expected = np.mean([logits[row, prompt + i - 1, token].item() for i, token in enumerate(own)])
         assert likely[row] == pytest.approx(expected, abs=1e-5)
-    assert said == reporter.processor.read(tokens[:, prompt:])
+    assert reports == reporter.processor.read(tokens[:, prompt:])
 
 
 def test_a_result_file_belongs_to_the_exported_weights(results, reporter, untrained_reporter, dataset, tmp_path):

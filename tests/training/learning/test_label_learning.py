@@ -135,9 +135,9 @@ def test_the_pipeline_scores_with_learned_labels(learned, folder, simulated):
         embeds = F.normalize(model.get_ecg_features(**processor(ecg=[str(record)])).pooler_output)[0]
     codes = list(model.learned_labels)[:3]
     logits = torch.stack([embeds @ weight + bias for weight, bias in map(model.learned_labels.get, codes)])
-    apart = {one["label"]: one["score"] for one in classify(str(record), candidate_labels=codes, multi_label=True)}
+    single = {one["label"]: one["score"] for one in classify(str(record), candidate_labels=codes, multi_label=True)}
     together = {one["label"]: one["score"] for one in classify(str(record), candidate_labels=codes)}
-    assert [apart[code] for code in codes] == pytest.approx(logits.sigmoid().tolist(), abs=1e-5)
+    assert [single[code] for code in codes] == pytest.approx(logits.sigmoid().tolist(), abs=1e-5)
     assert [together[code] for code in codes] == pytest.approx(logits.softmax(-1).tolist(), abs=1e-5)
 
 
@@ -228,6 +228,6 @@ def test_the_command_learns_labels_and_records_their_source(plain, simulated, tm
     again = json.loads((tmp_path / "again/results/learned-labels.json").read_text())["learned_labels"]
     count, kept = len(again["stated"]), len(again["kept"])
     assert 0 < count < count + kept == len(record["stated"])
-    said = capsys.readouterr().out
-    assert f"{count} labels learned, {count} of them replace earlier ones; {kept} earlier labels kept" in said
+    printed = capsys.readouterr().out
+    assert f"{count} labels learned, {count} of them replace earlier ones; {kept} earlier labels kept" in printed
     assert list(AutoModel.from_pretrained(tmp_path / "again").learned_labels) == list(loaded.learned_labels)

@@ -94,8 +94,8 @@ class TestModel:
         asked = ["Report.", "Is this, by any chance, atrial fibrillation?", INSTRUCTIONS["de"]]
         together = processor(ecg=rows, text=asked)
         width = together["input_ids"].shape[1]
-        said = processor.read(model.generate(**together, max_new_tokens=8)[:, width:])
-        for row, text, expected in zip(rows, asked, said):
+        answered = processor.read(model.generate(**together, max_new_tokens=8)[:, width:])
+        for row, text, expected in zip(rows, asked, answered):
             alone = processor(ecg=row, text=text)
             assert processor.read(model.generate(**alone, max_new_tokens=8)[:, alone["input_ids"].shape[1] :]) == [
                 expected
@@ -144,8 +144,8 @@ class TestModel:
         generated = model.generate(
             **batch, max_new_tokens=6, streamer=TextStreamer(processor.tokenizer, skip_prompt=True)
         )
-        said = processor.tokenizer.decode(generated[0, batch["input_ids"].shape[1] :])
-        assert capsys.readouterr().out.strip() == said.strip() != ""
+        answered = processor.tokenizer.decode(generated[0, batch["input_ids"].shape[1] :])
+        assert capsys.readouterr().out.strip() == answered.strip() != ""
 
     def test_the_encoder_is_frozen_and_everything_else_is_trained(self, model):
         learning = {name.partition(".")[0] for name, weight in model.named_parameters() if weight.requires_grad}
@@ -224,11 +224,11 @@ class TestProcessor:
     def test_a_row_is_ecg_tokens_instruction_report_and_end_token(self, processor, rows):
         batch = processor(ecg=rows[:2], text=["Report.", INSTRUCTIONS["de"]], report=["sinus rhythm.", "ekg"])
         end = processor.tokenizer.eos_token
-        for row, (asked, said) in enumerate([("report.", "sinus rhythm."), (INSTRUCTIONS["de"].lower(), "ekg")]):
+        for row, (asked, answered) in enumerate([("report.", "sinus rhythm."), (INSTRUCTIONS["de"].lower(), "ekg")]):
             tokens = batch["input_ids"][row][batch["attention_mask"][row].bool()]
-            assert processor.tokenizer.decode(tokens) == f"{'[ECG]' * 4} {asked}\n{said}{end}"
+            assert processor.tokenizer.decode(tokens) == f"{'[ECG]' * 4} {asked}\n{answered}{end}"
             learned = batch["labels"][row][batch["labels"][row] != -100]
-            assert processor.tokenizer.decode(learned) == f"{said}{end}"
+            assert processor.tokenizer.decode(learned) == f"{answered}{end}"
 
     def test_long_reports_are_truncated_and_keep_their_prompt(self, processor, rows):
         prompt = processor(ecg=rows[0])["input_ids"].shape[1]
@@ -413,19 +413,19 @@ class TestPipeline:
     def test_the_pipeline_returns_what_the_model_generates(self, report, model, processor, rows):
         batch = processor(ecg=rows, text=INSTRUCTIONS["de"])
         options = {"max_new_tokens": 5, "num_beams": 2}
-        said = processor.read(model.generate(**batch, **options)[:, batch["input_ids"].shape[1] :])
+        answered = processor.read(model.generate(**batch, **options)[:, batch["input_ids"].shape[1] :])
         answers = report(rows, language="de", max_new_tokens=5, generate_kwargs={"num_beams": 2}, batch_size=3)
-        assert [answer["report"] for answer in answers] == said
+        assert [answer["report"] for answer in answers] == answered
         asked = report(rows, INSTRUCTIONS["de"], max_new_tokens=5, generate_kwargs={"num_beams": 2}, batch_size=3)
         assert asked == answers
 
     def test_the_support_of_a_statement_is_its_zero_shot_score(self, report, model_folder, rows, monkeypatch):
-        said = "sinus rhythm. left bundle branch block."
-        monkeypatch.setattr(report.processor, "read", lambda generated: [said] * len(generated))
+        answered = "sinus rhythm. left bundle branch block."
+        monkeypatch.setattr(report.processor, "read", lambda generated: [answered] * len(generated))
         statements = report(rows[0])["statements"]
-        assert [one["text"] for one in statements] == sentences(said)
+        assert [one["text"] for one in statements] == sentences(answered)
         classify = pipeline("zero-shot-ecg-classification", model=str(model_folder))
-        labels = {sentence: [sentence] for sentence in sentences(said)}
+        labels = {sentence: [sentence] for sentence in sentences(answered)}
         expected = {a["label"]: a["score"] for a in classify(rows[0], candidate_labels=labels, multi_label=True)}
         assert {one["text"]: one["support"] for one in statements} == pytest.approx(expected, abs=1e-5)
 

@@ -24,13 +24,13 @@ def targets():
 def judge(targets):
     protocol = Protocol(LABELS, targets, resamples=200)
 
-    def judged(noise, seed, detail=True):
+    def scored(noise, seed, detail=True):
         rng = np.random.default_rng(seed)
         scores = {split: values + noise * rng.normal(size=values.shape) for split, values in targets.items()}
         figures = protocol.score(scores["test"], protocol.fit(scores["validation"]), detail)
         return {"scores": scores, "targets": targets["test"], **figures}
 
-    return judged
+    return scored
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,8 @@ def make(judge):
             {"noise": "white", "noise_db": 0.0},
             {"noise": "white", "noise_db": 6.0},
         ):
-            judged = judge(noise + 1, seed, "train_fraction" in setting)
-            results.append({"task": "super", "method": "linear-probe", "setting": setting, "split": "test", **judged})
+            scored = judge(noise + 1, seed, "train_fraction" in setting)
+            results.append({"task": "super", "method": "linear-probe", "setting": setting, "split": "test", **scored})
         splits = {split: {"records": 5, "sha256": f"{split} hash of these records"} for split in ("validation", "test")}
         return {
             "format": 2,
