@@ -8,6 +8,7 @@ prepared.json, the manifest: where the data comes from, what it contains, and th
 import hashlib
 import json
 import math
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -158,6 +159,16 @@ def describe(folder: str | Path) -> str:
 
 # Checking a prepared data set
 
+# The fields that are read, with their types.
+_MANIFEST_FIELDS = {
+    "preparation": {"source": str, "version": int},
+    "splits": dict,
+    "codes_without_label": dict,
+    "duplicate_waveforms": {"records": int, "across_splits": int},
+    "skipped": int,
+}
+_SPLIT_FIELDS = {"records": int, "patients": int, "with_report": int, "tasks": dict}
+_SHARD_FIELDS = {"rows": int, "bytes": int, "sha256": str}
 _PREPARE_AGAIN = "delete the folder and prepare it again, or copy it again from where it is complete"
 
 
@@ -167,20 +178,36 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{folder} holds no prepared data set, for it has no {MANIFEST}")
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
-        required = ["codes_without_label", "duplicate_waveforms", "skipped"]
+        _require(manifest, _MANIFEST_FIELDS)
         # Data sets prepared before version 5 list no shards.
-        required += ["shards"] if manifest["preparation"]["version"] >= 5 else []
-        for name in required:
-            manifest[name]
+        if manifest["preparation"]["version"] >= 5:
+            _require(manifest, {"shards": dict})
         rows = dict.fromkeys(manifest["splits"], 0)
+        for facts in manifest["splits"].values():
+            _require(facts, _SPLIT_FIELDS)
+            for labels in facts["tasks"].values():
+                _require(labels, {"records": int})
         for name, shard in manifest.get("shards", {}).items():
-            rows[name.split("/")[0]] += shard["rows"]
+            _require(shard, _SHARD_FIELDS)
+            split, _, shard_file = name.partition("/")
+            if not re.fullmatch(r"\w+\.arrow", shard_file):  # a path could leave the folder
+                raise ValueError(f"shard {name}")
+            rows[split] += shard["rows"]
         for split, facts in manifest["splits"].items():
             if split not in FOLDS or ("shards" in manifest and rows[split] != facts["records"]):
                 raise ValueError(f"split {split}")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{file} is damaged or incomplete: {error!r}; {_PREPARE_AGAIN}") from None
     return manifest
+
+
+def _require(facts: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+    """Raise `KeyError` or `ValueError` if a field is missing or has another type; a dictionary of fields is nested."""
+    for name, kind in fields.items():
+        if isinstance(kind, Mapping):
+            _require(facts[name], kind)
+        elif not isinstance(facts[name], kind):
+            raise ValueError(f"{name}: {facts[name]!r:.100}")
 
 
 def _check_shards(
@@ -197,6 +224,7 @@ def _check_shards(
         if verify and _sha256(path) != facts["sha256"]:
             raise ValueError(f"{path} does not have the SHA-256 that {folder / MANIFEST} lists; {_PREPARE_AGAIN}")
     tables: dict[str, list[MemoryMappedTable]] = {}
+    schema: pa.Schema | None = None
     for path in sorted(path for split in FOLDS for path in (folder / split).glob("*.arrow")):
         if path.name.startswith(_CACHE):
             continue
@@ -204,6 +232,9 @@ def _check_shards(
         if path.parent.name not in manifest["splits"] or (listed and name not in listed):
             raise ValueError(f"{path} is not listed in {folder / MANIFEST}; move it to another folder")
         table = _map(path)
+        schema = schema or table.schema
+        if table.schema != schema:
+            raise ValueError(f"{path} has other columns than the shards before it; {_PREPARE_AGAIN}")
         if listed and len(table) != listed[name]["rows"]:
             raise ValueError(f"{path} holds {len(table)} rows instead of {listed[name]['rows']}; {_PREPARE_AGAIN}")
         tables.setdefault(path.parent.name, []).append(table)

@@ -21,6 +21,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from datasets.arrow_writer import ArrowWriter
 
@@ -194,9 +195,12 @@ def _to_stored(recording: Recording, facts: Mapping[str, Any], extractor: MeritF
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # leads that are left out each time the recording is used
         extractor(recording)
-    if facts["sampling_rate"] is not None:
-        recording = resample(recording, facts["sampling_rate"])
-    return to_int16(recording, facts["ignore_unknown_leads"])
+        if facts["sampling_rate"] is not None:
+            recording = resample(recording, facts["sampling_rate"])
+        stored = to_int16(recording, facts["ignore_unknown_leads"])
+        if recording.signal.dtype != np.int16:  # resampling and rounding can leave less than the model needs
+            extractor(stored)
+    return stored
 
 
 def _batches(records: Iterable[tuple[Record, Recording]]) -> Iterator[tuple[str, list[tuple[Record, Recording]]]]:

@@ -147,6 +147,8 @@ def test_an_invalid_entry_is_named_with_its_row(root, row, message):
         ({"path": "x", "age": "1e3"}, "the age of x is '1e3'; leave it empty"),
         ({"path": "x", "sex": "?"}, r"records\.csv: the sex of x is '\?'; leave it empty"),
         ({"path": "x.csv", "sampling_rate": "fast"}, r"the sampling_rate of x\.csv is 'fast', not a number of Hz"),
+        ({"path": "x.csv", "sampling_rate": "nan"}, r"the sampling_rate of x\.csv is 'nan', not a number of Hz"),
+        ({"path": "x.csv", "sampling_rate": "-250"}, r"the sampling_rate of x\.csv is '-250', not a number of Hz"),
         ({"path": "x.csv", "sampling_rate": "500"}, "x: a CSV file does not say its units"),
         (
             {"path": "x.csv", "units": "mV"},

@@ -16,6 +16,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from forked_merit import ForkedMerit, alive, until
 from simulated_trees import content, noise, write_mimic
@@ -412,6 +413,9 @@ UNUSABLE = {
     r"0\.20 s .* is too short": lambda recording: replace(recording, signal=recording.signal[:, :10]),
     "no lead can be used: .* is flat": lambda recording: replace(recording, gain=np.full(12, 1e308)),
     "reaches .* mV": lambda recording: replace(recording, gain=np.full(12, 1e-300)),
+    "is flat at 0 mV": lambda recording: replace(  # after rounding to 1 µV
+        recording, signal=2e-5 * recording.physical(), gain=None, baseline=None
+    ),
     r"sampling rate of 1e\+12 Hz": lambda recording: replace(recording, sampling_rate=1e12),
     r"sampling rate of 0\.01 Hz": lambda recording: replace(recording, sampling_rate=0.01),
 }
@@ -517,6 +521,33 @@ def remove_from_the_manifest(*names):
     return damage
 
 
+def nest_the_manifest(folder):
+    path = folder / "prepared.json"
+    path.write_text("[" * 100_000)
+    return path
+
+
+def list_a_file_outside(folder):
+    path, outside = folder / "prepared.json", folder.parent / "a.arrow"
+    outside.write_bytes(b"secret")
+    manifest = json.loads(path.read_text())
+    manifest["shards"]["train/../../a.arrow"] = {"rows": 0, "bytes": 6, "sha256": ""}
+    path.write_text(json.dumps(manifest))
+    return path
+
+
+def change_the_columns(folder):
+    path = folder / "validation" / "000000.arrow"
+    table = datasets.Dataset.from_file(str(path)).data.table.drop_columns("report")
+    with pa.OSFile(f"{path}.new", "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table)
+    Path(f"{path}.new").replace(path)
+    manifest = json.loads((folder / "prepared.json").read_text())
+    manifest["shards"]["validation/000000.arrow"]["bytes"] = path.stat().st_size
+    (folder / "prepared.json").write_text(json.dumps(manifest))
+    return path
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -532,6 +563,11 @@ def remove_from_the_manifest(*names):
             for names in [("shards",), ("splits",), ("splits", "test"), ("preparation",)]
         ),
         remove_from_the_manifest("shards", "train/000000.arrow"),
+        *(remove_from_the_manifest("shards", "train/000000.arrow", name) for name in ("rows", "bytes", "sha256")),
+        remove_from_the_manifest("splits", "train", "patients"),
+        nest_the_manifest,
+        list_a_file_outside,
+        change_the_columns,
     ],
 )
 def test_a_damaged_folder_is_an_error_that_names_the_file(tmp_path, monkeypatch, damage):

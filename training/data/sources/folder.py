@@ -1,5 +1,6 @@
 """A folder of your own recordings, described by a CSV file."""
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -74,7 +75,7 @@ class Folder:
         first: dict[str, tuple[int, str]] = {}
         for row, path in enumerate(paths, start=2):
             record = safe_path(self.root, path, f"{self.file}: path in row {row}")
-            if not os.path.realpath(record).startswith(os.path.realpath(self.root) + os.sep):
+            if not self._holds(record):
                 raise ValueError(
                     f"{self.file}: path in row {row} is {path}, which leads out of {self.root} through a link; copy "
                     "the file into it"
@@ -92,17 +93,20 @@ class Folder:
 
     def _check_links(self, record_id: str) -> None:
         """Refuse a record whose files are links that lead out of the folder."""
-        root = os.path.realpath(self.root)
         record = self.root / record_id
         stem = record.with_suffix("") if record.suffix in RECORD_SUFFIXES else record
         # Also the signal files and segments that its header names.
         header = stem.with_name(f"{stem.name}.hea")
-        named = _first_words(header) if os.path.realpath(header).startswith(root + os.sep) else []
+        named = _first_words(header) if self._holds(header) else []
         files = [record, *(Path(f"{stem}{suffix}") for suffix in RECORD_SUFFIXES)]
         files += [stem.parent / f"{name}{suffix}" for name in named for suffix in ("", ".hea")]
         for file in files:
-            if not os.path.realpath(file).startswith(root + os.sep):
+            if not self._holds(file):
                 raise ValueError(f"{record_id}: {file} leads out of {self.root} through a link; copy the file into it")
+
+    def _holds(self, path: Path) -> bool:
+        """Whether a path lies inside the folder after following links."""
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.root))
 
     def _tasks(self, column: pd.Series, labels: Sequence[str] | None) -> dict[str, Task]:
         present = {label: row for row, text in enumerate(column, start=2) for label in _split(text)}
@@ -145,15 +149,22 @@ class Folder:
                 "or leave it empty"
             )
         self._check_links(record.record_id)
-        try:
-            rate = float(row["sampling_rate"]) if row["sampling_rate"] else None
-        except ValueError:
+        rate = _number(row["sampling_rate"]) if row["sampling_rate"] else None
+        if rate is not None and not 0 < rate < math.inf:
             raise ValueError(
                 f"{self.file}: the sampling_rate of {record.record_id} is {row['sampling_rate']!r}, not a number of Hz"
-            ) from None
+            )
         leads = _split(row["leads"]) or None
         [recording] = to_recordings(self.root / record.record_id, rate, leads, row["units"] or None)
         return record, recording
+
+
+def _number(text: str) -> float:
+    """Parse a number; NaN for anything else."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _split(labels: str) -> list[str]:
