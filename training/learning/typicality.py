@@ -5,6 +5,7 @@ The distribution of the pooled features of training recordings has a mean and a 
 high. All thresholds are chosen on validation recordings, which must not be in "train".
 """
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from sklearn.covariance import LedoitWolf
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from ..scoring.embeddings import embed
+from ...processing.recordings_merit import EcgError
+from ..scoring.embeddings import batches, embed
 from ..scoring.encoders import CheckpointFeatures, Rows
 from ..scoring.perturbations import Perturbation
 
@@ -98,10 +100,11 @@ def learn_quality(
         "validation": [Perturbation(seconds=_SECONDS), Perturbation(leads=_LEADS)],
     }
     unchanged, partial = (
-        np.concatenate([embed(encoder, few[split], one, cache, name=split) for one in harmless[split]])
-        for split in ("train", "validation")
+        np.concatenate([whole, *(_changed(encoder, few[split], one, cache, split) for one in harmless[split])])
+        for split, whole in (("train", typical), ("validation", usual[:0]))
     )
-    unchanged = np.concatenate([typical, unchanged])
+    if not len(partial):
+        partial = usual
 
     fitted = LedoitWolf().fit(typical.astype(np.float64))
     whitening = np.linalg.cholesky(np.asarray(fitted.get_precision()))
@@ -115,7 +118,9 @@ def learn_quality(
 
     checks = {}
     for code, fault in CHECKS.items():
-        faulty = embed(encoder, few["train"], fault, cache, name=code)
+        faulty = _changed(encoder, few["train"], fault, cache, code)
+        if not len(faulty):
+            continue
         weight = _half(_direction(unchanged, faulty))
         threshold = max(
             np.quantile(features @ weight.numpy(), 1 - share)
@@ -124,6 +129,27 @@ def learn_quality(
         checks[code] = weight, float(_half(-threshold))
     model.fit_checks(checks)
     return model
+
+
+def _changed(
+    encoder: CheckpointFeatures, rows: Dataset, change: Callable[[Rows], Rows], cache: str | Path | None, name: str
+) -> np.ndarray:
+    """Features of changed recordings; left out are those that the change makes unusable, as without lead I."""
+    try:
+        return embed(encoder, rows, change, cache, name=name)
+    except EcgError:
+        usable = [number for number, [row] in enumerate(batches(rows, 1)) if _is_usable(encoder, row, change)]
+    if not usable:
+        return np.empty((0, encoder.encoder.config.pooled_size), np.float32)
+    return embed(encoder, rows.select(usable), change, cache, name=name)
+
+
+def _is_usable(encoder: CheckpointFeatures, row: dict[str, Any], change: Callable[[Rows], Rows]) -> bool:
+    try:
+        encoder.processor(ecg=change([row]))
+    except EcgError:
+        return False
+    return True
 
 
 def _direction(unchanged: np.ndarray, faulty: np.ndarray) -> np.ndarray:

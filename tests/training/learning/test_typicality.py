@@ -70,6 +70,21 @@ class TestLearnQuality:
         with pytest.raises(ValueError, match="1 recordings for training"):
             learn_quality(*untrained, dataset["train"].select([0]), dataset["validation"])
 
+    def test_recordings_that_a_change_makes_unusable_are_left_out(self, untrained, dataset):
+        """Lead II alone, stated at a rate of which the half is too low: no lead I, and no slow motion."""
+
+        def lead_ii(row):
+            lead = np.reshape(row["signal"], (len(row["lead_names"]), -1))[row["lead_names"].index("II")]
+            alone = {name: [row[name][row["lead_names"].index("II")]] for name in ("gain", "baseline", "lead_names")}
+            return {"signal": lead, "sampling_rate": 60.0, **alone}
+
+        train, validation = (dataset[split].map(lead_ii) for split in ("train", "validation"))
+        fitted = learn_quality(*untrained, train, validation)
+        assert fitted.config.quality_checks == ["fast_motion"]
+        assert 0 < fitted.config.abstention_threshold <= fitted.config.abstention_threshold_partial
+        classify = pipeline("zero-shot-ecg-classification", model=fitted, processor=untrained[1])
+        assert len(classify(validation[0], ["normal ECG", "atrial fibrillation"])) == 2
+
     def test_a_rate_is_stated_wrongly_without_changing_the_rows(self):
         rows = [{"sampling_rate": 100.0}]
         assert PlayedAt(0.5)(rows) == [{"sampling_rate": 50.0}]
