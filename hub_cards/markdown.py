@@ -22,14 +22,19 @@ def escape(text: Any) -> str:
     'a\\|b &lt;b&gt; \\[c\\](d)'
 
     ```"""
-    return _SPECIAL.sub(r"\\\g<0>", html.escape(" ".join(str(text).split()), quote=False))
+    return _SPECIAL.sub(r"\\\g<0>", html.escape(_one_line(text), quote=False))
 
 
 def code(text: Any) -> str:
     """A code span, also in a table."""
-    return f"`{' '.join(str(text).split()).replace('`', chr(39)).replace('|', chr(92) + '|')}`"
+    return f"`{_one_line(text).replace('`', chr(39)).replace('|', chr(92) + '|')}`"
 
 
 def link(path: str) -> str:
     """The target of a link to a file beside the card."""
     return quote(path)
+
+
+def _one_line(text: Any) -> str:
+    """Text with single spaces, and � for characters without a shape, such as those that reverse the line."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in " ".join(str(text).split()))

@@ -15,6 +15,7 @@ MAX_BYTES = 1 << 26
 _START_BYTES = 4096  # enough for two rows of a table
 _MAX_COLUMNS = 1000
 _CHARACTERS_AT_ONCE = 1 << 18
+_NO_SEPARATORS = bytes({*range(256)} - {*b",\n"})
 _COARSEST_TIME = 0.01  # s; a time column with two decimals
 _UNIT = "s|secs?|seconds?|ms|msecs?|milliseconds?|[uµμ]s|microseconds?"
 _VOLT = "[munµμ]?V"
@@ -106,8 +107,9 @@ def read_csv(
         if standard_lead(column) is None and not _NAME_AND_UNIT.fullmatch(column) and (np.diff(table[i]) == 1).all()
     ]
     left_out = [*times[:1], *counters]
-    table = np.delete(table, left_out, axis=0)
-    columns = [column for i, column in enumerate(columns) if i not in left_out]
+    if left_out:
+        table = np.delete(table, left_out, axis=0)
+        columns = [column for i, column in enumerate(columns) if i not in left_out]
     if sampling_rate is None:
         needs_units = units is None and not all(map(_NAME_AND_UNIT.fullmatch, columns))
         raise EcgError(
@@ -214,9 +216,8 @@ def _parse_table(text: str, columns: list[str], separator: str, first_row: int, 
 
 def _parse_rows(text: str, columns: list[str]) -> np.ndarray | None:
     """The numbers `(rows, columns)`; None if a row has other columns, or a cell that is no number."""
-    commas = len(columns) - 1
     rows = text.count("\n") + 1
-    if text.count(",") != rows * commas or any(line.count(",") != commas for line in text.split("\n") if commas):
+    if f"{text}\n".encode().translate(None, _NO_SEPARATORS) != (b"," * (len(columns) - 1) + b"\n") * rows:
         return None
     # Only whole-text replacements: a regular expression takes seconds for millions of empty cells.
     text = f"\n{text}\n".replace("\t", " ")

@@ -345,7 +345,14 @@ def _open_segments(master: Header, folder: str, name: str) -> tuple[dict[str, _S
     segments: dict[str, _Segment] = {}
     names: dict[_LeadKey, str] = {}
     for position, (segment, length) in enumerate(master.segments):
-        if segment == "~" or segment in segments:  # "~" is a pause between segments
+        if segment == "~":  # a pause between segments
+            continue
+        if segment in segments:
+            known = segments[segment]
+            if known.files and length != known.header.frames:
+                raise EcgError(
+                    f"{known.name} holds {known.header.frames} samples, its master header announces {length}"
+                )
             continue
         is_layout = position == 0 and length == 0
         header, files = _open_segment(segment, length, is_layout, master, folder, name)

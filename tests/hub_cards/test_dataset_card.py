@@ -76,7 +76,7 @@ def test_the_example_of_a_card_gives_millivolts(folder):
 
 
 def test_names_from_files_are_shown_as_they_are(folder):
-    hostile, escaped = "a|b <i>\n# [c](d)", r"a\|b &lt;i&gt; # \[c\](d)"
+    hostile, escaped = "a|b <i>\n# [c](d)\u202e", r"a\|b &lt;i&gt; # \[c\](d)" + "\ufffd"
     facts = manifest(folder)
     for split in facts["splits"].values():
         split["languages"][hostile] = 3
@@ -89,7 +89,7 @@ def test_names_from_files_are_shown_as_they_are(folder):
     assert f"| report in {escaped} |" in body
     assert f"\n| {escaped} |  | 1 |" in body
     assert f"any task: {escaped} (2)." in body
-    assert r"task `a\|b <i> # [c](d)`" in body
+    assert r"task `a\|b <i> # [c](d)" + "\ufffd`" in body
     assert hostile not in body
 
 

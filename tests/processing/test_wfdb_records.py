@@ -234,6 +234,8 @@ def write_master(folder, text, *segments):
         ("m/2 1 250 2500\na 2500\nb 2500\n", 250, "announces 2500 samples, but its segment b ends at 5000"),
         ("m/2 1 250 6000\na 2500\nb 2500\n", 250, "announces 6000 samples, but its last segment b ends at 5000"),
         ("m/2 1 250 5001\na 2500\nb 2501\n", 250, "m: segment b holds 2500 samples, its master header announces 2501"),
+        ("m/2 1 250 3500\na 2500\na 1000\n", 250, "m: segment a holds 2500 samples, its master header announces 1000"),
+        ("m/2 1 250 6500\na 2500\na 4000\n", 250, "m: segment a holds 2500 samples, its master header announces 4000"),
         ("m/2 1 250 5000\na 2500\nm 2500\n", 250, "m: segment m consists of segments itself"),
         ("m/3 1 250 5000\na 2500\nb 2500\n", 250, "announces 3 segments but describes 2"),
         ("m/2 1 250\na 2500\n~ 300000000\n", 250, "too many to be read at once"),

@@ -197,10 +197,10 @@ class _Transfer:
 
     def _fetch_verified(self, digest: str, path: str) -> None:
         target = self.directory / path
-        if target.is_file() and _sha256(target) == digest:
-            return
         part = _part(target)
         try:
+            if target.is_file() and _sha256(target) == digest:
+                return
             target.parent.mkdir(parents=True, exist_ok=True)
             # The first attempt may have continued damaged bytes; the second starts from the prefix.
             for _ in range(2):
@@ -238,6 +238,10 @@ class _Transfer:
                     f"{status} {failed.response.reason_phrase}",
                     failed.response.headers.get("Retry-After"),
                 )
+            except httpx.InvalidURL as failed:
+                raise DownloadError(
+                    f"{self.url}/{path} is not a valid address or redirects to none: {failed}; take another mirror"
+                ) from failed
             except httpx.RequestError as failed:
                 error, retry_after = str(failed) or type(failed).__name__, None
             fruitless = 0 if _size(part) > longest else fruitless + 1

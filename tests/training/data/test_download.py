@@ -399,6 +399,19 @@ def test_a_redirect_to_another_host_or_scheme_is_refused_at_once(mirror, fetch, 
     assert len(mirror.log) == 1
 
 
+def test_a_redirect_to_an_invalid_address_is_refused_at_once(mirror, fetch):
+    mirror.faults[LIST] = itertools.repeat("http://127.0.0.1:port/a")
+    with pytest.raises(DownloadError, match=r"SHA256SUMS\.txt is not a valid address or redirects to none: .*mirror"):
+        fetch()
+    assert len(mirror.log) == 1
+
+
+def test_a_name_that_is_too_long_is_an_error_that_names_the_file(mirror, fetch):
+    mirror.files[LIST] += f"{'0' * 64}  {'a' * 300}\n".encode()
+    with pytest.raises(DownloadError, match=r"cannot store .*aaa: File name too long"):
+        fetch()
+
+
 def test_a_redirect_loop_ends(mirror, fetch):
     mirror.faults[LIST] = itertools.repeat(f"{mirror.url}{PTBXL}{LIST}")
     with pytest.raises(DownloadError, match="redirects more than 5 times"):
