@@ -5,14 +5,16 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from glob import escape
 from pathlib import Path
 
 from safetensors import SafetensorError
 
-from .folder import HUB_STATE
+from .folder import HUB_STATE, example_record
+from .onnx_files import CLASSIFIER, ENCODER, INT8_ENCODER
 
 __all__ = ["require_replaceable", "write_whole"]
 
@@ -23,7 +25,7 @@ _TOKENIZER = (
     *("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "chat_template.jinja"),
 )
-# All that an export may hold.
+# All that an export may hold, besides the example recording.
 _PATTERNS = (
     *(
         *_ALWAYS,
@@ -31,15 +33,15 @@ _PATTERNS = (
         HUB_STATE,
         "*_merit.py",
         "*_merit.json",
-        "example/*",
+        "example/answer.json",
         "results/*.json",
-        "onnx/*.onnx",
+        *(f"onnx/{name}" for name in (ENCODER, CLASSIFIER, INT8_ENCODER)),
     ),
     *("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json"),
     *(*_TOKENIZER, *(f"merit_tokenizer/{name}" for name in _TOKENIZER)),
 )
 # What `hf download` adds to it.
-_OF_DOWNLOADS = (".gitattributes", ".cache")
+_OF_DOWNLOADS = ((".gitattributes",), (".cache", "huggingface"))
 _MODEL_TYPES = ("merit", "merit_ecg", "merit_report")
 # The disk is full, a quota or a limit of the file size is reached, or writing is not allowed.
 _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY)
@@ -73,8 +75,10 @@ def _require_earlier_export(directory: Path, name: Path) -> None:
     """`name` is what messages call the folder."""
     if not any(directory.iterdir()):
         return
+    record = example_record(directory)
+    patterns = (*_PATTERNS, f"example/{escape(record.name)}.*") if record else _PATTERNS
     for path in sorted(path for path in directory.rglob("*") if path.is_symlink() or not path.is_dir()):
-        if not _is_exported(path.relative_to(directory)):
+        if not _is_exported(path.relative_to(directory), patterns):
             raise ValueError(
                 f"{name} holds {path.relative_to(directory)}, which `merit export` did not write and will not delete: "
                 "move it away, or name another folder."
@@ -86,11 +90,11 @@ def _require_earlier_export(directory: Path, name: Path) -> None:
         raise ValueError(f"{name} is not empty and is no earlier export, as {reason}: name another folder.")
 
 
-def _is_exported(path: Path) -> bool:
+def _is_exported(path: Path, patterns: Iterable[str]) -> bool:
     """Whether an export or its download writes a file of this name; `path` is relative to the folder."""
-    if path.parts[0] in _OF_DOWNLOADS:
+    if any(path.parts[: len(parts)] == parts for parts in _OF_DOWNLOADS):
         return True
-    same_depth = (pattern for pattern in _PATTERNS if pattern.count("/") == len(path.parts) - 1)
+    same_depth = (pattern for pattern in patterns if pattern.count("/") == len(path.parts) - 1)
     return any(fnmatchcase(path.as_posix(), pattern) for pattern in same_depth)
 
 
@@ -130,7 +134,10 @@ def write_whole(directory: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     if replaced:
-        shutil.rmtree(replaced)
+        try:
+            shutil.rmtree(replaced)
+        finally:  # an interrupt leaves a part of it
+            shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _sibling(place: Path, purpose: str) -> Path:

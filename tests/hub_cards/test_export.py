@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import shutil
 import sys
 from copy import deepcopy
@@ -247,6 +248,25 @@ def test_an_interrupted_export_leaves_the_folder_as_it_was(untrained, model_fold
     assert contents(folder) == contents(model_folder)
 
 
+def test_an_interrupt_while_the_earlier_export_is_removed_leaves_no_part_of_it(
+    untrained, model_folder, tmp_path, monkeypatch
+):
+    folder, remove, removed = shutil.copytree(model_folder, tmp_path / "model"), os.unlink, []
+
+    def interrupted(path, **options):
+        remove(path, **options)
+        if options:  # one of the files of a folder that is removed
+            removed.append(path)
+            if len(removed) == 3:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "unlink", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export(*untrained, folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert contents(folder) == contents(model_folder)
+
+
 def test_the_folder_can_be_absent_empty_or_nested(untrained, model_folder, tmp_path):
     (tmp_path / "empty").mkdir()
     for folder in (tmp_path / "empty", tmp_path / "not" / "there" / "yet"):
@@ -255,10 +275,17 @@ def test_the_folder_can_be_absent_empty_or_nested(untrained, model_folder, tmp_p
 
 
 @pytest.mark.parametrize(
-    "name", ["left_over.py", "results/plot.png", "mine/notes_merit.py", "optimizer.pt", ".git/HEAD", "thesis.tex"]
+    "name",
+    [
+        *("left_over.py", "results/plot.png", "mine/notes_merit.py", "optimizer.pt", ".git/HEAD", "thesis.tex"),
+        *("example/notes.txt", "example/00003_lr.hea", "onnx/mine.onnx", ".cache/mine"),
+    ],
 )
-def test_an_export_with_a_file_of_somebody_else_is_refused(name, untrained, model_folder, tmp_path):
+def test_an_export_with_a_file_of_somebody_else_is_refused(name, untrained, model_folder, extras, tmp_path):
     folder = shutil.copytree(model_folder, tmp_path / "model")
+    (folder / "example").mkdir()
+    for suffix in (".hea", ".dat"):
+        shutil.copy(extras["example"].with_suffix(suffix), folder / "example")
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_text("years of work")
     before = contents(folder)
