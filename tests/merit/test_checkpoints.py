@@ -81,6 +81,7 @@ def test_training_and_demo_refuse_a_checkpoint_that_is_not_a_dual_encoder(name, 
     assert not output.exists()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_with_a_missing_tensor_is_refused(model_folder, tmp_path):
     folder = tmp_path / "damaged"
     shutil.copytree(model_folder, folder)

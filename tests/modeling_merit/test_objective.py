@@ -298,6 +298,7 @@ def pairs():
     return inputs
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_training_step_of_one_with_the_whole_batch(tmp_path):
     torch.multiprocessing.spawn(train_on_rank, args=(str(tmp_path),), nprocs=WORLD)
     expected = one_step(tiny_model(MeritModel), pairs())

@@ -133,6 +133,7 @@ class TestCheckpoints:
         tuned = fine_tune(*fitted, dataset, "super", protocol, num_train_epochs=1)
         assert not tuned.model.has_typicality
 
+    @pytest.mark.slow
     def test_a_classifier_and_a_report_model_learn_their_own(
         self, classifier_folder, reporter_folder, untrained_reporter, dataset, tmp_path
     ):

@@ -39,6 +39,7 @@ WORDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["english", "german"])
 def test_reports_name_every_statement_and_no_other(language):
     rng = np.random.default_rng(0)

@@ -127,6 +127,7 @@ def test_english_phrases_are_not_taken_for_another_language():
     assert len(wrong) <= 5, wrong
 
 
+@pytest.mark.slow
 def test_no_code_of_an_editors_mark_remains(raw_reports, statement_codes):
     marked = [raw for raw in raw_reports if re.search("edit:|consensus label", raw, re.IGNORECASE)]
     assert len(marked) == 555 + 16
@@ -143,6 +144,7 @@ def test_no_code_of_an_editors_mark_remains(raw_reports, statement_codes):
             assert re.search(rf"\b{code}\b", raw), f"{code} is not in lower case in {raw!r}"
 
 
+@pytest.mark.slow
 def test_every_report_of_ptbxl_becomes_findings_in_a_known_language_or_empty(raw_reports):
     clean = [clean_report(raw) for raw in raw_reports]
     assert clean.count("") == 367
