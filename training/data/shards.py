@@ -12,10 +12,11 @@ import sys
 import threading
 import warnings
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -53,6 +54,7 @@ class Job(NamedTuple):
     facts: Mapping[str, Any]
     extractor: MeritFeatureExtractor
     stop: Event | None = None
+    advance: Callable[[int], Any] | None = None  # counts records
 
 
 def complete_shards(folder: Path) -> list[Path]:
@@ -80,25 +82,28 @@ def write_shards(job: Job, processes: int | None = None) -> None:
 
         if processes == 1:
             for shard, chunk in pending():
-                _write_shard(job, shard, chunk)
-                progress.update(len(chunk))
+                _write_shard(job._replace(advance=progress.update), shard, chunk)
             return
         # Arguments reach forked processes without pickling: a source may hold a large table.
         context = multiprocessing.get_context("fork")
-        job = job._replace(stop=context.Event())
+        counter, shown = context.Value("q"), 0
+        job = job._replace(stop=context.Event(), advance=partial(_add, counter))
         with ProcessPoolExecutor(processes, context, _start_process, (job,)) as pool:
-            running: deque[tuple[Future, int]] = deque()
+            running: deque[Future] = deque()
             waiting = pending()
             try:
                 while True:
                     # Each process has one shard in progress and one waiting, which bounds the memory.
                     for shard, chunk in islice(waiting, 2 * processes - len(running)):
-                        running.append((pool.submit(_write_shard_of_process, shard, chunk), len(chunk)))
+                        running.append(pool.submit(_write_shard_of_process, shard, chunk))
                     if not running:
                         return
-                    future, size = running.popleft()
-                    future.result()
-                    progress.update(size)
+                    finished = wait([running[0]], timeout=0.5).done
+                    count = counter.get_obj().value  # without its lock, which a killed process may hold
+                    progress.update(count - shown)
+                    shown = count
+                    if finished:
+                        running.popleft().result()
             except BrokenProcessPool:
                 raise ChildProcessError(
                     f"A process that was preparing {name} was killed, perhaps because memory ran out; run the same "
@@ -108,6 +113,11 @@ def write_shards(job: Job, processes: int | None = None) -> None:
                 job.stop.set()  # type: ignore[union-attr]
                 pool.shutdown(cancel_futures=True)
                 raise
+
+
+def _add(counter: Any, number: int) -> None:
+    with counter.get_lock():
+        counter.value += number
 
 
 _job_of_process: Job
@@ -172,6 +182,8 @@ def _read(job: Job, records: Iterable[Record], skipped: list[tuple[str, str]]) -
     for known in records:
         if job.stop is not None and job.stop.is_set():
             raise _ShardCancelled
+        if job.advance is not None:
+            job.advance(1)
         try:
             record, recording = job.source.read(known)
             recording = _to_stored(recording, job.facts, job.extractor)

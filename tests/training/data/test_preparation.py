@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -404,6 +405,29 @@ def test_any_failure_to_read_a_record_concerns_that_record_alone(tmp_path, error
     assert sum(map(len, load_prepared(output).values())) == 22
 
 
+class Slow(Invented):
+    """A source that takes a tenth of a second for each record."""
+
+    def read(self, record):
+        time.sleep(0.1)
+        return super().read(record)
+
+
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=linux_only)])
+def test_progress_goes_on_within_a_shard(tmp_path, monkeypatch, processes):
+    monkeypatch.setattr(shards, "RECORDS_PER_SHARD", 12)
+    steps = []
+
+    class Bar(nullcontext):
+        update = staticmethod(steps.append)
+
+    monkeypatch.setattr(shards, "progress_bar", lambda *_: Bar(Bar))
+    prepare(Slow(bad={"r3": EcgError("r3: bad")}), tmp_path / "out", skip_bad=True, processes=processes)
+    assert sum(steps) == 23
+    assert max(steps) < 20
+    assert sum(map(bool, steps)) > 2
+
+
 def flat(recording):
     return replace(recording, signal=np.full_like(recording.signal, 7))
 
@@ -697,6 +721,7 @@ def test_the_manifest_counts_what_the_data_set_contains(tmp_path):
         "test": 5,
     }
     assert (train["patients"], train["with_report"], train["languages"]) == (12, 12, {"en": 12})
+    assert (train["sampling_rates"], train["leads"], train["seconds"]) == ({"50": 12}, {"12": 12}, [2.5, 2.5])
     assert train["tasks"] == {"own": {"records": 12, "positives": {"odd": 12, "third": 0}}}
     assert manifest["codes_without_label"] == {"x": 23}
     assert manifest["preparation"]["source"] == "invented"
