@@ -1,10 +1,11 @@
-"""Fine-tune a checkpoint on PTB-XL's superclasses with the Trainer of transformers.
+"""Fine-tune a checkpoint on the labels of a task with the Trainer of transformers.
 
-    python examples/finetune.py MODEL DATA OUTPUT
+    python examples/finetune.py MODEL DATA TASK OUTPUT
 
 MODEL is a checkpoint such as hub_cards/merit-ptbxl-small. DATA is the folder of PTB-XL or of a prepared data set, or
-one that `merit publish --type dataset` has sent to the Hub, such as org/ptbxl-merit. OUTPUT gets checkpoints/ and
-model/, a folder that `pipeline("ecg-classification", model=...)` loads.
+one that `merit publish --type dataset` has sent to the Hub, such as org/ptbxl-merit. TASK is a task of PTB-XL such as
+super, or own for a table of your own recordings. OUTPUT gets checkpoints/ and model/, a folder that
+`pipeline("ecg-classification", model=...)` loads.
 """
 
 import sys
@@ -16,9 +17,9 @@ from transformers import AutoModelForSequenceClassification, AutoProcessor, Trai
 
 from merit import MeritCollator, export, label_names, load_data
 
-model_folder, name, output = sys.argv[1:4]
+model_folder, name, task, output = sys.argv[1:5]
 data = load_data(name) if Path(name).is_dir() else load_dataset(name)
-labels = label_names(data["train"], "super")
+labels = label_names(data["train"], task)
 processor = AutoProcessor.from_pretrained(model_folder)
 model = AutoModelForSequenceClassification.from_pretrained(
     model_folder,
@@ -38,7 +39,7 @@ trainer = Trainer(
     model,
     TrainingArguments(f"{output}/checkpoints", **settings, **batches),
     train_dataset=data["train"].with_format("numpy"),
-    data_collator=MeritCollator(processor, text_column=None, label_column="labels_super", config=model.config),
+    data_collator=MeritCollator(processor, text_column=None, label_column=f"labels_{task}", config=model.config),
     compute_metrics=macro_auc,
 )
 trainer.train()

@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: the reference of the command, and links to files outside docs/."""
+"""Hooks of mkdocs: the reference of the command, defaults of configurations, and links to files outside docs/."""
 
 import re
 from functools import partial
@@ -8,6 +8,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 _LINK = re.compile(r"\[([^\]]*)\]\((\.\.[^)#]*)(#[^)]*)?\)")
 _COMMAND_PAGE = "reference/command.md"
+_DEFAULTS = re.compile(r"<!-- defaults of (\w+) -->")
 # Sub-packages of `merit` that lie beside it.
 _FOLDERS = ("modeling_merit", "processing", "training", "hub_cards")
 
@@ -25,6 +26,7 @@ def on_startup(command: str, dirty: bool) -> None:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     if page.file.src_uri == _COMMAND_PAGE:
         markdown += command_reference()
+    markdown = _DEFAULTS.sub(lambda marker: defaults_table(marker[1]), markdown)
     folder = Path(config.docs_dir, page.file.src_uri).parent
     return _LINK.sub(partial(_outside, folder=folder, docs=Path(config.docs_dir), url=config.repo_url), markdown)
 
@@ -47,6 +49,21 @@ def _outside(link: re.Match, folder: Path, docs: Path, url: str) -> str:
     if url:
         return f"[{text}]({url.rstrip('/')}/blob/main/{name})"
     return f"`{name}`" if text in ("file", "files") or text.strip("`") in name else f"{text} (`{name}`)"
+
+
+def defaults_table(name: str) -> str:
+    """The fields that a configuration adds to those of transformers, with their defaults."""
+    from dataclasses import MISSING, fields
+
+    import merit
+
+    configuration = getattr(merit, name)
+    rows = ["| argument | default |", "| --- | --- |"]
+    for field in fields(configuration):
+        if field.name in vars(configuration)["__annotations__"]:
+            default = field.default_factory() if field.default is MISSING else field.default
+            rows.append(f"| `{field.name}` | `{default!r}` |")
+    return "\n".join(rows)
 
 
 def command_reference() -> str:

@@ -189,7 +189,7 @@ def test_a_data_set_is_published_in_one_commit_and_trained_on_from_the_hub(
     assert b'load_dataset("org/ecgs"' in on_hub(hub)["README.md"]
     assert len(hub.repo("dataset", "org/ecgs").at("main").history) == 2
 
-    example = [ROOT / "examples" / "finetune.py", ROOT / "hub_cards" / "merit-ptbxl-tiny", "org/ecgs"]
+    example = [ROOT / "examples" / "finetune.py", ROOT / "hub_cards" / "merit-ptbxl-tiny", "org/ecgs", "super"]
     done = subprocess.run(
         [sys.executable, *map(str, example), str(tmp_path / "output")],
         env={**fresh_environment, **hub.environment(tmp_path / "reader", token=None)},

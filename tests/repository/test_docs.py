@@ -47,5 +47,6 @@ def test_the_pages_are_built_without_warnings_and_request_nothing_from_other_hos
     fields = (tmp_path / "reference" / "configuration" / "index.html").read_text(encoding="utf-8")
     assert "<code>MeritEcgConfig or dict</code>" in fields
     assert "<em>required</em>" not in fields  # every field has a default
+    assert re.search(r"<code>patch_length</code></td>\s*<td><code>25</code>", fields)
     fine_tune_page = (tmp_path / "tutorials" / "fine-tune" / "index.html").read_text(encoding="utf-8")
     assert all(name in fine_tune_page for name in ("TrainingArguments", "LoraConfig", "LogisticRegression"))

@@ -25,7 +25,7 @@ def run_example(name, *arguments):
 def test_the_fine_tuning_script_is_short_and_runs(here, tmp_path):
     assert len((EXAMPLES / "finetune.py").read_text(encoding="utf-8").splitlines()) < 50
     model, data = TINY, here / "demo" / "simulated"
-    printed = run_example("finetune.py", model, data, tmp_path)
+    printed = run_example("finetune.py", model, data, "super", tmp_path)
     assert "eval_macro_auc" in printed
     assert (tmp_path / "model" / "model.safetensors").is_file()
 

@@ -81,7 +81,14 @@ def fold_of(source: str, patient_id: str) -> int:
 
 
 def label_names(dataset: Dataset, task: str) -> list[str]:
-    """Return the names of the entries of the column labels_TASK, for example ["CD", "HYP", "MI", "NORM", "STTC"]."""
+    """Return the names of the entries of the column labels_TASK, for example ["CD", "HYP", "MI", "NORM", "STTC"].
+
+    Raises:
+        ValueError: the data set has no such task.
+    """
+    if f"labels_{task}" not in dataset.features:
+        tasks = [name.removeprefix("labels_") for name in dataset.features if name.startswith("labels_")]
+        raise ValueError(f"the data set has no task {task!r}, but {', '.join(tasks) or 'none'}")
     return dataset.features[task].feature.names
 
 
