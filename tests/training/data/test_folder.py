@@ -184,7 +184,7 @@ def test_a_bad_record_is_named_and_can_be_skipped(root, tmp_path, row, message):
     [
         ("", "is not a CSV file"),
         ("path,report\n", "has no rows"),
-        ("file,report\na/one,x\n", "lacks the column path"),
+        ("file,report\na/one,x\n", "lacks the column path; it has file, report"),
         ("path\na/one\n", "has neither reports nor labels"),
         ("path,report,labels\na/one,,\n", "has neither reports nor labels"),
         ('path,report\na/one,"x\n', "is not a CSV file"),

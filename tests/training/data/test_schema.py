@@ -5,6 +5,7 @@ import doctest
 import numpy as np
 import pyarrow as pa
 import pytest
+from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_trees import noise
@@ -13,7 +14,18 @@ from merit.processing.inputs_merit import recording_of_row
 from merit.processing.leads_merit import STANDARD_LEADS
 from merit.processing.recordings_merit import INVALID_SAMPLE, EcgError, Recording
 from merit.training.data import schema as records
-from merit.training.data.schema import Record, features, fold_of, resample, split_of, table, to_int16, waveform_hash
+from merit.training.data.schema import (
+    Record,
+    features,
+    fold_of,
+    label_names,
+    resample,
+    split_of,
+    table,
+    to_int16,
+    waveform_hash,
+)
+from merit.training.data.tasks import Task
 
 PER_MILLIVOLT = {"mV": 1.0, "uV": 1e3, "V": 1e-3, "nV": 1e6}
 GAINS = [200.0, 204.8, 400.0, 488.28, 500.0, 1000.0, 2000.0, 4096.0, -1000.0]
@@ -287,3 +299,11 @@ def test_recordings_of_any_length_and_leads_share_a_table():
 
 def test_the_examples_of_the_module_run():
     assert doctest.testmod(records).failed == 0
+
+
+def test_the_labels_of_a_task_are_named_and_a_missing_task_with_those_there_are():
+    columns = features({"own": Task("own", ("irregular", "wide"), {})})
+    rows = Dataset.from_dict({name: [] for name in columns}, features=columns)
+    assert label_names(rows, "own") == ["irregular", "wide"]
+    with pytest.raises(ValueError, match="no task 'super', but own"):
+        label_names(rows, "super")

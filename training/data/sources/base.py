@@ -92,7 +92,8 @@ def read_table(
     with name_file_in_errors(file):
         table = pd.read_csv(file, usecols=lambda name: name in columns, dtype=str, keep_default_na=False)
     if missing := [name for name in (*filled, *others) if name not in table]:
-        raise ValueError(f"{file} lacks the column {', '.join(missing)}")
+        there = ", ".join(map(str, pd.read_csv(file, nrows=0).columns))
+        raise ValueError(f"{file} lacks the column {', '.join(missing)}; it has {there:.200}")
     if not len(table):
         raise ValueError(f"{file} has no rows")
     for name in filled:
