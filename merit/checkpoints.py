@@ -1,5 +1,6 @@
 """Find a checkpoint by folder, Hub id or name in hub_cards, and check that it fits a task before it is loaded."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,11 @@ def find(model: str | Path) -> str:
     from huggingface_hub.utils import validate_repo_id
 
     path = Path(model)
+    if path.is_file():
+        raise ValueError(f"{model} is a file, and a checkpoint is a folder: pass the folder with its config.json.")
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise ValueError(f"{model} is not a checkpoint: the folder has no config.json.")
+            raise ValueError(f"{path} is not a checkpoint: the folder has no config.json.")
         return str(model)
     if str(path.parent) in (".", "hub_cards") and path.name in (known := shipped()):
         return str(known[path.name])
@@ -51,7 +54,7 @@ def kind_of(model: str | Path) -> ModelKind:
     What a checkpoint is, by its config.json.
 
     Raises:
-        ValueError: there is no such checkpoint, or it is not one of MERIT.
+        ValueError: there is no such checkpoint, it is not one of MERIT, or a file of its folder is missing or damaged.
     """
     from transformers import PreTrainedConfig
 
@@ -60,6 +63,8 @@ def kind_of(model: str | Path) -> ModelKind:
         architectures = PreTrainedConfig.get_config_dict(source)[0].get("architectures") or []
     except OSError as error:
         reason = str(error).splitlines()[0]
+        if Path(source).is_dir():
+            raise ValueError(f"{model} is not a checkpoint: {reason}") from None
         raise ValueError(f"There is no folder {model}, and the Hub did not provide a model {model}: {reason}") from None
     kind = KINDS.get(architectures[0]) if len(architectures) == 1 else None
     if kind not in USAGE:
@@ -67,7 +72,31 @@ def kind_of(model: str | Path) -> ModelKind:
             f"{model} is not a checkpoint for this command: its config.json names the architectures {architectures}, "
             f"not one of {', '.join(name for name, kind in KINDS.items() if kind in USAGE)}."
         )
+    if Path(source).is_dir():
+        _check_files(Path(source))
     return kind
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse a folder without a file that every checkpoint has, or whose weights are damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    index, weights = folder / "model.safetensors.index.json", ["model.safetensors"]
+    if index.is_file():
+        weights = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    elif any(folder.glob("pytorch_model*.bin")):
+        weights = []
+    names = [*weights, "processor_config.json", "tokenizer.json"]
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise ValueError(
+            f"{folder} is not a complete checkpoint: it has no {', '.join(missing)}; save or copy it again."
+        )
+    for name in weights:
+        try:
+            with safe_open(folder / name, "np"):  # reads the header and compares it with the size of the file
+                pass
+        except SafetensorError as error:
+            raise ValueError(f"{folder / name} is damaged ({error}); save or copy it again.") from None
 
 
 def require(model: str | Path, *kinds: ModelKind) -> ModelKind:

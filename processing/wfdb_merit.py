@@ -414,8 +414,11 @@ def _open_segment(
 ) -> tuple[Header, list[SignalFile]]:
     """Header and files of a segment, checked against the master header."""
     check_inside(segment, name)
-    record, _ = locate_record(os.path.join(folder, segment))
-    name = f"{name}: segment {segment}"
+    record, name = os.path.join(folder, segment), f"{name}: segment {segment}"
+    try:
+        record, _ = locate_record(record)
+    except EcgError as error:
+        raise EcgError(f"{name} cannot be read: {error}") from None
     header = read_header(record, name)
     if header.segments:
         raise EcgError(f"{name} consists of segments itself, which WFDB does not allow")

@@ -335,7 +335,7 @@ def _for_command(message: Any) -> str:
 
 def _printable(answer: Any) -> Any:
     if isinstance(answer, Exception):
-        return {"error": str(answer)}
+        return {"error": _for_command(answer)}
     return answer.to_dict() if isinstance(answer, list) else answer
 
 

@@ -35,6 +35,8 @@ def test_a_hub_id_is_left_as_it_is(monkeypatch, tmp_path):
         ("runs/a/model", "There is no folder runs/a/model, and it is not a Hub id"),
         ("empty", "empty is not a checkpoint: the folder has no config.json"),
         ("bert", r"bert is not a checkpoint for this command: its config.json names the architectures \['BertModel'\]"),
+        ("broken", "broken is not a checkpoint: .* the config file at 'broken/config.json' is not a valid JSON file"),
+        ("bert/config.json", "bert/config.json is a file, and a checkpoint is a folder"),
         ("org/merit", "There is no folder org/merit, and the Hub did not provide a model org/merit: "),
     ],
 )
@@ -42,6 +44,8 @@ def test_what_is_not_a_checkpoint_is_explained(model, message, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("no JSON")
     (tmp_path / "bert").mkdir()
     (tmp_path / "bert" / "config.json").write_text(json.dumps({"architectures": ["BertModel"]}))
     with pytest.raises(ValueError, match=message) as error:
@@ -91,6 +95,36 @@ def test_a_checkpoint_with_a_missing_tensor_is_refused(model_folder, tmp_path):
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(ValueError, match=f"damaged is .* without trained values for {missing}"):
         checkpoints.load_pipeline(folder, DUAL_ENCODER)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "processor_config.json", "tokenizer.json"])
+def test_a_checkpoint_without_a_file_is_refused_with_its_name(model_folder, tmp_path, file):
+    folder = tmp_path / "part"
+    shutil.copytree(model_folder, folder)
+    (folder / file).unlink()
+    with pytest.raises(ValueError, match=f"part is not a complete checkpoint: it has no {file}; save or copy it again"):
+        checkpoints.load_pipeline(folder, DUAL_ENCODER)
+
+
+def test_a_checkpoint_with_cut_weights_is_refused_with_their_name(model_folder, tmp_path):
+    folder = tmp_path / "cut"
+    shutil.copytree(model_folder, folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-8])
+    with pytest.raises(ValueError, match=r"cut/model\.safetensors is damaged \(.*\); save or copy it again"):
+        checkpoints.load_pipeline(folder, DUAL_ENCODER)
+
+
+def test_a_checkpoint_in_shards_is_loaded_and_one_that_lacks_a_shard_is_refused(untrained, tmp_path):
+    model, processor = untrained
+    folder = tmp_path / "shards"
+    model.save_pretrained(folder, max_shard_size="100KB")
+    processor.save_pretrained(folder)
+    assert checkpoints.load_pipeline(folder, DUAL_ENCODER).task == DUAL_ENCODER.task
+    shard = sorted(folder.glob("model-*.safetensors"))[0]
+    shard.unlink()
+    with pytest.raises(ValueError, match=f"shards is not a complete checkpoint: it has no {shard.name}"):
+        checkpoints.kind_of(folder)
 
 
 def test_the_demo_without_a_checkpoint_says_what_to_pass_and_writes_nothing(tmp_path, monkeypatch):

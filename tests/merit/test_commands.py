@@ -395,8 +395,9 @@ def test_classify_answers_for_good_recordings_and_names_bad_ones(here, model_fol
     status, out, err = here("classify", record, bad_record, other, *options)
     assert status == 1
     [message] = [line for line in err.splitlines() if line.startswith("merit: ")]
-    assert message.startswith(f"merit: recording 2 of 3, {bad_record}: ")
+    assert message.startswith(f"merit: recording 2 of 3, {bad_record}: bad: ")
     assert "bad.dat" in message
+    assert "recording 1: " not in out + err  # the position that the pipeline counts from 0
     if as_json:
         answers = json.loads(out)
         assert list(answers) == [str(record), str(bad_record), str(other)]

@@ -99,6 +99,17 @@ def test_failures_are_rows_that_say_why(predicted, archive):
     assert failed["score_AFIB"].isna().all()
 
 
+def test_the_error_of_a_row_begins_with_what_is_wrong_and_not_with_a_position(tmp_path, labelled):
+    for name in ("a", "b", "c"):
+        rows = [f"{index / 100},{index % 7 / 10}" for index in range(100)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["time,II (mV)", *rows]))
+    (tmp_path / "b.csv").write_text("this is no table\n")
+    predict([tmp_path], labelled, tmp_path / "answers", progress=False)
+    errors = table(tmp_path / "answers").set_index("record_id")["error"]
+    assert errors["a"].startswith("1.00 s (100 samples at 100 Hz) is too short")
+    assert errors["c"] == errors["a"]
+
+
 def test_all_parts_have_the_same_columns_whatever_they_hold(predicted, tmp_path, labelled, archive):
     import pyarrow.parquet
 

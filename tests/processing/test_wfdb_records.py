@@ -240,6 +240,7 @@ def write_master(folder, text, *segments):
         ("m/3 1 250 5000\na 2500\nb 2500\n", 250, "announces 3 segments but describes 2"),
         ("m/2 1 250\na 2500\n~ 300000000\n", 250, "too many to be read at once"),
         ("m/1 1 250\n~ 2500\n", 250, "none of its 1 segments holds a signal"),
+        ("m/2 1 250\na 2500\nc 2500\n", 250, "^m: segment c cannot be read: .*there is no record .*c "),
     ],
 )
 def test_segments_that_disagree_are_named(tmp_path, text, rate, message):
@@ -291,6 +292,15 @@ def test_numbers_in_a_header_are_checked_before_anything_is_allocated(tmp_path, 
         read_wfdb(tmp_path / "r")
     assert tracemalloc.get_traced_memory()[1] < 1e6
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize("scale", ["", " 200", " 200(0)", " 200/", " 200(0)/ 16 0 0 0 0 II"])
+def test_a_signal_without_units_is_in_millivolts(tmp_path, scale):
+    (tmp_path / "r.dat").write_bytes(X.tobytes())
+    (tmp_path / "r.hea").write_text(f"r 1 250 2500\nr.dat 16{scale}\n")
+    recording = read_wfdb(tmp_path / "r")
+    assert recording.units == ("mV",)
+    assert np.nanmax(recording.physical()) == 1.2
 
 
 def test_a_skew_beyond_the_end_leaves_no_sample(tmp_path):
