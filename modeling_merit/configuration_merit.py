@@ -208,7 +208,7 @@ class MeritConfig(HubConfig):
     @classmethod
     def around_encoder(cls, ecg_config: dict) -> dict:
         """The fields of a `MeritConfig` for a head on an encoder with the fields `ecg_config` of a `MeritEcgConfig`."""
-        of_head = ("id2label", "label2id", "problem_type", "dtype", "_commit_hash")
+        of_head = ("architectures", "id2label", "label2id", "problem_type", "dtype", "_commit_hash")
         of_encoder = MeritEcgConfig.__annotations__
         head = {name: ecg_config[name] for name in of_head if name in ecg_config}
         encoder = {name: ecg_config[name] for name in of_encoder if name in ecg_config}

@@ -14,13 +14,16 @@ from .recording_base_merit import EcgError, Recording, decode_text, file_size, o
 MAX_BYTES = 1 << 26
 _START_BYTES = 4096  # enough for two rows of a table
 _MAX_COLUMNS = 1000
+_MAX_COMMENTS = 1000  # rows above the names
 _CHARACTERS_AT_ONCE = 1 << 18
 _NO_SEPARATORS = bytes({*range(256)} - {*b",\n"})
 _COARSEST_TIME = 0.01  # s; a time column with two decimals
-_UNIT = "s|secs?|seconds?|ms|msecs?|milliseconds?|[uµμ]s|microseconds?"
+_UNIT = "s|sec\\.|secs?|seconds?|ms|msecs?|milliseconds?|[uµμ]s|microseconds?"
 _VOLT = "[munµμ]?V"
 _TIME_COLUMN = re.compile(
-    rf"(?:time|t|elapsed time|zeit)(?:[ _]*[(\[_ ] *(?P<unit>{_UNIT})[)\]]?)?|(?P<only>seconds|milliseconds|ms)", re.I
+    rf"(?:time|timestamp|t|elapsed time|zeit)(?:[ _]*[(\[_/ ] *(?P<unit>{_UNIT})[)\]]?)?"
+    "|(?P<only>seconds|milliseconds|ms)",
+    re.I,
 )
 _NAME_AND_UNIT = re.compile(rf"(.*?)\s*[(\[]\s*({_VOLT})\s*[)\]]", re.I)
 _UNIT_ONLY = re.compile(rf"[(\[]?\s*({_VOLT}|{_UNIT}|)\s*[)\]]?", re.I)
@@ -38,9 +41,11 @@ def read_csv(
     state its unit, as in `II (mV)`, or a second row the units of all columns. Without a row of names pass `lead_names`.
 
     A time column, such as "time", "t", "Time [s]", "Zeit (ms)" or "time_ms", gives the sampling rate where none is
-    passed, and must agree with the one that is. Without a unit it holds seconds, or milliseconds where only these give
-    50 to 5000 Hz. Where its printed times are coarser than the samples, the rate is the only whole number that they
-    allow. A column that is no lead and counts the rows is left out. Empty cells and "nan" are invalid samples.
+    passed, and must agree with the one that is. A first column without a name that always increases is one, too.
+    Without a unit it holds seconds, or milliseconds where only these give 50 to 5000 Hz. Where its printed times are
+    coarser than the samples, the rate is the only whole number that they allow. A column that is no lead and counts the
+    rows is left out, and so are a column without a name and values, and rows above the names that start with "#". Empty
+    cells and "nan" are invalid samples.
 
     Args:
         path (`str` or `os.PathLike`): The table.
@@ -74,9 +79,10 @@ def read_csv(
     text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
     if "\n\n" in text:
         text = re.sub("\n+", "\n", text)
+    text, skipped = _without_comments(text)
     first, _, rest = text.partition("\n")
     separator = next((character for character in ";\t," if character in first), ",")
-    columns, first_row = _split_row(first, separator, path, name), 1
+    columns, first_row = _split_row(first, separator, path, name), 1 + skipped
     if columns and all(_is_number(column.replace(",", ".")) for column in columns):
         if lead_names is None:
             raise EcgError(
@@ -85,17 +91,20 @@ def read_csv(
             )
         columns = [*[""] * (len(columns) - len(lead_names)), *lead_names]
     else:
-        text, first_row = rest, 2
+        text, first_row = rest, first_row + 1
         second, _, rest = text.partition("\n")
         cells = _split_row(second, separator, path, name)
         if any(cells) and len(cells) == len(columns) and all(_UNIT_ONLY.fullmatch(cell) for cell in cells):
             columns = [_with_unit(column, cell) for column, cell in zip(columns, cells)]
-            text, first_row = rest, 3
+            text, first_row = rest, first_row + 1
     if not text:
         raise EcgError(f"{name}: {path} holds no samples; the first row must name the leads, samples follow below")
     table = _parse_table(text, columns, separator, first_row, name)
 
+    steps = np.diff(table[0])
     times = [i for i, column in enumerate(columns) if column and _TIME_COLUMN.fullmatch(column)]
+    if not times and not columns[0] and (steps > 0).all() and not (steps == 1).all():
+        times = [0]
     if times:
         match = _TIME_COLUMN.fullmatch(columns[times[0]])
         unit = ((match and (match["unit"] or match["only"])) or "").lower().replace("µ", "u").replace("μ", "u")
@@ -106,8 +115,8 @@ def read_csv(
         for i, column in enumerate(columns)
         if standard_lead(column) is None and not _NAME_AND_UNIT.fullmatch(column) and (np.diff(table[i]) == 1).all()
     ]
-    left_out = [*times[:1], *counters]
-    if left_out:
+    empty = [i for i, column in enumerate(columns) if not column and np.isnan(table[i]).all()]
+    if left_out := [*times[:1], *counters, *empty]:
         table = np.delete(table, left_out, axis=0)
         columns = [column for i, column in enumerate(columns) if i not in left_out]
     if sampling_rate is None:
@@ -163,6 +172,19 @@ def _split_units(columns: list[str], units: str | Sequence[str] | None, name: st
         if own is not None and millivolts_per(own) != millivolts_per(unit):
             raise EcgError(f"{name}: units={unit!r} was passed, but its lead {lead} is in {own!r}; pass none")
     return names, given
+
+
+def _without_comments(text: str) -> tuple[str, int]:
+    """The table without the comments above it, and how many rows these are; `numpy.savetxt` writes names as one."""
+    start, skipped = 0, 0
+    while text.startswith("#", start) and skipped < _MAX_COMMENTS:
+        end = text.find("\n", start) % (len(text) + 1)
+        following = text[end + 1 : end + _START_BYTES].partition("\n")[0]
+        cells = re.split("[;\t,]", following)
+        if all(map(_is_number, cells)) and sum(text.count(mark, start, end) for mark in ";\t,") == len(cells) - 1:
+            return text[start + 1 :].lstrip(" "), skipped
+        start, skipped = end + 1, skipped + 1
+    return text[start:], skipped
 
 
 def _is_number(text: str) -> bool:
@@ -240,11 +262,16 @@ def _describe_bad_row(text: str, columns: list[str], first_row: int) -> str:
     for number, line in enumerate(text.split("\n"), first_row):
         cells = line.split(",")
         if len(cells) != len(columns):
-            hint = "; separate the columns with semicolons if these are decimal commas" * (len(cells) > len(columns))
+            hint = ""
+            if len(cells) == len(columns) + 1 and not cells[-1]:
+                hint = "; remove the separator at its end"
+            elif len(cells) > len(columns):
+                hint = "; separate the columns with semicolons if these are decimal commas"
             return f"row {number} has {len(cells)} cells where the first row names {len(columns)} columns{hint}"
         for column, cell in zip(columns, cells):
             if cell.strip() and not _is_number(cell):
-                return f"column {column}, row {number}: {cell!r:.100} is not a number"
+                hint = "; separate the columns with commas, semicolons or tabs" * (len(columns) == 1)
+                return f"column {column}, row {number}: {cell!r:.100} is not a number{hint}"
     return f"rows from {first_row} hold something that is not a number"
 
 

@@ -100,6 +100,12 @@ class EcgPipeline(Pipeline):
     _required_attribute, _required_model = "get_ecg_features", "an ECG encoder"
 
     def __init__(self, *args, **kwargs):
+        for part in ("feature_extractor", "tokenizer"):
+            if kwargs.get(part) is not None:
+                raise ValueError(
+                    f"{type(self).__name__} uses the {part} of its processor: leave out {part}=, and pass processor= "
+                    "or single settings."
+                )
         super().__init__(*args, **kwargs)
         if self.processor is None:
             raise ValueError(

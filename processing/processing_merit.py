@@ -155,11 +155,13 @@ class MeritProcessor(MeritBaseProcessor):
             is given.
 
         Raises:
-            ValueError: neither `ecg` nor `text` is given.
+            ValueError: neither `ecg` nor `text` is given, or arguments of the tokenizer without `text`.
             EcgError: a recording cannot be used.
         """
         if ecg is None and text is None:
             raise ValueError("There is nothing to prepare: pass ecg=, text= or both.")
+        if text is None and text_kwargs:
+            raise ValueError(f"{', '.join(text_kwargs)} cannot be used without text=; correct or leave out the name.")
         batch = BatchFeature()
         if ecg is not None:
             options = {"return_tensors": return_tensors, "verify_checksums": verify_checksums}

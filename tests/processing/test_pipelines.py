@@ -291,6 +291,16 @@ class TestSettings:
         with pytest.raises(ValueError, match="max_amplitude=-1 is not"):
             classify(paths, LABELS, max_amplitude=-1, on_error="return")
 
+    def test_an_encoder_alone_is_named_as_one_with_what_to_call(self, encoder_folder):
+        with pytest.raises(ValueError, match=r"is an ECG encoder alone .* call pipeline\('ecg-feature-extraction'"):
+            pipeline("ecg-classification", model=str(encoder_folder))
+
+    @pytest.mark.parametrize("part", ["feature_extractor", "tokenizer"])
+    def test_a_part_that_would_be_ignored_is_refused(self, model_folder, part):
+        own = getattr(AutoProcessor.from_pretrained(model_folder), part)
+        with pytest.raises(ValueError, match=f"uses the {part} of its processor: leave out {part}="):
+            pipeline("zero-shot-ecg-classification", model=str(model_folder), **{part: own})
+
     def test_a_processor_that_does_not_fit_the_model_is_refused(self, model_folder):
         model, processor = AutoModel.from_pretrained(model_folder), AutoProcessor.from_pretrained(model_folder)
         for field, value in (("sampling_rate", 250), ("lead_names", LEADS[::-1])):

@@ -61,6 +61,11 @@ def test_numpy_arrays_are_returned_on_request(processor):
     assert all(isinstance(value, np.ndarray) for value in batch.values())
 
 
+def test_an_argument_that_neither_part_takes_is_refused(processor):
+    with pytest.raises(ValueError, match="sampling_rat cannot be used without text="):
+        processor(ecg=np.zeros((1, 500)), sampling_rate=100, leads=["I"], units="mV", sampling_rat=250)
+
+
 def test_nothing_at_all_is_refused(processor):
     with pytest.raises(ValueError, match="nothing to prepare: pass ecg=, text= or both"):
         processor()
