@@ -30,7 +30,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
-from .label_words_merit import NEGATION, canonical_words, edit_distance, label_key, label_words, split_negation
+from .label_words_merit import canonical_words, edit_distance, has_negation, label_key, label_words, split_negation
 
 GLOSSARY_FILE = "glossary_merit.json"
 
@@ -205,12 +205,12 @@ class Glossary:
                 return finding, False
             if finding := self.find(rest):
                 return finding, True
-        if not NEGATION.search(label.casefold()):
+        if not has_negation(label):
             return None, False
         raise ValueError(
-            f"The label {label!r} negates something that is no finding of the glossary"
-            f"{did_you_mean(self.suggestions(rest or label))}. Name the findings without negation, each in a label of "
-            'its own, or negate one finding, as in "no atrial fibrillation".'
+            f"The label {label!r} negates something that is no finding of the glossary, or in a way that is not "
+            f"understood{did_you_mean(self.suggestions(rest or label))}. Name the findings without negation, each in a "
+            'label of its own, or negate one finding, as in "no atrial fibrillation".'
         )
 
     def suggestions(self, label: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import re
 from functools import cache
 
-__all__ = ["NEGATION", "canonical_words", "edit_distance", "label_key", "label_words", "split_negation"]
+__all__ = ["canonical_words", "edit_distance", "has_negation", "label_key", "label_words", "split_negation"]
 
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "°": " ", "º": " ", "₁": "1"})
 _ECG = {"ecg", "ekg", "electrocardiogram", "elektrokardiogramm"}
@@ -16,7 +16,7 @@ the in of with im mit der die das
 area complex degree grade interval lead myocardial pattern segment syndrome type wall wave
 ableitung grad komplex strecke typ welle zacke zeit
 consistent evidence finding possible possibly presence present probable probably sign suggestive suspected
-auf befund fuer hinweis moeglich moeglicherweise verdacht vorhanden zeichen
+auf befund fuer hinweis mehr moeglich moeglicherweise verdacht vorhanden zeichen
 """
 # One word, or several, and words and abbreviations that mean the same.
 _SYNONYMS = """
@@ -29,6 +29,7 @@ atrial: auricular atr
 av: atrioventricular atrioventrikulaer
 bradycardia: brady bradykardie bradycardie
 change: alteration
+complete: komplett
 depression: depr depressed
 deviation: shift
 ectopic: ectopy extrasystole extrasystoly premature
@@ -83,22 +84,25 @@ ventricular ectopic: pvc ves
 wolff parkinson white: wpw
 """
 _NOT_BEFORE = re.compile(
-    r"(?:(?:there (?:is|are) )?(?:no longer|no|not|never|without|lack of|absence of|absent|negative for|free of"
-    r"|free from)|kein\w{0,2}|ohne|nicht|non)"
-    r"(?: (?:an?|any|anhalt|clear|definite|evidence|hinweise?|signs?|zeichen|of|for|auf|fuer))* "
+    r"(?:(?:there (?:is|are) )?(?:no longer|no|not|never|without|lack of|lack(?:s|ing)|absence of|absent"
+    r"|negative for|free (?:of|from))|kein\w{0,2}|ohne|nicht|non|frei von|fehlende\w?)"
+    r"(?: (?:an?|any|anhalt|clear|definite|evidence|hinweise?|nachweis|signs?|zeichen|of|for|auf|fuer|von))* "
 )
 _NOT_AFTER = re.compile(
-    r" (?:(?:is|are|was) )?(?:absent|excluded|ruled out|not (?:present|seen|found|detected)|nicht (?:vorhanden|"
-    r"nachweisbar)|fehlt|fehlend|ausgeschlossen)$"
+    r" (?:(?:is|are|was|were) )?(?:absent|excluded|ruled out|free|no|none|not (?:present|seen|found|detected)"
+    r"|nicht (?:mehr )?(?:vorhanden|nachweisbar)|fehlt|fehlend|ausgeschlossen|nein)$"
 )
 # A negation anywhere in a label; "non" is none, as in "non-conducted".
-NEGATION = re.compile(
-    r"\b(?:no|not|never|nor|neither|without|lack of|absence|absent|negative for|free (?:of|from)|ruled out|excluded"
-    r"|kein\w{0,2}|ohne|nicht|fehlt|fehlend|ausgeschlossen)\b"
+_NEGATION = re.compile(
+    r"\b(?:no|not|never|nor|neither|without|lack|lacks|lacking|absence|absent|negative for|free (?:of|from)|free$|none$"
+    r"|rul(?:e|es|ed|ing) out|exclud(?:e|es|ed|ing)|exclusion|unlikely|den(?:y|ies|ied)"
+    r"|kein\w{0,2}|ohne|nicht|weder|nein|frei von|fehlt|fehlend\w{0,2}|ausschluss|auszuschliessen|ausgeschlossen"
+    r"|unwahrscheinlich)\b"
 )
 # What cannot be excluded is possible, and a finding.
 _POSSIBLE = re.compile(
-    r"\b(?:nicht auszuschlie(?:ss|ß)en|(?:cannot|can not|can't) be (?:excluded|ruled out)|not excluded)\b"
+    r"\b(?:nicht auszuschlie(?:ss|ß)en|(?:cannot|can not|can't) (?:be excluded|be ruled out|exclude|rule out)"
+    r"|not excluded)\b"
 )
 
 
@@ -153,7 +157,8 @@ def canonical_words(label: str) -> tuple[str, ...]:
 
 
 def _stem(word: str) -> str:
-    """A word without the ending of a plural or of a German adjective."""
+    """A word without the ending of a plural or of a German adjective, or a compound with "-zeichen"."""
+    word = re.sub(r"(?<=.{4})zeichen$", "", word)
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     if len(word) > 2 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
@@ -181,13 +186,31 @@ def split_negation(label: str) -> str | None:
         >>> split_negation("No evidence of AF"), split_negation("Vorhofflimmern ausgeschlossen"), split_negation("AF")
         ('af', 'vorhofflimmern', None)
     """
-    # Hyphens, and blanks of any width, are one blank: "non-sinus rhythm".
-    text = " ".join(re.sub(r"[-‐‑–\s]+", " ", label.casefold().translate(_UMLAUTS)).split())
+    text = _negation_text(label)
     if match := _NOT_BEFORE.match(text):
         return text[match.end() :]
     if match := _NOT_AFTER.search(text):
         return text[: match.start()]
     return None
+
+
+def has_negation(label: str) -> bool:
+    """
+    Whether a label negates anything, wherever the negation stands.
+
+    Example:
+        >>> has_negation("AF w/o flutter"), has_negation("isn't AF"), has_negation("nonspecific ST changes")
+        (True, True, False)
+    """
+    return bool(_NEGATION.search(_negation_text(label)))
+
+
+def _negation_text(label: str) -> str:
+    """A label with its words apart and negations written out: "w/o" is "without", "isn't AF" is "is not AF"."""
+    text = label.casefold().translate(_UMLAUTS).replace("ß", "ss").replace("’", "'")
+    text = re.sub(r"\bw/o\b", "without", re.sub(r"n't\b", " not", _POSSIBLE.sub(" ", text)))
+    # Hyphens, brackets, and blanks of any width are one blank: "non-sinus rhythm", "AF (none)"; "2:1" stays.
+    return " ".join(re.sub(r"[-‐‑–()\s]+|:(?!\d)", " ", text).split())
 
 
 def edit_distance(first: str, second: str) -> int:

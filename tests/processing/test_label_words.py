@@ -5,7 +5,7 @@ import doctest
 import pytest
 
 from merit.processing import label_words_merit
-from merit.processing.label_words_merit import NEGATION, canonical_words, edit_distance, split_negation
+from merit.processing.label_words_merit import canonical_words, edit_distance, has_negation, split_negation
 
 
 def test_the_examples_of_the_module_run():
@@ -25,6 +25,8 @@ def test_the_examples_of_the_module_run():
         ("early repolarisation", "early repolarization"),
         ("Infarkt nicht auszuschließen", "Infarkt"),
         ("LVH cannot be excluded", "suspected LVH"),
+        ("cannot rule out MI", "possible MI"),
+        ("Infarktzeichen", "Infarkt"),
     ],
 )
 def test_spellings_of_one_finding_have_the_same_words(label, same):
@@ -64,16 +66,37 @@ def test_different_findings_have_different_words(label, other):
         ("Keine Zeichen für Ischämie", "ischaemie"),
         ("ohne Hinweis auf Infarkt", "infarkt"),
         ("Infarkt nicht nachweisbar", "infarkt"),
+        ("w/o ST elevation", "st elevation"),
+        ("lacking Q waves", "q waves"),
+        ("AF isn't present", "af"),
+        ("AF: no", "af"),
+        ("AF (none)", "af"),
+        ("LBBB-free", "lbbb"),
+        ("kein Nachweis von Infarkt", "infarkt"),
+        ("frei von Extrasystolen", "extrasystolen"),
+        ("Vorhofflimmern nicht mehr nachweisbar", "vorhofflimmern"),
     ],
 )
 def test_a_negation_before_or_after_is_split_from_what_it_negates(label, rest):
     assert split_negation(label) == rest
 
 
-@pytest.mark.parametrize("label", ["nonspecific ST changes", "normal", "node", "notched P wave", "negative T waves"])
+@pytest.mark.parametrize(
+    "label", ["AF unlikely", "exclude AF", "rules out MI", "AF denied", "isn’t AF", "weder AF noch Infarkt", "MI, none"]
+)
+def test_a_negation_that_cannot_be_split_off_is_still_seen(label):
+    assert has_negation(label)
+
+
+@pytest.mark.parametrize("label", ["cannot rule out MI", "can't exclude LVH", "Infarkt nicht auszuschließen"])
+def test_what_cannot_be_excluded_is_not_negated(label):
+    assert not has_negation(label)
+
+
+@pytest.mark.parametrize("label", ["nonspecific ST changes", "normal", "node", "notched P wave", "negative T waves", "none of these"])
 def test_words_that_only_look_like_negations_are_none(label):
     assert split_negation(label) is None
-    assert not NEGATION.search(label)
+    assert not has_negation(label)
 
 
 @pytest.mark.parametrize(
