@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 from transformers import AutoModel, AutoProcessor
 
 from merit.processing.glossary_merit import Glossary
-from merit.processing.known_words_merit import KNOWN_SHARE, known_share
+from merit.processing.known_words_merit import KNOWN_SHARE, has_known_words
 from merit.processing.zero_shot_merit import embed_labels, resolve_labels, unknown_labels
 from merit.training.data.catalogue import load_data
 from merit.training.data.schema import label_names
@@ -89,7 +89,8 @@ def recognition(tokenizer, reports: dict[str, list[str]], unknown, typed) -> dic
     """Shares of unknown labels recognised, and of reports and real findings that are wrongly unknown."""
 
     def below(texts: Sequence[str], share: float) -> float:
-        return round(float(np.mean([known_share(text, tokenizer) < share for text in texts])), 4)
+        words = Glossary.default().words
+        return round(float(np.mean([not has_known_words([text], tokenizer, words, share) for text in texts])), 4)
 
     choosing = [row["label"] for row in select(unknown, half="choose")]
     grid = {share: (below(choosing, share), below(reports["validation"], share)) for share in SHARES}

@@ -27,7 +27,7 @@ the PhysioNet/CinC Challenge have beyond them. Three rules decide what a name me
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from .label_words_merit import canonical_words, edit_distance, has_negation, label_key, label_words, split_negation
@@ -165,6 +165,20 @@ class Glossary:
         if not path.is_file() or path.read_bytes() != content:
             path.unlink(missing_ok=True)
             path.write_bytes(content)
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """
+        The words of the names and phrases of all findings, in the form of `canonical_words`, without numbers.
+
+        Example:
+            >>> {"infarct", "computer", "wave"} & Glossary.default().words
+            {'infarct'}
+        """
+        texts = [
+            text for one in self._defined for text in (one.name, *one.names, *one.typed, *one.english, *one.german)
+        ]
+        return frozenset(word for text in texts for word in canonical_words(text) if not word.isdigit())
 
     def find(self, label: str) -> Finding | None:
         """

@@ -6,11 +6,16 @@ near to those of reports as the embedding of a finding, so similarity does not s
 does: it is trained on the reports, and holds each of their words as one token, unless the word is rare.
 benchmarks/trust_labels.py compares thresholds on fold 9 of PTB-XL.
 
-A label may consist of known words and still mean nothing ("lead wall").
+Reports also have words that are about no finding ("computer"). A label needs at least one word of the names and phrases
+of the glossary's findings. Words such as "lead" and "wave" are none, because they distinguish no findings.
+
+A label may pass both tests and still mean nothing ("old wall").
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+
+from .label_words_merit import canonical_words
 
 __all__ = ["KNOWN_SHARE", "has_known_words", "known_share"]
 
@@ -34,6 +39,14 @@ def known_share(text: str, tokenizer) -> float:
     return known / max(1, sum(map(len, words)))
 
 
-def has_known_words(texts: Sequence[str], tokenizer) -> bool:
-    """Whether at least one of the prompts of a label is made of known words."""
-    return any(known_share(text, tokenizer) >= KNOWN_SHARE for text in texts)
+def has_known_words(texts: Sequence[str], tokenizer, words: Set[str], share: float = KNOWN_SHARE) -> bool:
+    """
+    Whether at least one of the prompts of a label is made of known words, one of them about findings.
+
+    Args:
+        texts: in any language.
+        tokenizer: of the text encoder, trained on reports.
+        words: of findings, see `Glossary.words`.
+        share: of letters in known words, at least.
+    """
+    return any(known_share(text, tokenizer) >= share and not words.isdisjoint(canonical_words(text)) for text in texts)

@@ -433,7 +433,7 @@ class ZeroShotEcgClassificationPipeline(_LabelPipeline):
             multi_label (`bool`, defaults to `False`): score each label independently; otherwise the scores sum to 1.
                 With it, a label may negate a finding ("no atrial fibrillation"): its score is 1 minus the finding's.
             on_unknown_label (`str`, defaults to `"warn"`): `"error"` refuses labels that are no finding of the glossary
-                and not made of words of the training reports.
+                and not made of words that reports use for findings.
             top_k, decisions, per_window: see [`EcgPipeline`] and [`EcgAnswer`].
             window_pooling (`str`, defaults to `"mean"`): `"max"` finds what is visible in one window only of a long
                 recording.

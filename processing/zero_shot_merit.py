@@ -102,9 +102,9 @@ class CandidateLabel:
         """Whether it is scored as learned by a model that has learned these codes."""
         return not self.by_prompts and self.finding is not None and self.finding.code in learned
 
-    def is_unknown(self, tokenizer) -> bool:
-        """Whether it is neither a finding nor made of words that a text encoder with this tokenizer knows."""
-        return bool(self.texts) and not has_known_words(self.texts, tokenizer)
+    def is_unknown(self, tokenizer, glossary: Glossary) -> bool:
+        """Whether it is no finding, and its prompts are not made of known words, see `known_words_merit`."""
+        return bool(self.texts) and not has_known_words(self.texts, tokenizer, glossary.words)
 
 
 @dataclass
@@ -318,9 +318,9 @@ def check_unknown(on_unknown_label: str) -> str:
     return on_unknown_label
 
 
-def unknown_labels(labels: Sequence[CandidateLabel], tokenizer) -> list[bool]:
+def unknown_labels(labels: Sequence[CandidateLabel], tokenizer, glossary: Glossary | None = None) -> list[bool]:
     """
-    Which labels are neither a finding of the glossary nor made of words that the text encoder has learned.
+    Which labels are neither a finding of the glossary nor made of words of findings that the text encoder has learned.
 
     Example:
 
@@ -329,7 +329,8 @@ def unknown_labels(labels: Sequence[CandidateLabel], tokenizer) -> list[bool]:
     [True, False]
 
     ```"""
-    return [label.is_unknown(tokenizer) for label in labels]
+    glossary = glossary or Glossary.default()
+    return [label.is_unknown(tokenizer, glossary) for label in labels]
 
 
 def describe_unknown(labels: Sequence[CandidateLabel], unknown: Sequence[bool], glossary: Glossary) -> str:
@@ -339,7 +340,7 @@ def describe_unknown(labels: Sequence[CandidateLabel], unknown: Sequence[bool], 
     ]
     if not names:
         return ""
-    return f"The model does not know {'; '.join(names)}: no finding of the glossary, no words of its training."
+    return f"The model does not know {'; '.join(names)}: no finding of the glossary, no words for findings."
 
 
 def describe_ambiguous(labels: Sequence[CandidateLabel], unknown: Sequence[bool], glossary: Glossary) -> str:
@@ -500,7 +501,7 @@ def embed_labels(
     """
     glossary = glossary or Glossary.default()
     labels = resolve_labels(candidate_labels, hypothesis_template, glossary)
-    unknown = unknown_labels(labels, tokenizer)
+    unknown = unknown_labels(labels, tokenizer, glossary)
     not_known = describe_unknown(labels, unknown, glossary)
     if check_unknown(on_unknown_label) == "error" and not_known:
         raise ValueError(f'{not_known} Leave them out, or pass on_unknown_label="warn".')

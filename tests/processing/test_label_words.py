@@ -93,7 +93,9 @@ def test_what_cannot_be_excluded_is_not_negated(label):
     assert not has_negation(label)
 
 
-@pytest.mark.parametrize("label", ["nonspecific ST changes", "normal", "node", "notched P wave", "negative T waves", "none of these"])
+@pytest.mark.parametrize(
+    "label", ["nonspecific ST changes", "normal", "node", "notched P wave", "negative T waves", "none of these"]
+)
 def test_words_that_only_look_like_negations_are_none(label):
     assert split_negation(label) is None
     assert not has_negation(label)

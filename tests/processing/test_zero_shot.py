@@ -112,24 +112,24 @@ def test_prompts_of_a_normal_ecg_have_the_abnormal_opposite_whatever_their_label
 
 def test_a_label_that_the_glossary_does_not_know_is_used_as_typed():
     model = Model()
-    labels = embed_labels(model, tokenizer, ["Osborn waves of hypothermia"])
+    labels = embed_labels(model, tokenizer, ["deep Osborn waves of hypothermia"])
     used = [text for text in model.seen if "osborn" in text.lower()]
-    assert used == ["osborn waves of hypothermia"]
+    assert used == ["deep osborn waves of hypothermia"]
     torch.testing.assert_close(labels.directions[0] / SCALE, mean(used) - mean(prompts("NORM")))
 
 
 def test_a_label_is_put_into_every_template():
-    osborn, afib = resolve_labels(["Osborn waves", "AFIB"], ["{}", "shows {}"])
-    assert osborn.prompts == ("osborn waves", "shows osborn waves")
+    osborn, afib = resolve_labels(["deep Osborn waves", "AFIB"], ["{}", "shows {}"])
+    assert osborn.prompts == ("deep osborn waves", "shows deep osborn waves")
     assert len(afib.prompts) == 2 * len(prompts("AFIB"))
-    [osborn] = resolve_labels(["Osborn waves"], "sinus rhythm. {}.")
-    assert osborn.prompts == ("sinus rhythm. osborn waves.",)
+    [osborn] = resolve_labels(["deep Osborn waves"], "sinus rhythm. {}.")
+    assert osborn.prompts == ("sinus rhythm. deep osborn waves.",)
 
 
 def test_a_label_is_looked_up_once(monkeypatch):
     looked_up, find = [], GLOSSARY.find
     monkeypatch.setattr(GLOSSARY, "find", lambda label: looked_up.append(label) or find(label))
-    names = ["normal ECG", "Vorhofflimmern", "Osborn waves"]
+    names = ["normal ECG", "Vorhofflimmern", "deep Osborn waves"]
     embed_labels(Model(learned=["AFIB"]), tokenizer, names, multi_label=True, glossary=GLOSSARY)
     assert looked_up == names
 
@@ -216,7 +216,7 @@ def test_the_prompts_of_a_label_may_be_a_single_text():
 
 
 def test_a_direction_does_not_depend_on_the_other_labels():
-    names = ["normal ECG", "AFIB", "LVH", "Osborn waves"]
+    names = ["normal ECG", "AFIB", "LVH", "deep Osborn waves"]
     together = embed_labels(Model(), tokenizer, names).directions
     for name, direction in zip(names, together):
         torch.testing.assert_close(embed_labels(Model(), tokenizer, [name]).directions[0], direction)
@@ -241,7 +241,7 @@ def test_learned_labels_are_scored_as_learned_under_any_of_their_names_without_e
 
 
 def test_labels_that_compete_are_all_scored_as_learned_or_all_with_prompts():
-    names = ["AFIB", "Osborn waves"]
+    names = ["AFIB", "deep Osborn waves"]
     taught = embed_labels(Model(learned=["AFIB"]), tokenizer, names)
     plain = embed_labels(Model(), tokenizer, names)
     torch.testing.assert_close(taught.directions, plain.directions)
@@ -277,8 +277,8 @@ def test_competing_labels_of_which_none_reaches_its_threshold_give_a_caution(
 
 
 def test_with_multi_label_each_learned_label_is_scored_as_learned():
-    labels = embed_labels(Model(learned=["AFIB"]), tokenizer, ["Osborn waves", "AFIB"], multi_label=True)
-    torch.testing.assert_close(labels.directions[0] / SCALE, mean(["osborn waves"]) - mean(prompts("NORM")))
+    labels = embed_labels(Model(learned=["AFIB"]), tokenizer, ["deep Osborn waves", "AFIB"], multi_label=True)
+    torch.testing.assert_close(labels.directions[0] / SCALE, mean(["deep osborn waves"]) - mean(prompts("NORM")))
     torch.testing.assert_close(labels.directions[1], torch.ones(64))
     assert labels.biases.tolist() == [0, -0.5]
 
@@ -327,7 +327,7 @@ def test_a_comma_in_a_list_is_part_of_the_label_and_warned_of_between_two_findin
     assert labels.labels == ["LVH, RBBB", "SR"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        embed_labels(Model(), tokenizer, ["AV block, first degree", "LVH", "Osborn waves, giant"])
+        embed_labels(Model(), tokenizer, ["AV block, first degree", "LVH", "deep Osborn waves, giant"])
         assert embed_labels(Model(), tokenizer, "LVH, RBBB").labels == ["LVH", "RBBB"]
 
 
@@ -339,7 +339,7 @@ def test_a_label_that_is_nearly_a_finding_is_warned_of_and_scored_as_typed():
 
 
 def test_labels_that_the_encoder_has_no_ground_for_are_named_in_one_warning():
-    names = ["AFIB", "banana", "Osborn waves", "atrial banana"]
+    names = ["AFIB", "banana", "deep Osborn waves", "atrial banana"]
     with pytest.warns(UserWarning, match="does not know 'banana'; 'atrial banana': ") as caught:
         embed_labels(Model(), tokenizer, names)
     assert len(caught) == 1
