@@ -194,10 +194,11 @@ class Measure:
                 partial = not all(mask[own].all() for mask in masks)
                 quality = assess(self.model, feature, of_signal, STANDARD_LEADS, partial=partial)
                 reasons.append([reason["code"] for reason in quality["reasons"]])
-                amplitude, limb_error, noise, arms = of_signal[: len(MEASURES)].tolist()
+                amplitude, limb_error, noise, arms, polarity = of_signal[: len(MEASURES)].tolist()
                 noisiest = of_signal[len(MEASURES) :].nan_to_num().max().item()
                 checks = self.model.quality_logits(feature[None])[0].tolist()
-                row = [quality["atypicality"], amplitude, -amplitude, limb_error, noise, noisiest, -arms, *checks]
+                signs = amplitude, -amplitude, limb_error, noise, noisiest, -arms, -polarity
+                row = [quality["atypicality"], *signs, *checks]
                 measures.append(np.nan_to_num(row, nan=-1e9))
         return Found(np.array(measures), reasons)
 

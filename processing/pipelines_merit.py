@@ -83,7 +83,7 @@ class EcgPipeline(Pipeline):
       does not know it, see `merit calibrate`;
     - `reasons` against trusting an answer, each with a `message` and a `code`: "out_of_distribution",
       "implausible_amplitude" (wrong units or gain?), "implausible_rate" (wrong sampling rate?), "exchanged_arms",
-      "inconsistent_limb_leads", "noise". Padding and a short duration are no reasons.
+      "inconsistent_limb_leads", "inverted", "noise". Padding and a short duration are no reasons.
     """
 
     # PreTrainedModel does not declare the methods of our models.
@@ -430,8 +430,9 @@ class ZeroShotEcgClassificationPipeline(_LabelPipeline):
                 its report-supervised classifier if the model has one, else with the prompts of the glossary; any other
                 label is its own prompt.
             hypothesis_template (`str` or `list[str]`, defaults to `"{}"`): text in which {} is replaced by the label.
-            multi_label (`bool`, defaults to `False`): score each label independently; otherwise the scores sum to 1.
-                With it, a label may negate a finding ("no atrial fibrillation"): its score is 1 minus the finding's.
+            multi_label (`bool`, defaults to `False`): score each label independently; otherwise the scores sum to 1
+                (a single finding is judged by itself). With it, a label may negate a finding ("no atrial
+                fibrillation"): its score is 1 minus the finding's.
             on_unknown_label (`str`, defaults to `"warn"`): `"error"` refuses labels that are no finding of the glossary
                 and not made of words that reports use for findings.
             top_k, decisions, per_window: see [`EcgPipeline`] and [`EcgAnswer`].

@@ -1,7 +1,8 @@
 """
 Whether a recording can be trusted: measures of the signal, and the reasons against trusting an answer.
 
-The measures need no model. They tell recordings in wrong units, with exchanged or shuffled electrodes, and noise.
+The measures need no model. They tell recordings in wrong units or of the wrong sign, with exchanged or shuffled
+electrodes, and noise.
 At most 0.5 % of fold 9 of PTB-XL exceeds each threshold, see benchmarks/trust_disturbances.py.
 """
 
@@ -14,7 +15,7 @@ from .leads_merit import LIMB_LEADS
 
 __all__ = ["MEASURES", "assess", "signal_measures", "signal_reasons"]
 
-MEASURES = ("amplitude", "limb_error", "noise", "arm_correlation")
+MEASURES = ("amplitude", "limb_error", "noise", "arm_correlation", "polarity")
 """The columns of [`signal_measures`], before the noise of each lead."""
 
 # Einthoven's and Goldberger's relations: each row times `LIMB_LEADS` is 0 at every moment.
@@ -35,6 +36,7 @@ _LIMB_ERROR = 0.1
 _NOISE = 0.5
 _NOISE_OF_LEAD = 0.64
 _ARM_CORRELATION = -0.53
+_POLARITY = -1.44
 
 
 def signal_measures(
@@ -50,7 +52,7 @@ def signal_measures(
         lead_names: of the leads, in order.
 
     Returns:
-        `torch.FloatTensor` of shape `(batch, 4 + leads)`: the columns `MEASURES`, then the noise of each lead. NaN
+        `torch.FloatTensor` of shape `(batch, 5 + leads)`: the columns `MEASURES`, then the noise of each lead. NaN
         where the leads for a measure are missing.
 
         - amplitude: median over the leads of the peak-to-peak amplitude, in millivolts.
@@ -60,6 +62,8 @@ def signal_measures(
           steps of an ECG are small, so it is below 0.2; it is 0.67 for Gaussian noise and 0.71 for a sine.
         - arm_correlation: correlation of the steps of I and V6, which look in nearly the same direction. It is negative
           if the electrodes of right and left arm are exchanged.
+        - polarity: by how much sharp peaks point up in V6 and down in aVR, as R waves do: the skewness of the curvature
+          (second differences), mean over the two leads. It is negative if the recording is upside down.
 
     Example:
 
@@ -67,7 +71,7 @@ def signal_measures(
     >>> noise = torch.randn(1, 12, 1000, generator=torch.Generator().manual_seed(0))
     >>> leads = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
     >>> masks = torch.ones(1, 12, dtype=torch.bool), torch.ones(1, 1000, dtype=torch.bool)
-    >>> amplitude, limb_error, noise_share, _ = signal_measures(noise, *masks, leads)[0, :4].tolist()
+    >>> amplitude, limb_error, noise_share = signal_measures(noise, *masks, leads)[0, :3].tolist()
     >>> round(amplitude, 1), limb_error > 1, round(noise_share, 2)
     (6.4, True, 0.67)
 
@@ -106,7 +110,17 @@ def signal_measures(
         scale = (one.norm(dim=-1) * other.norm(dim=-1)).clamp(min=_SMALLEST**2)
         arms = (one * other).sum(-1) / scale
         arms = arms.masked_fill(missing[:, position["I"]] | missing[:, position["V6"]], torch.nan)
-    columns = (peaks.nanmedian(-1).values, limb_error, noise.nanmedian(-1).values, arms)
+
+    polarity = values.new_full((len(values),), torch.nan)
+    if "V6" in position and "aVR" in position:
+        up, down = position["V6"], position["aVR"]
+        curvature = values[:, [up, down]].diff(n=2, dim=-1).masked_fill(~sample_mask[:, None, 2:], 0.0)
+        inner = (length - 2).clamp(min=1)[:, None]
+        scale = (curvature.square().sum(-1) / inner).sqrt().clamp(min=_FLAT / 100)
+        peaks_down = (curvature / scale[..., None]).pow(3).sum(-1) / inner
+        polarity = (peaks_down[:, 1] - peaks_down[:, 0]) / 2
+        polarity = polarity.masked_fill(missing[:, up] | missing[:, down], torch.nan)
+    columns = (peaks.nanmedian(-1).values, limb_error, noise.nanmedian(-1).values, arms, polarity)
     return torch.cat([torch.stack(columns, dim=-1), noise], dim=-1)
 
 
@@ -115,10 +129,10 @@ def signal_reasons(measures: torch.Tensor, lead_names: Sequence[str]) -> list[di
     Reasons against trusting the answer for one recording, each with a `code` and a `message`.
 
     Args:
-        measures (`torch.FloatTensor` of shape `(4 + leads,)`): of [`signal_measures`]; NaN is no reason.
+        measures (`torch.FloatTensor` of shape `(5 + leads,)`): of [`signal_measures`]; NaN is no reason.
         lead_names: of the leads, in order.
     """
-    amplitude, limb_error, noise, arms = measures[: len(MEASURES)].tolist()
+    amplitude, limb_error, noise, arms, polarity = measures[: len(MEASURES)].tolist()
     noise_of_leads = measures[len(MEASURES) :]
     noisy = [name for name, share in zip(lead_names, noise_of_leads.tolist()) if share > _NOISE_OF_LEAD]
     is_few = (~noise_of_leads.isnan()).sum() <= _FEW_LEADS
@@ -137,6 +151,8 @@ def signal_reasons(measures: torch.Tensor, lead_names: Sequence[str]) -> list[di
         found["noise"] = f"{which} noisy; check the electrodes"
     if arms < _ARM_CORRELATION:
         found["exchanged_arms"] = "the electrodes of right and left arm seem to be exchanged"
+    if polarity < _POLARITY:
+        found["inverted"] = "the recording seems to be upside down; check the sign of the signal"
     return [{"code": code, "message": message} for code, message in found.items()]
 
 
@@ -161,7 +177,7 @@ def assess(
     Args:
         model: a model with [`TypicalityMixin`].
         features (`torch.FloatTensor` of shape `(pooled_size,)`): of its ECG encoder, the mean over windows.
-        measures (`torch.FloatTensor` of shape `(4 + leads,)`): the median of [`signal_measures`] over windows.
+        measures (`torch.FloatTensor` of shape `(5 + leads,)`): the median of [`signal_measures`] over windows.
         lead_names: of the leads, in order.
         partial: whether the recording is short or lacks leads.
 

@@ -144,16 +144,17 @@ class LabelEmbeddings:
 
         Args:
             logits (`torch.FloatTensor` of shape `(..., labels)`): of recordings.
-            multi_label: score each label by itself, as a single label always is; otherwise labels compete.
+            multi_label: score each label by itself; otherwise labels compete. A label without a rival, because the
+                others are unknown or names of the same finding, is scored by itself as well.
 
         Returns:
             `torch.FloatTensor` of shape `(..., labels)`.
         """
         known = torch.tensor([facts["basis"] != "unknown" for facts in self.facts], device=logits.device)
-        if multi_label or len(self.labels) == 1 or not known.any():
-            return logits
         linear = torch.cat([self.directions, self.biases[:, None]], dim=1).to(logits.device)
         same = (linear[:, None] == linear).all(-1)  # several names of one finding compete once
+        if multi_label or same[known][:, known].all():
+            return logits
         competing = (logits - same.sum(-1).log()).masked_fill(~known, _NEVER)
         total = competing.logsumexp(-1, keepdim=True)
         others = competing[..., None, :].masked_fill(same, _NEVER).logsumexp(-1)

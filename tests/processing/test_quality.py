@@ -57,6 +57,21 @@ class TestReasons:
     def test_exchanged_arms_are_told(self, ecg):
         assert sum("exchanged_arms" in found for found in codes(with_arms_exchanged(ecg))) > 0.8 * len(ecg)
 
+    def test_a_recording_upside_down_is_told(self):
+        r_waves = np.exp(-(((np.arange(1000) / 100 % 0.8 - 0.4) / 0.02) ** 2))
+        heights = np.array([0.5, 0.8, 0.3, -0.65, 0.1, 0.55, -0.6, -0.3, 0.4, 1.2, 1.0, 0.8])
+        beats = (heights[:, None] * r_waves)[None]
+        assert codes(beats) == [set()]
+        assert codes(-beats) == [{"inverted"}]
+
+    def test_the_sign_of_a_recording_is_that_of_its_polarity(self, ecg):
+        column = MEASURES.index("polarity")
+        upright, inverted = measures(ecg)[:, column], measures(-ecg)[:, column]
+        torch.testing.assert_close(inverted, -upright)
+        assert (upright > 0).float().mean() > 0.8
+        wandering = ecg + np.sin(np.arange(ecg.shape[-1]) / 20)
+        torch.testing.assert_close(measures(wandering)[:, column], upright, rtol=0.1, atol=0.1)
+
     def test_leads_in_another_order_are_told(self, ecg):
         assert all("inconsistent_limb_leads" in found for found in codes(np.roll(ecg, 1, axis=1)))
 
@@ -82,7 +97,11 @@ class TestReasons:
 
     def test_a_measure_without_its_leads_is_nan(self, ecg):
         found = dict(zip(MEASURES, measures(ecg[:1, 6:8], leads=["V1", "V2"])[0].tolist()))
-        assert {name for name, value in found.items() if np.isnan(value)} == {"limb_error", "arm_correlation"}
+        assert {name for name, value in found.items() if np.isnan(value)} == {
+            "limb_error",
+            "arm_correlation",
+            "polarity",
+        }
 
 
 class TestAnswers:

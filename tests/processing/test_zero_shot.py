@@ -321,6 +321,18 @@ def test_two_names_of_one_finding_have_one_score_and_one_warning():
     torch.testing.assert_close(labels.directions[0], labels.directions[2])
 
 
+@pytest.mark.parametrize("names", [["AF", "AFib"], ["AF", "banana"], ["AF", "AFib", "banana", "qwerty banana"]])
+@pytest.mark.filterwarnings("ignore")
+def test_a_finding_that_nothing_competes_with_is_judged_by_itself(names):
+    ecg = F.normalize(torch.ones(2, 64) + torch.eye(2, 64), dim=-1)
+    alone = embed_labels(Model(), tokenizer, ["AF"])
+    labels = embed_labels(Model(), tokenizer, names)
+    odds = labels.log_odds(labels.logits(ecg), multi_label=False)
+    for column, name in enumerate(names):
+        if "banana" not in name:
+            torch.testing.assert_close(odds[:, column], alone.logits(ecg)[:, 0])
+
+
 def test_a_comma_in_a_list_is_part_of_the_label_and_warned_of_between_two_findings():
     with pytest.warns(UserWarning, match=r"'LVH, RBBB' is scored as one label; for 2, pass \['LVH', 'RBBB'\]"):
         labels = embed_labels(Model(), tokenizer, ["LVH, RBBB", "SR"])
