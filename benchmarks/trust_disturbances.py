@@ -54,6 +54,33 @@ def consistent_noise(ecg: np.ndarray, time: np.ndarray) -> np.ndarray:
     return np.stack([one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2, *chest])
 
 
+def right_electrodes_exchanged(ecg: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """The electrodes of right arm and right leg: II is the difference between the legs, almost flat."""
+    one, two = -ecg[2], 0.005 * RNG.normal(size=len(time))
+    return np.stack([one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2, *ecg[6:]])
+
+
+def copied_leads(ecg: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Two leads are copies of a third."""
+    copied = ecg.copy()
+    source, *targets = RNG.choice(12, 3, replace=False)
+    copied[targets] = ecg[source]
+    return copied
+
+
+def drop_outs(ecg: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Three gaps of 1 s, each in one lead."""
+    gaps = ecg.copy()
+    for start in RNG.uniform(0, time[-1] - 1, 3):
+        gaps[RNG.integers(12), (time >= start) & (time < start + 1)] = 0
+    return gaps
+
+
+def clipped(ecg: np.ndarray, time: np.ndarray) -> np.ndarray:
+    limit = 0.4 * np.abs(ecg).max()
+    return ecg.clip(-limit, limit)
+
+
 DISTURBANCES: dict[str, Disturbance] = {
     "right and left arm exchanged": arms_exchanged,
     "leads shuffled": lambda ecg, time: ecg[RNG.permutation(12)],
@@ -72,6 +99,21 @@ DISTURBANCES: dict[str, Disturbance] = {
     "sine": lambda ecg, time: RNG.uniform(0.3, 1, (12, 1)) * np.sin(2 * np.pi * RNG.uniform(0.8, 10) * time),
     "muscle noise, 0.5 mV, on the ECG": lambda ecg, time: ecg + 0.5 * RNG.normal(size=ecg.shape),
     "electrode pop": electrode_pop,
+    "right arm and right leg exchanged": right_electrodes_exchanged,
+    "right arm and left leg exchanged": lambda ecg, time: np.stack([*-ecg[[2, 1, 0]], *ecg[[5, 4, 3, *range(6, 12)]]]),
+    "left arm and left leg exchanged": lambda ecg, time: np.stack(
+        [*ecg[[1, 0]], -ecg[2], *ecg[[3, 5, 4, *range(6, 12)]]]
+    ),
+    "limb and chest leads exchanged": lambda ecg, time: np.roll(ecg, 6, axis=0),
+    "V1 and V2 exchanged": lambda ecg, time: ecg[[*range(6), 7, 6, *range(8, 12)]],
+    "limb leads inverted": lambda ecg, time: np.concatenate([-ecg[:6], ecg[6:]]),
+    "chest leads inverted": lambda ecg, time: np.concatenate([ecg[:6], -ecg[6:]]),
+    "two leads copies of a third": copied_leads,
+    "lead I in all leads": lambda ecg, time: np.repeat(ecg[:1], 12, axis=0),
+    "drop-outs of 1 s": drop_outs,
+    "clipped": clipped,
+    "hum of 60 Hz, 0.3 mV": lambda ecg, time: ecg + 0.3 * np.sin(2 * np.pi * 60 * time),
+    "sine of 0.5 Hz": lambda ecg, time: np.repeat(np.sin(np.pi * time)[None], 12, axis=0),
 }
 RATES = {f"rate x{factor:g}": factor for factor in (2, 0.5, 2.5, 3)}
 HARMLESS = {"the first 5 s": 5.0, "the first 2.5 s": 2.5}

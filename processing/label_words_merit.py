@@ -12,7 +12,7 @@ _PREFIXES = {"antero", "counter", "infero", "intra", "non", "postero", "pre", "s
 # Words that do not distinguish two findings. A finding that is only possible counts as the finding, as in the labels of
 # PTB-XL.
 _FILLERS = """
-the in of with im mit der die das
+the in of with is are be this these which at im mit der die das
 area complex degree grade interval lead myocardial pattern segment syndrome type wall wave
 ableitung grad komplex strecke typ welle zacke zeit
 consistent evidence finding possible possibly presence present probable probably sign suggestive suspected

@@ -116,7 +116,7 @@ def signal_measures(
         up, down = position["V6"], position["aVR"]
         curvature = values[:, [up, down]].diff(n=2, dim=-1).masked_fill(~sample_mask[:, None, 2:], 0.0)
         inner = (length - 2).clamp(min=1)[:, None]
-        scale = (curvature.square().sum(-1) / inner).sqrt().clamp(min=_FLAT / 100)
+        scale = (curvature.square().sum(-1) / inner).sqrt().clamp(min=_SMALLEST / 100)
         peaks_down = (curvature / scale[..., None]).pow(3).sum(-1) / inner
         polarity = (peaks_down[:, 1] - peaks_down[:, 0]) / 2
         polarity = polarity.masked_fill(missing[:, up] | missing[:, down], torch.nan)
