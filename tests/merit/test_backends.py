@@ -7,7 +7,7 @@ import torch
 from merit import MeritEcgModel
 from merit.backends import BACKENDS, use_backend
 from merit.hub_cards.export import export, load
-from merit.hub_cards.onnx_files import CLASSIFIER, ENCODER, example_inputs
+from merit.hub_cards.onnx_files import CLASSIFIER, ENCODER, INT8_ENCODER, example_inputs, quantize
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytestmark = pytest.mark.slow
@@ -51,6 +51,18 @@ def test_a_backend_answers_as_torch_does(exported, inputs, backend, tolerance):
     assert (changed - features).abs().max() <= tolerance * features.abs().max()
     assert (found - expected).abs().max() <= 2 * tolerance * expected.abs().max()
     assert (backend == "torch") == torch.equal(changed, features)
+
+
+def test_an_artefact_among_the_recordings_that_give_the_ranges_changes_no_others(exported, inputs, tmp_path):
+    encoder = load(exported)[0].ecg_model.eval()
+    wild = example_inputs(encoder.config, 8, 1000)
+    wild["ecg_values"][3] *= 100
+    quantize(exported / "onnx" / ENCODER, tmp_path / INT8_ENCODER, [wild])
+    with torch.inference_mode():
+        features = encoder(**inputs).pooler_output
+        use_backend(encoder, "onnx-int8", tmp_path)
+        changed = encoder(**inputs).pooler_output
+    assert (changed - features).abs().max() <= 0.05 * features.abs().max()
 
 
 def test_the_classifier_file_gives_log_odds_for_any_duration(exported):
