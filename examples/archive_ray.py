@@ -21,4 +21,4 @@ answers = paths.map_batches(
     compute=ray.data.ActorPoolStrategy(size=1),
 )
 answers.write_parquet(output)
-print(answers.count(), "recordings in", output)
+print(ray.data.read_parquet(output).count(), "recordings in", output)  # `answers` would be computed again

@@ -1,6 +1,7 @@
 """The examples run as they stand."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,13 +80,18 @@ def test_the_ray_script_predicts_an_archive(here, tmp_path):
     pytest.importorskip("ray", reason="needs the extra ray")
     import pandas as pd
 
-    folder = here / "demo" / "simulated" / "records100"
-    run_example("archive_ray.py", TINY, folder, tmp_path / "answers")
+    folder = tmp_path / "archive"
+    shutil.copytree(here / "demo" / "simulated" / "records100", folder)
+    broken = min(folder.rglob("*.dat"))
+    broken.write_bytes(broken.read_bytes()[:100])
+    printed = run_example("archive_ray.py", TINY, folder, tmp_path / "answers")
     answers = pd.read_parquet(tmp_path / "answers")
-    assert len(answers) == len(list(folder.rglob("*.hea")))
-    assert answers["error"].isna().all()
-    assert answers["score_NORM"].between(0, 1).all()
-    assert len(answers["embedding"][0]) == 128
+    assert f"{len(answers)} recordings in" in printed
+    assert sorted(answers["path"]) == sorted(map(str, folder.rglob("*.hea")))
+    failed = answers["path"] == str(broken.with_suffix(".hea"))
+    assert answers["error"].notna().tolist() == failed.tolist()
+    assert answers.loc[~failed, "score_NORM"].between(0, 1).all()
+    assert {len(embedding) for embedding in answers.loc[~failed, "embedding"]} == {128}
 
 
 @pytest.mark.slow
