@@ -52,19 +52,25 @@ MAX_LABELS = 30
 KEPT_SECONDS = 600
 # How often gradio looks for uploads on the disk, and the age at which it deletes them; memory holds them by then.
 _DELETE_CACHE = (1, 5)
+# Without `:is(a, b)`: gradio splits selectors at every comma.
 _CSS = """
 .gradio-container {width: 100%; max-width: 1100px !important; margin: 0 auto !important}
 .ecg {overflow-x: auto} .ecg img {min-width: 720px; width: 100%}
 #scores .scores {width: 100%; border: 0; border-collapse: collapse}
 #scores .scores tr {border: 0; border-bottom: 1px solid var(--border-color-primary)}
-#scores .scores :is(th, td) {padding: 0.4em 0.6em; text-align: left; border: 0}
+#scores .scores th, #scores .scores td {padding: 0.4em 0.6em; text-align: left; border: 0}
 .share {display: block; min-width: 6em; height: 0.6em; background: var(--border-color-primary)}
 .share span {display: block; height: 100%; background: #33608c}
 .downloads a {display: inline-block; margin: 0.5em 1.5em 0.5em 0; text-decoration: underline}
 .error, .caution {border-left: 4px solid #b00020; padding: 0.5em 1em; margin: 0.5em 0}
 @media (max-width: 600px) {
-    .bar {display: none}
-    #scores .scores :is(th, td) {padding: 0.4em 0.2em; font-size: 0.85em}
+    /* A row is a block: label and score, then the decision on a line of its own, then what the score rests on. */
+    #scores .scores tr:first-child, #scores .scores .bar {display: none}
+    #scores .scores tbody {display: block}
+    #scores .scores tr {display: grid; grid-template-columns: 1fr auto; padding: 0.3em 0}
+    #scores .scores td {padding: 0; line-height: 1.25}
+    #scores .scores td:nth-child(n + 4) {grid-column: 1 / -1; font-size: 0.8em}
+    #scores .scores td:nth-child(4) {order: 1}
 }
 """
 # Fonts of the system: the page fetches nothing from elsewhere.

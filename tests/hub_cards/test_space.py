@@ -208,6 +208,22 @@ def test_nothing_is_read_before_something_is_chosen(visit):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
+def test_each_decision_stands_on_one_line(width, visit, files):
+    page = visit(width)
+    drop(page, *files["wfdb"])
+    page.uncheck("#explain input")
+    read(page)
+    lines = page.evaluate(
+        """() => [...document.querySelectorAll('#scores td:last-child')].map(cell => {
+            const text = document.createRange();
+            text.selectNodeContents(cell);
+            return text.getClientRects().length;
+        })"""
+    )
+    assert lines == [1] * 6
+
+
+@pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_works_by_keyboard_at_the_widths_of_a_desk_and_a_phone(width, visit, files):
     page = visit(width)
 
