@@ -249,7 +249,9 @@ def _check_shards(
 
 def _map(path: Path) -> MemoryMappedTable:
     try:
-        return MemoryMappedTable.from_file(str(path))
+        table = MemoryMappedTable.from_file(str(path))
+        table.table.validate(full=True)  # a wrong offset would end the process when its row is read
+        return table
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}); {_PREPARE_AGAIN}") from error
 
