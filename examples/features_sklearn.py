@@ -1,9 +1,9 @@
 """Train a scikit-learn classifier on the features of a frozen encoder.
 
-    python examples/features_sklearn.py MODEL DATA
+    python examples/features_sklearn.py MODEL DATA TASK
 
-DATA is the folder of PTB-XL or a prepared data set. The features are the encoder's pooled output, one vector for each
-recording. Prints the macro AUC on the test split.
+DATA is the folder of PTB-XL or a prepared data set, and TASK one of its tasks, such as super or own. The features are
+the encoder's pooled output, one vector for each recording. Prints the macro AUC on the test split.
 """
 
 import sys
@@ -20,7 +20,7 @@ from transformers import AutoModel, AutoProcessor
 
 from merit import MeritCollator, load_data
 
-model_folder, data_folder = sys.argv[1:3]
+model_folder, data_folder, task = sys.argv[1:4]
 encoder = AutoModel.from_pretrained(model_folder).ecg_model
 collator = MeritCollator(AutoProcessor.from_pretrained(model_folder), text_column=None)
 
@@ -29,7 +29,7 @@ collator = MeritCollator(AutoProcessor.from_pretrained(model_folder), text_colum
 def features_and_labels(rows):
     batches = DataLoader(rows.with_format("numpy"), batch_size=64, collate_fn=collator)
     features = [encoder(**batch).pooler_output for batch in batches]
-    return torch.cat(features).numpy(), np.array(rows["labels_super"])
+    return torch.cat(features).numpy(), np.array(rows[f"labels_{task}"])
 
 
 data = load_data(data_folder)

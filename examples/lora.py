@@ -1,9 +1,10 @@
 """Fine-tune low-rank adapters of the attention and a head (LoRA, Hu et al., arXiv 2106.09685); needs the extra `lora`.
 
-    python examples/lora.py MODEL DATA OUTPUT
+    python examples/lora.py MODEL DATA TASK OUTPUT
 
-DATA is the folder of PTB-XL or a prepared data set. OUTPUT gets adapter/, a few percent of the weights, which
-`PeftModel.from_pretrained(model, "OUTPUT/adapter")` applies to MODEL again, and model/, the merged model.
+DATA is the folder of PTB-XL or a prepared data set, and TASK one of its tasks, such as super or own. OUTPUT gets
+adapter/, a few percent of the weights, which `PeftModel.from_pretrained(model, "OUTPUT/adapter")` applies to MODEL
+again, and model/, the merged model.
 """
 
 import sys
@@ -13,9 +14,9 @@ from transformers import AutoModelForSequenceClassification, AutoProcessor, Trai
 
 from merit import MeritCollator, export, label_names, load_data
 
-model_folder, data_folder, output = sys.argv[1:4]
+model_folder, data_folder, task, output = sys.argv[1:5]
 data = load_data(data_folder)
-labels = label_names(data["train"], "super")
+labels = label_names(data["train"], task)
 processor = AutoProcessor.from_pretrained(model_folder)
 model = AutoModelForSequenceClassification.from_pretrained(
     model_folder,
@@ -33,7 +34,7 @@ trainer = Trainer(
     adapted,
     TrainingArguments(f"{output}/checkpoints", label_names=["labels"], **settings, **batches),
     train_dataset=data["train"].with_format("numpy"),
-    data_collator=MeritCollator(processor, text_column=None, label_column="labels_super", config=model.config),
+    data_collator=MeritCollator(processor, text_column=None, label_column=f"labels_{task}", config=model.config),
 )
 trainer.train()
 print(trainer.evaluate(data["test"].with_format("numpy")))

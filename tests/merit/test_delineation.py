@@ -31,6 +31,15 @@ def test_intervals_are_close_to_the_truth(statements):
     assert "QTc (Fridericia)" in measured.text()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_no_pr_is_given_in_atrial_fibrillation(seed):
+    pytest.importorskip("neurokit2", reason="the extra merit-ecg[delineation] is not installed")
+    signal, _ = simulated(seed, "AFIB")
+    measured = measure(signal, 500, STANDARD_LEADS)
+    assert measured.pr is None
+    assert measured.qrs is not None
+
+
 def test_without_neurokit2_the_heart_rate_remains(monkeypatch):
     monkeypatch.setitem(sys.modules, "neurokit2", None)
     signal, parameters = simulated(0, "NORM")

@@ -37,7 +37,7 @@ def test_the_lora_script_trains_little_and_leaves_adapter_and_model(here, prepar
     from safetensors.torch import load_file
     from transformers import AutoModelForSequenceClassification
 
-    printed = run_example("lora.py", TINY, prepared, tmp_path)
+    printed = run_example("lora.py", TINY, prepared, "super", tmp_path)
     trained, total = re.search(r"trainable params: ([\d,]+) \|\| all params: ([\d,]+)", printed).groups()
     assert int(trained.replace(",", "")) < 0.1 * int(total.replace(",", ""))
     assert "eval_loss" in printed
@@ -55,7 +55,7 @@ def test_the_lora_script_trains_little_and_leaves_adapter_and_model(here, prepar
 
 @pytest.mark.slow
 def test_the_scikit_learn_script_prints_the_auc_of_a_probe(here, prepared):
-    printed = run_example("features_sklearn.py", TINY, prepared)
+    printed = run_example("features_sklearn.py", TINY, prepared, "super")
     assert 0 < float(re.search(r"macro AUC ([\d.]+)", printed)[1]) <= 1
 
 
