@@ -4,14 +4,16 @@ import json
 
 import pytest
 import torch
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 from oracle import Oracle
 
 from merit.commands import main
 from merit.processing.inputs_merit import recording_of_row
 from merit.processing.leads_merit import STANDARD_LEADS
+from merit.training.batching.collator import ecg_rows
 from merit.training.evaluation.evaluate import ALL_METHODS, evaluate
 from merit.training.scoring.embeddings import embed
+from merit.training.scoring.perturbations import Perturbation
 from merit.training.scoring.probes import linear_probe
 from merit.training.scoring.protocol import protocol_of
 from merit.training.scoring.zero_shot import label_embeddings, linear_start
@@ -58,6 +60,15 @@ def test_any_torch_network_can_be_evaluated(dataset):
     assert {result["method"] for result in results} == {"linear-probe"}  # it reads no text
     assert sum(1 for result in results if "noise" not in result["setting"]) >= 3
     assert all(0 <= result["metrics"]["auroc"]["value"] <= 1 for result in results)
+
+
+def test_lead_sets_that_a_recording_lacks_are_left_out_with_a_warning(dataset):
+    rows = dataset["test"].to_list()
+    rows[1] |= Perturbation(leads=("V1", "V2"))([ecg_rows(dataset["test"])[1]])[0]
+    some = DatasetDict({**dataset, "test": Dataset.from_list(rows, features=dataset["test"].features)})
+    with pytest.warns(UserWarning, match="no figures with leads I, II alone: some test recordings have none of them"):
+        results = evaluate(TorchEncoder(), some, ["super"], ["linear-probe", "robustness"], resamples=5)
+    assert [result["setting"]["leads"] for result in results if "leads" in result["setting"]] == [["I", "II", "V2"]]
 
 
 def test_every_method_but_fine_tuning_runs_on_a_model(encoder, dataset, tmp_path):
