@@ -7,8 +7,8 @@ brings the two kinds of score to one scale: log-odds that a recording has the fi
 with each other are all scored in one way.
 
 Competing labels share their odds: a score is then the probability of a label if exactly one of the labels is present
-and they are independent of each other. A label that the model does not know has
-the basis "unknown": its score is a prior, the same for all recordings, and it does not compete.
+and they are independent of each other. A label that the model does not know has the basis "unknown": its score is a
+prior, the same for all recordings, and it does not compete.
 
 The similarity between an ECG and a prompt mostly measures how typical the wording is of reports in general. The score
 that ranks recordings is a difference: the similarity to the prompts of the label minus the similarity to those of its
@@ -19,6 +19,7 @@ benchmarks/bench_zero_shot_scores.py compares the alternatives on fold 9 of PTB-
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import log
 from typing import Any
 
@@ -150,11 +151,9 @@ class LabelEmbeddings:
         Returns:
             `torch.FloatTensor` of shape `(..., labels)`.
         """
-        known = torch.tensor([facts["basis"] != "unknown" for facts in self.facts], device=logits.device)
-        linear = torch.cat([self.directions, self.biases[:, None]], dim=1).to(logits.device)
-        same = (linear[:, None] == linear).all(-1)  # several names of one finding compete once
-        if multi_label or same[known][:, known].all():
+        if multi_label or not self._has_rivals:
             return logits
+        known, same = self._known().to(logits.device), self._same().to(logits.device)
         competing = (logits - same.sum(-1).log()).masked_fill(~known, _NEVER)
         total = competing.logsumexp(-1, keepdim=True)
         others = competing[..., None, :].masked_fill(same, _NEVER).logsumexp(-1)
@@ -163,6 +162,21 @@ class LabelEmbeddings:
         rest = (1 - of_unknown).log()
         log_odds = rest + logits - total - torch.logaddexp(of_unknown.log(), rest + others - total)
         return torch.where(known, log_odds, logits)
+
+    def _known(self) -> torch.Tensor:
+        """Which labels the model knows, `(labels,)`; the others do not compete."""
+        return torch.tensor([facts["basis"] != "unknown" for facts in self.facts])
+
+    def _same(self) -> torch.Tensor:
+        """Which labels are names of the same finding, `(labels, labels)`; these compete once."""
+        linear = torch.cat([self.directions, self.biases[:, None]], dim=1).cpu()
+        return (linear[:, None] == linear).all(-1)
+
+    @cached_property
+    def _has_rivals(self) -> bool:
+        """Whether there are two known labels that are not names of one finding."""
+        known = self._known()
+        return not self._same()[known][:, known].all().item()
 
     def ranked(self, logits: torch.Tensor, multi_label: bool, decisions: bool = False) -> list[dict[str, Any]]:
         """The answer for one recording: labels by decreasing score, unknown ones last."""
@@ -186,7 +200,7 @@ class LabelEmbeddings:
             multi_label: see `log_odds`.
         """
         known = [index for index, facts in enumerate(self.facts) if facts["basis"] != "unknown"]
-        if multi_label or len(known) < 2 or not all("threshold" in self.facts[index] for index in known):
+        if multi_label or not self._has_rivals or not all("threshold" in self.facts[index] for index in known):
             return ""
         probabilities = logits.sigmoid().tolist()
         if any(probabilities[index] >= self.facts[index]["threshold"] for index in known):

@@ -276,6 +276,23 @@ def test_competing_labels_of_which_none_reaches_its_threshold_give_a_caution(
         )
 
 
+def test_names_of_one_finding_do_not_compete_and_give_no_caution():
+    decided = {"basis": "learned", "threshold": 0.1, "sensitivity": 0.9, "specificity": 0.9}
+    labels = LabelEmbeddings(["AF", "AFIB"], torch.zeros(2, 8), torch.tensor([-4.0, -4.0]), [decided, decided])
+    logits = labels.logits(torch.zeros(1, 8))[0]
+    assert labels.log_odds(logits, multi_label=False).tolist() == [-4, -4]
+    assert labels.caution(logits, multi_label=False) == ""
+
+
+def test_with_multi_label_labels_are_not_compared_with_each_other():
+    class Uncompared(LabelEmbeddings):
+        def _same(self):
+            raise AssertionError  # quadratic in the labels, for each recording
+
+    labels = Uncompared(["AF", "SR"], torch.eye(2), torch.zeros(2), [{"basis": "learned"}] * 2)
+    assert labels.log_odds(torch.ones(2), multi_label=True).tolist() == [1, 1]
+
+
 def test_with_multi_label_each_learned_label_is_scored_as_learned():
     labels = embed_labels(Model(learned=["AFIB"]), tokenizer, ["deep Osborn waves", "AFIB"], multi_label=True)
     torch.testing.assert_close(labels.directions[0] / SCALE, mean(["deep osborn waves"]) - mean(prompts("NORM")))
