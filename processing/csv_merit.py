@@ -83,13 +83,16 @@ def read_csv(
     first, _, rest = text.partition("\n")
     separator = next((character for character in ";\t," if character in first), ",")
     columns, first_row = _split_row(first, separator, path, name), 1 + skipped
-    if columns and all(_is_number(column.replace(",", ".")) for column in columns):
+    # Data and no names; pandas writes the names ",0,1" if there are none.
+    if columns and columns[0] and all(not column or _is_number(column.replace(",", ".")) for column in columns):
         if lead_names is None:
             raise EcgError(
                 f"{name}: the first row of {path} must name the leads, but it starts with {columns[0]!r}; pass the "
                 "lead names if the table has no such row"
             )
-        columns = [*[""] * (len(columns) - len(lead_names)), *lead_names]
+        unnamed = [""] * (len(columns) - len(lead_names))  # before the leads, but a separator at the end of every row
+        ends = unnamed and f"{text}\n".count(f"{separator}\n") == text.count("\n") + 1
+        columns = [*unnamed[1:], *lead_names, ""] if ends else [*unnamed, *lead_names]
     else:
         text, first_row = rest, first_row + 1
         second, _, rest = text.partition("\n")

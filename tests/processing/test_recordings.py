@@ -328,6 +328,20 @@ def test_csv_columns_can_be_renamed_and_have_units_each(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("text", "samples"),
+    [
+        ("1,2,\n3,4,\n", [[1, 3], [2, 4]]),
+        ("1,\n3,4\n", [[1, 3], [np.nan, 4]]),
+        ("0.00,1,2,\n0.01,3,4,\n", [[1, 3], [2, 4]]),
+        (",0,1\n0,1,2\n1,3,4\n", [[1, 3], [2, 4]]),  # pandas numbers rows and columns
+    ],
+)
+def test_the_first_row_of_a_csv_table_without_names_is_read_where_cells_are_empty(tmp_path, text, samples):
+    recording = read_csv(csv(tmp_path, text), 100, "mV", lead_names=["I", "II"])
+    np.testing.assert_array_equal(recording.signal, samples)
+
+
+@pytest.mark.parametrize(
     ("text", "kwargs", "message"),
     [
         ("I\n1\n2\n", {"units": None}, "pass units="),
