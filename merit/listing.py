@@ -178,17 +178,20 @@ def _is_recording(path: str) -> bool:
 def _column_names(path: str) -> list[str]:
     if path.lower().endswith(".parquet"):
         return pa.parquet.read_schema(path).names
-    line = _first_line(path)
-    return [name.strip().strip('"') for name in line.split(_separator(line))]
+    return _split_names(path)[0]
 
 
-def _first_line(path: str) -> str:
+def _split_names(path: str) -> tuple[list[str], str]:
+    """The names in the first row of a text table, and what separates them: that by which one of them is "path"."""
     with open(path, encoding="utf-8-sig", errors="replace") as file:
-        return file.readline()
-
-
-def _separator(line: str) -> str:
-    return next((character for character in ";\t," if character in line), ",")
+        line = file.readline()
+    usual = "\t" if path.lower().endswith(".tsv") else ","
+    names: list[str] = []
+    for separator in (usual, ";", "\t", ","):
+        names = [name.strip().strip('"') for name in line.split(separator)]
+        if "path" in names:
+            return names, separator
+    return names, usual
 
 
 def _rows_of_table(path: str, names: list[str]) -> Iterator[dict[str, Any]]:
@@ -202,7 +205,7 @@ def _rows_of_table(path: str, names: list[str]) -> Iterator[dict[str, Any]]:
                 column_types={name: pa.float64() if name == "sampling_rate" else pa.string() for name in names},
                 strings_can_be_null=True,
             )
-            parse = pa.csv.ParseOptions(delimiter=_separator(_first_line(path)))
+            parse = pa.csv.ParseOptions(delimiter=_split_names(path)[1])
             table = pa.csv.read_csv(path, parse_options=parse, convert_options=convert)
     except pa.ArrowInvalid as error:
         hint = "; save the table as UTF-8" if "UTF8" in str(error) else ""

@@ -167,6 +167,21 @@ def test_globs_tables_and_single_recordings_are_sources_too(archive, tmp_path):
         paths(archive / "*.nothing")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.tsv", "path\n{}\n"),
+        ("list.csv", 'path,"units; of all"\n"{}",mV\n'),
+        ("list.csv", 'record_id;"path"\n1;{}\n'),
+    ],
+)
+def test_a_table_of_paths_may_have_other_separators_in_its_names_and_paths(tmp_path, name, text):
+    (tmp_path / "a,b.hea").touch()
+    (tmp_path / name).write_text(text.format("a,b.hea"))
+    write_listing([tmp_path / name], tmp_path / "listing.arrow")
+    assert [row["path"] for row in Listing(tmp_path / "listing.arrow").rows([0])] == [str(tmp_path / "a,b.hea")]
+
+
 def test_a_table_describes_files_that_do_not_describe_themselves(labelled, tmp_path):
     rng = np.random.default_rng(0)
     np.save(tmp_path / "one.npy", np.cumsum(rng.normal(size=(2, 2000)), axis=1) / 20)
