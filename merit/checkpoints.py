@@ -83,7 +83,10 @@ def _check_files(folder: Path) -> None:
 
     index, weights = folder / "model.safetensors.index.json", ["model.safetensors"]
     if index.is_file():
-        weights = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        try:
+            weights = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ValueError(f"{index} is damaged: it names no files of weights; save or copy it again.") from None
     elif any(folder.glob("pytorch_model*.bin")):
         weights = []
     names = [*weights, "processor_config.json", "tokenizer.json"]

@@ -115,6 +115,15 @@ def test_a_checkpoint_with_cut_weights_is_refused_with_their_name(model_folder, 
         checkpoints.load_pipeline(folder, DUAL_ENCODER)
 
 
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"weight_map": []}'])
+def test_a_checkpoint_with_a_damaged_index_is_refused_with_its_name(model_folder, tmp_path, content):
+    folder = tmp_path / "shards"
+    shutil.copytree(model_folder, folder)
+    (folder / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(ValueError, match=r"model\.safetensors\.index\.json is damaged: .*; save or copy it again"):
+        checkpoints.kind_of(folder)
+
+
 def test_a_checkpoint_in_shards_is_loaded_and_one_that_lacks_a_shard_is_refused(untrained, tmp_path):
     model, processor = untrained
     folder = tmp_path / "shards"
