@@ -28,11 +28,6 @@ WindowPooling = Annotated[
     Option(metavar="mean|max", help="How the windows of a long recording are combined; max finds short episodes."),
 ]
 _READING = "Reading recordings"  # a panel of its own
-# An argument of Python in a message, such as units='mV' or leads=['I', 'II'].
-_ARGUMENT = re.compile(
-    r"\b(sampling_rate|leads|units|verify_checksums|ignore_unknown_leads|max_gap|max_amplitude|min_duration|"
-    r"sampling_rate_range|multi_label)=(\[[^\]]*\]|\([^)]*\)|'[^']*'|\w*)"
-)
 
 
 def _reading_options(
@@ -107,6 +102,13 @@ def _reading_options(
     ] = None,
 ) -> None:
     """Options that describe files, and settings of the feature extractor."""
+
+
+# An argument of Python in a message, such as units='mV' or leads=['I', 'II'].
+_ARGUMENT = re.compile(
+    rf"\b({'|'.join(inspect.signature(_reading_options).parameters)}|multi_label)="
+    r"(\[[^\]]*\]|\([^)]*\)|'[^']*'|\w*)"
+)
 
 
 def reads_recordings(command: Callable[..., None]) -> Callable[..., None]:

@@ -382,6 +382,7 @@ def bad_record(tmp_path_factory):
         ("pass leads=['I', 'V1'] or sampling_rate=500", "pass --leads I V1 or --sampling-rate 500"),
         ("pass ignore_unknown_leads=True", "pass --ignore-unknown-leads"),
         ("pass verify_checksums=False", "pass --no-verify-checksums"),
+        ("or set on_bad_lead='drop' to leave", "or set --on-bad-lead drop to leave"),
     ],
 )
 def test_messages_of_the_package_are_printed_with_options_of_the_command(message, printed):
