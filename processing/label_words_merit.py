@@ -101,9 +101,14 @@ _NEGATION = re.compile(
 )
 # What cannot be excluded is possible, and a finding.
 _POSSIBLE = re.compile(
-    r"\b(?:nicht auszuschlie(?:ss|ß)en|(?:cannot|can not|can't) (?:be excluded|be ruled out|exclude|rule out)"
-    r"|not excluded)\b"
+    r"\b(?:nicht auszuschliessen|kann nicht ausgeschlossen werden|not excluded"
+    r"|(?:cannot|can not|can't) (?:be excluded|be ruled out|exclude|rule out))\b"
 )
+
+
+def _without_possible(label: str) -> str:
+    """A label in lower case, without umlauts and without "cannot be excluded"."""
+    return _POSSIBLE.sub(" ", label.casefold().translate(_UMLAUTS).replace("’", "'"))
 
 
 def label_words(label: str) -> list[str]:
@@ -114,7 +119,7 @@ def label_words(label: str) -> list[str]:
         >>> label_words("1° AV-Block"), label_words("Ischämie im EKG")
         (['1', 'av', 'block'], ['ischemie', 'im'])
     """
-    text = _POSSIBLE.sub(" ", label.casefold()).translate(_UMLAUTS)
+    text = _without_possible(label)
     text = re.sub(r"(\d) ?: ?(\d)", r"\1to\2", text)  # a ratio is one word
     words = re.findall(r"[^\W_]+", text)
     # "ischaemia" and "ischemia" are one word, and so are "Ischämie" and "ischemie".
@@ -207,8 +212,7 @@ def has_negation(label: str) -> bool:
 
 def _negation_text(label: str) -> str:
     """A label with its words apart and negations written out: "w/o" is "without", "isn't AF" is "is not AF"."""
-    text = label.casefold().translate(_UMLAUTS).replace("ß", "ss").replace("’", "'")
-    text = re.sub(r"\bw/o\b", "without", re.sub(r"n't\b", " not", _POSSIBLE.sub(" ", text)))
+    text = re.sub(r"\bw/o\b", "without", re.sub(r"n't\b", " not", _without_possible(label)))
     # Hyphens, brackets, and blanks of any width are one blank: "non-sinus rhythm", "AF (none)"; "2:1" stays.
     return " ".join(re.sub(r"[-‐‑–()\s]+|:(?!\d)", " ", text).split())
 

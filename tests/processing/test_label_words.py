@@ -25,6 +25,8 @@ def test_the_examples_of_the_module_run():
         ("early repolarisation", "early repolarization"),
         ("Infarkt nicht auszuschließen", "Infarkt"),
         ("LVH cannot be excluded", "suspected LVH"),
+        ("LVH can’t be excluded", "suspected LVH"),
+        ("LVH kann nicht ausgeschlossen werden", "suspected LVH"),
         ("cannot rule out MI", "possible MI"),
         ("Infarktzeichen", "Infarkt"),
     ],
@@ -88,7 +90,9 @@ def test_a_negation_that_cannot_be_split_off_is_still_seen(label):
     assert has_negation(label)
 
 
-@pytest.mark.parametrize("label", ["cannot rule out MI", "can't exclude LVH", "Infarkt nicht auszuschließen"])
+@pytest.mark.parametrize(
+    "label", ["cannot rule out MI", "can't exclude LVH", "Infarkt nicht auszuschließen", "LVH can’t be excluded"]
+)
 def test_what_cannot_be_excluded_is_not_negated(label):
     assert not has_negation(label)
 
