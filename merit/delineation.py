@@ -15,8 +15,7 @@ _LEAST_BEATS = 3
 _LEAST_SHARE = 0.5  # of the beats must show a wave for its interval to be reported
 _GREATEST_SPREAD = 0.04  # s; PR varies more only where what was found are no P waves
 # Median change from one RR interval to the next, relative to the median RR interval. In atrial fibrillation, which has
-# no P waves, it was above 0.12 in all of a sample of CPSC2018; sinus rhythm without many
-# ectopic beats is below.
+# no P waves, it was above 0.12 in all of a sample of CPSC2018; sinus rhythm without many ectopic beats is below.
 _MOST_IRREGULAR = 0.1
 
 

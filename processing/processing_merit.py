@@ -161,7 +161,7 @@ class MeritProcessor(MeritBaseProcessor):
         if ecg is None and text is None:
             raise ValueError("There is nothing to prepare: pass ecg=, text= or both.")
         if text is None and text_kwargs:
-            raise ValueError(f"{', '.join(text_kwargs)} cannot be used without text=; correct or leave out the name.")
+            raise ValueError(f"{', '.join(text_kwargs)} cannot be used without text=; correct it or leave it out.")
         batch = BatchFeature()
         if ecg is not None:
             options = {"return_tensors": return_tensors, "verify_checksums": verify_checksums}
