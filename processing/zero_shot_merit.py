@@ -534,7 +534,7 @@ def embed_labels(
     if calibration:
         embeddings = calibrate(embeddings, labels, model)
     prior = calibration["other"]["prior"] if calibration else PRIOR
-    return _with_negations(_unknown_at_prior(embeddings, unknown, prior), labels)
+    return with_negations(_unknown_at_prior(embeddings, unknown, prior), labels)
 
 
 def _unknown_at_prior(embeddings: LabelEmbeddings, unknown: Sequence[bool], prior: float) -> LabelEmbeddings:
@@ -557,7 +557,7 @@ def _refuse_negations(labels: Sequence[CandidateLabel]) -> None:
         )
 
 
-def _with_negations(embeddings: LabelEmbeddings, labels: Sequence[CandidateLabel]) -> LabelEmbeddings:
+def with_negations(embeddings: LabelEmbeddings, labels: Sequence[CandidateLabel]) -> LabelEmbeddings:
     """Labels that negate a finding have its log-odds with the other sign, so that the two scores sum to 1."""
     signs = embeddings.directions.new_tensor([-1.0 if label.negated else 1.0 for label in labels])
     facts = [_negated(one) if label.negated else one for label, one in zip(labels, embeddings.facts)]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ...processing.glossary_merit import Glossary
-from ...processing.zero_shot_merit import CandidateLabel, LabelEmbeddings, label_directions
+from ...processing.zero_shot_merit import CandidateLabel, LabelEmbeddings, label_directions, with_negations
 from ..data.label_maps import FINDING_CODES
 from .encoders import CheckpointEncoder
 from .probes import Linear
@@ -33,12 +33,22 @@ def label_embeddings(encoder: Any, task: str, labels: Sequence[str], language: s
         labels: the labels of the task.
         language: of prompts, "en", "de" or "both", without any learned label. A finding without prompts in the language
             has those of both, and a label that is no finding is its own prompt.
+
+    A label that negates a finding is its opposite.
     """
     glossary = getattr(encoder, "glossary", None) or Glossary.default()
     codes = FINDING_CODES.get(task, {})
-    found = [CandidateLabel.look_up(codes.get(label, label), glossary, language=language) for label in labels]
+    found = [_look_up(codes.get(label, label), glossary, language) for label in labels]
     directions = label_directions(found, encoder.embed_texts, getattr(encoder, "learned_labels", {}))
-    return replace(directions, labels=list(labels))
+    return replace(with_negations(directions, found), labels=list(labels))
+
+
+def _look_up(label: str, glossary: Glossary, language: str | None) -> CandidateLabel:
+    """Look up a label of a data set, which may have any name; "none" negates no finding and is its own prompt."""
+    try:
+        return CandidateLabel.look_up(label, glossary, language=language)
+    except ValueError:
+        return CandidateLabel.look_up(label, glossary, [label], language=language)
 
 
 def linear_start(encoder: CheckpointEncoder, labels: LabelEmbeddings, features: np.ndarray) -> Linear:

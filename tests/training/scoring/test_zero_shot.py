@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from merit.processing.zero_shot_merit import embed_labels
+from merit.processing.zero_shot_merit import embed_labels, embed_statements
 from merit.training.data.label_maps import CSN_LABELS
 from merit.training.scoring.embeddings import embed
 from merit.training.scoring.zero_shot import label_embeddings, linear_start, zero_shot_scores
@@ -41,3 +41,11 @@ def test_codes_of_another_data_set_are_translated_by_their_meaning_there(encoder
     there = label_embeddings(encoder, "csn-clean", ["AF"]).directions
     np.testing.assert_allclose(there, label_embeddings(encoder, "all", ["AFLT"]).directions, atol=1e-6)
     assert not np.allclose(there, label_embeddings(encoder, "all", ["AFIB"]).directions, atol=1e-3)
+
+
+def test_the_negation_of_a_finding_is_its_opposite_and_any_other_is_its_own_prompt(encoder):
+    present, absent, none = label_embeddings(encoder, "own", ["AFIB", "no AFIB", "none"]).directions
+    np.testing.assert_array_equal(absent, -present)
+    expected = embed_statements(encoder.model, encoder.processor.tokenizer, ["none"]).directions[0]
+    np.testing.assert_allclose(none, expected / encoder.model.scale().item(), atol=1e-5)
+    assert not np.allclose(none, present, atol=1e-3)
