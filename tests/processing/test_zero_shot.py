@@ -367,7 +367,7 @@ def test_a_label_that_is_nearly_a_finding_is_warned_of_and_scored_as_typed():
     assert "atrial fibrilation" in model.seen
 
 
-def test_labels_that_the_encoder_has_no_ground_for_are_named_in_one_warning():
+def test_labels_whose_words_the_encoder_does_not_know_are_named_in_one_warning():
     names = ["AFIB", "banana", "deep Osborn waves", "atrial banana"]
     with pytest.warns(UserWarning, match="does not know 'banana'; 'atrial banana': ") as caught:
         embed_labels(Model(), tokenizer, names)

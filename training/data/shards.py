@@ -33,7 +33,7 @@ from ..results.progress import progress_bar
 from .schema import Record, features, resample, split_of, table, to_int16
 from .sources.base import Source
 
-__all__ = ["DONE", "Job", "complete_shards", "explain_write_errors", "write_shards"]
+__all__ = ["DONE", "RECORDS_PER_SHARD", "Job", "complete_shards", "explain_write_errors", "write_shards"]
 
 RECORDS_PER_SHARD = 2048  # unit of work of a process; a killed run loses at most one shard per process
 # Upper limits of what a process buffers per split: 6 MB of signal at 100 Hz, 31 MB at 500 Hz, 34 MB of long recordings.
@@ -99,9 +99,9 @@ def write_shards(job: Job, processes: int | None = None) -> None:
                     if not running:
                         return
                     finished = wait([running[0]], timeout=0.5).done
-                    count = counter.get_obj().value  # without its lock, which a killed process may hold
-                    progress.update(count - shown)
-                    shown = count
+                    read = counter.get_obj().value  # without its lock, which a killed process may hold
+                    progress.update(read - shown)
+                    shown = read
                     if finished:
                         running.popleft().result()
             except BrokenProcessPool:
