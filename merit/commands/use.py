@@ -106,18 +106,24 @@ def _reading_options(
 
 # An argument of Python in a message, such as units='mV' or leads=['I', 'II'].
 _ARGUMENT = re.compile(
-    rf"\b({'|'.join(inspect.signature(_reading_options).parameters)}|multi_label)="
-    r"(\[[^\]]*\]|\([^)]*\)|'[^']*'|\w*)"
+    rf"\b({'|'.join(inspect.signature(_reading_options).parameters)}|multi_label|on_unknown_label)="
+    r"(\[[^\]]*\]|\([^)]*\)|'[^']*'|\"[^\"]*\"|-?\w*)"
 )
 
 
 def reads_recordings(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of `_reading_options` to a command, which takes those that were given from `_reading`."""
+    """
+    Add the options of `_reading_options` to a command, which takes those that were given from `_reading`. Errors then
+    name options of the command.
+    """
     own, added = (inspect.signature(function).parameters for function in (command, _reading_options))
 
     @wraps(command)
     def run(**options: Any) -> None:
-        command(**{name: value for name, value in options.items() if name in own})
+        try:
+            command(**{name: value for name, value in options.items() if name in own})
+        except ValueError as error:
+            raise ValueError(_for_command(error)) from error
 
     parameters = [*own.values(), *added.values()]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
