@@ -560,6 +560,17 @@ def list_a_file_outside(folder):
     return path
 
 
+def change_an_offset(folder):
+    """The second signal ends far behind the end of the file."""
+    path = folder / "train" / "000000.arrow"
+    ends = 12 * 125 * np.arange(3, dtype=np.int32)
+    changed = np.where(ends == ends[2], 1 << 30, ends).astype(np.int32)
+    content = path.read_bytes()
+    assert ends.tobytes() in content
+    path.write_bytes(content.replace(ends.tobytes(), changed.tobytes()))
+    return path
+
+
 def change_the_columns(folder):
     path = folder / "validation" / "000000.arrow"
     table = datasets.Dataset.from_file(str(path)).data.table.drop_columns("report")
@@ -591,6 +602,7 @@ def change_the_columns(folder):
         remove_from_the_manifest("splits", "train", "patients"),
         nest_the_manifest,
         list_a_file_outside,
+        change_an_offset,
         change_the_columns,
     ],
 )
