@@ -1,4 +1,4 @@
-"""Write the tables of README.md, docs/results.md and benchmarks/README.md: python benchmarks/readme_results.py"""
+"""Write the tables of README.md, of pages in docs/ and of benchmarks/README.md: python benchmarks/readme_results.py"""
 
 import json
 import statistics
@@ -539,6 +539,7 @@ DOCUMENTS = {
         *(behaviour.trust_scores, behaviour.reliability, behaviour.typed_labels, behaviour.disturbances),
         *(behaviour.other_hospitals, behaviour.other_hospitals_by_label, behaviour.faithfulness),
     ],
+    "docs/how-to/archives.md": [behaviour.archive_times],
     "benchmarks/README.md": [
         ablations,
         partial(search, "search-balance", "How the two terms share the time", BALANCE),

@@ -1,5 +1,6 @@
 """Tables of what answers rest on, for docs/results.md, and of hospital files and archives, for benchmarks/README.md."""
 
+from pathlib import Path
 from typing import Any
 
 from . import facts, load, section
@@ -220,6 +221,26 @@ def backends() -> str:
         "of macro AUROC over the tasks of PTB-XL in percentage points ([file](results/backends.json))."
     )
     return section(text, ["records/s", "times torch", "AUROC"], rows)
+
+
+def archive_times() -> str:
+    """Recordings per second of the model and of one reader, and the time that a million take."""
+    backends, reading = load("backends.json"), load("archive.json")["results"]
+    model = Path(backends["command"].split("--model ")[1].split()[0]).name
+    files = {one["file"]: one["readers"]["merit"] for one in load("formats.json")["files"]}
+    rates = {
+        f"{model}, `torch`": backends["results"]["torch"]["records_per_second"],
+        f"{model}, `openvino-int8`": backends["results"]["openvino-int8"]["records_per_second"],
+        "one reader: WFDB": reading["wfdb_records_per_second"]["reading_alone"],
+        "one reader: GE MUSE XML at 500 Hz": 1000 / files["muse.xml"]["milliseconds"],
+        "one reader: DICOM at 1000 Hz": reading["dicom_records_per_second"]["reading_alone"],
+        "one reader: Philips XML 1.04 at 500 Hz": 1000 / files["philips_1_04.xml"]["milliseconds"],
+    }
+    rows = []
+    for name, rate in rates.items():
+        minutes = 1e6 / rate / 60
+        rows.append([name, f"{rate:,.0f}", f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"])
+    return section("", ["recordings/s", "a million"], rows).lstrip()
 
 
 def archive() -> str:
