@@ -13,9 +13,7 @@ other arms; an arm that has a file is not run again, and an interrupted one cont
 complete results with their scores go to --models.
 """
 
-import argparse
 import json
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +22,7 @@ from typing import Any
 import numpy as np
 from ablations import ARMS, SIMULATED_RECORDS, of_physiology
 from datasets import DatasetDict, concatenate_datasets
+from options import data_parser
 from other_hospitals import figures
 from transformers import AutoModel, AutoProcessor
 
@@ -45,8 +44,7 @@ FINE_TUNED = ("all", "sub")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="prepared data set or PTB-XL's folder")
+    parser = data_parser(__doc__)
     parser.add_argument("--cpsc2018", required=True, help="folder of CPSC2018 or of some of its records")
     parser.add_argument("--csn", required=True, help="folder of Chapman-Shaoxing-Ningbo or of some of its records")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -56,8 +54,6 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "full-length")
     parser.add_argument("--models", type=Path, default=Path("runs") / "full-length", help="gets a folder of each model")
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("name PTB-XL with --data or in PTBXL_ROOT")
     dataset, name = load_data(args.data), Path(args.data).name
     with tempfile.TemporaryDirectory() as scratch:
         simulated = load_data(write_simulated_ptbxl(f"{scratch}/simulated", SIMULATED_RECORDS, seed=0))

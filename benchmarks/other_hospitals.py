@@ -10,8 +10,6 @@ AUROC with 95 % intervals, the program gives the AUROC of each label, among all 
 normal ECG or sinus rhythm only: a label that is given to few of the recordings that show it ranks better there.
 """
 
-import argparse
-import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset, concatenate_datasets
+from options import data_parser
 
 from merit.hub_cards.export import load
 from merit.processing.glossary_merit import Glossary
@@ -51,17 +50,14 @@ Scorer = Callable[[Dataset, Perturbation | None], np.ndarray]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data_parser(__doc__)
     parser.add_argument("--model", required=True, help="exported folder of a zero-shot model")
     parser.add_argument("--classifier", required=True, help="exported folder of a classifier of all statements")
-    parser.add_argument("--data", default=os.environ.get("PTBXL_ROOT"), help="PTB-XL tree ($PTBXL_ROOT)")
     parser.add_argument("--cpsc2018", required=True, help="folder of CPSC2018 or of some of its records")
     parser.add_argument("--csn", required=True, help="folder of Chapman-Shaoxing-Ningbo or of some of its records")
     parser.add_argument("--cache", type=Path, help="folder of cached embeddings")
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("give PTB-XL with --data or in PTBXL_ROOT")
     context = EvaluationContext(CheckpointEncoder(*load(args.model)), load_data(args.data), ["all"], args.cache)
     classifier = CheckpointClassifier(*load(args.classifier))
     results: dict[str, Any] = {}

@@ -1,14 +1,12 @@
 """Write the tables of README.md, of pages in docs/ and of benchmarks/README.md: python benchmarks/readme_results.py"""
 
 import json
-import statistics
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 import pandas as pd
 from ablations import ARMS
-from result_tables import RESULTS, ROOT, behaviour, facts, load, read, section
+from result_tables import RESULTS, ROOT, behaviour, claim, facts, load, mean_and_range, read, section
 
 from merit.training.evaluation.physiology import QUANTITIES
 from merit.training.results.published import published_figures
@@ -77,7 +75,7 @@ def with_results(text: str, name: str) -> str:
     """The text of a document with new tables between its markers."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return before + BEGIN + "\n".join(section() for section in DOCUMENTS[name]) + END + after
+    return before + BEGIN + "\n".join(filter(None, (section() for section in DOCUMENTS[name]))) + END + after
 
 
 def by_task(table: pd.DataFrame, method: str, setting: dict[str, Any], metric: str) -> list[str]:
@@ -296,11 +294,6 @@ def ablations() -> str:
         "above or below 0."
     )
     return section(text, [*ARMS, "difference"], rows)
-
-
-def mean_and_range(shares: Iterable[float]) -> str:
-    values = [100 * share for share in shares]
-    return f"{statistics.mean(values):.1f} ({min(values):.1f} to {max(values):.1f})" if values else "-"
 
 
 def report_encoders() -> str:
@@ -536,6 +529,7 @@ DOCUMENTS = {
     "docs/results.md": [
         *(partial(checkpoint, name) for name in CHECKPOINTS),
         reports,
+        claim.full_length,
         *(behaviour.trust_scores, behaviour.reliability, behaviour.typed_labels, behaviour.disturbances),
         *(behaviour.other_hospitals, behaviour.other_hospitals_by_label, behaviour.faithfulness),
     ],

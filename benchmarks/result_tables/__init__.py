@@ -1,6 +1,7 @@
 """What the tables of the documents are made with."""
 
 import json
+import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,3 +28,11 @@ def section(title: str, header: Iterable[str], rows: Iterable[Iterable[str]]) ->
 def facts(title: str, rows: Mapping[str, str], content: Mapping[str, Any]) -> str:
     """A title and a table of two columns: names and values, both format strings of the content of a file."""
     return section(title, [""], ([name.format(**content), value.format(**content)] for name, value in rows.items()))
+
+
+def mean_and_range(shares: Iterable[float]) -> str:
+    """Shares in percent: the mean, and the range if there are several; "-" for none."""
+    values = [100 * share for share in shares]
+    if not values:
+        return "-"
+    return f"{statistics.mean(values):.1f}" + (f" ({min(values):.1f} to {max(values):.1f})" if len(values) > 1 else "")

@@ -126,7 +126,7 @@ class MeritCollator:
         with advice_on_bad_records():
             batch = dict(self.processor(ecg=list(rows), text=text, return_tensors="pt", **padding))
         if len(columns) > 1:
-            batch["keys"] = torch.tensor([_key(row[columns[-1]]) for row in rows])
+            batch["keys"] = torch.tensor([text_key(row[columns[-1]]) for row in rows])
         if self.crop_seconds is not None:
             rate = self.processor.feature_extractor.sampling_rate
             batch |= random_crop(batch, self.crop_seconds, rate, rng)
@@ -172,6 +172,6 @@ def random_crop(
     }
 
 
-def _key(text: str) -> int:
+def text_key(text: str) -> int:
     """A 64-bit hash of a text."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
