@@ -71,7 +71,7 @@ def recording_of_row(
     def required(value: Any, default: Any, argument: str, example: str) -> Any:
         value = default if value is None else value
         if value is None:
-            raise EcgError(f"{name}: its {argument} is not known; pass {argument}=, for example {argument}={example}")
+            raise EcgError(f"{name}: {argument} unknown; pass {argument}=, for example {argument}={example}")
         return value
 
     if row.get("signal") is None:

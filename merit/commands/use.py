@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -121,7 +122,10 @@ def reads_recordings(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(**options: Any) -> None:
         try:
-            command(**{name: value for name, value in options.items() if name in own})
+            with warnings.catch_warnings():
+                # The command prints the reasons with the answer.
+                warnings.filterwarnings("ignore", message=".*: do not rely on this answer: ")
+                command(**{name: value for name, value in options.items() if name in own})
         except ValueError as error:
             raise ValueError(_for_command(error)) from error
 
@@ -348,7 +352,9 @@ def _printable(answer: Any) -> Any:
 
 
 def reasons(answer: Any) -> list[str]:
-    """The reasons against trusting an answer, one per line."""
+    """The reasons against trusting an answer, one per line; none for an abstaining report, which states them itself."""
+    if isinstance(answer, dict) and answer["abstained"]:
+        return []
     return [f"  caution: {_for_command(caution)}" for caution in cautions(answer)]
 
 

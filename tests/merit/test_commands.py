@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from forked_merit import until
 from typer.main import get_command
@@ -19,6 +20,7 @@ from merit.commands import app, data, main
 from merit.commands.options import repeat_options, split_commas
 from merit.commands.use import _for_command
 from merit.processing.answers_merit import DISCLAIMER
+from merit.processing.leads_merit import STANDARD_LEADS
 from merit.training.data.catalogue import SOURCES, load_data
 from merit.training.data.open_datasets import OPEN_DATASETS
 
@@ -582,3 +584,17 @@ def test_export_writes_the_encoder_alone_on_request(here, model_folder, tmp_path
     status, _, err = here("export", model_folder, tmp_path / "encoder", "--encoder-only")
     assert status == 0, err
     assert type(AutoModel.from_pretrained(tmp_path / "encoder")).__name__ == "MeritEcgModel"
+
+
+@pytest.mark.parametrize(
+    ("command", "model", "caution"),
+    [(["classify", "--labels", "AF"], "tiny", "caution: the leads are noisy"), (["report"], "report", "Cannot tell: ")],
+)
+def test_reasons_against_an_answer_are_said_once(here, tmp_path, command, model, caution):
+    np.save(tmp_path / "noise.npy", np.random.default_rng(0).normal(size=(12, 5000)))
+    known = ["--sampling-rate", "500", "--units", "mV", "--leads", *STANDARD_LEADS]
+    folder = Path(__file__).parents[2] / "hub_cards" / f"merit-ptbxl-{model}"
+    status, printed, errors = here(command[0], tmp_path / "noise.npy", "--model", folder, *command[1:], *known)
+    assert status == 0
+    assert caution in printed
+    assert (printed + errors).count("the leads are noisy") == 1

@@ -322,7 +322,7 @@ def test_a_file_of_numpy_is_accepted_with_its_description(stored, tmp_path):
     path, expected = stored
     np.save(tmp_path / "ecg.npy", read_wfdb(path).physical())
     assert_same(extract(tmp_path / "ecg.npy"), expected, atol=1e-5)
-    assert "ecg: its sampling_rate is not known; pass sampling_rate=" in error(tmp_path / "ecg.npy", None)
+    assert "ecg: sampling_rate unknown; pass sampling_rate=" in error(tmp_path / "ecg.npy", None)
     (tmp_path / "other.npy").write_bytes((tmp_path / "ecg.npy").read_bytes()[:500])
     assert "other.npy cannot be read as an array" in error(tmp_path / "other.npy")
     np.save(tmp_path / "object.npy", np.array([{}], object), allow_pickle=True)
@@ -641,9 +641,9 @@ def test_impossible_voltages_are_named():
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
-        ({"sampling_rate": None}, "recording 0: its sampling_rate is not known; pass sampling_rate="),
-        ({"leads": None}, "recording 0: its leads is not known; pass leads="),
-        ({"units": None}, "recording 0: its units is not known; pass units="),
+        ({"sampling_rate": None}, "recording 0: sampling_rate unknown; pass sampling_rate="),
+        ({"leads": None}, "recording 0: leads unknown; pass leads="),
+        ({"units": None}, "recording 0: units unknown; pass units="),
     ],
 )
 def test_a_missing_description_of_an_array_is_named(missing, message):

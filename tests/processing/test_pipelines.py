@@ -216,8 +216,8 @@ class TestErrors:
             assert_same([answers[i] for i in (0, 2, 5)], expected[:3])
             assert [str(answers[i]).split(": ")[:2] for i in (1, 3, 4)] == [
                 ["recording 1", "missing"],
-                ["recording 3", "its sampling_rate is not known; pass sampling_rate=, for example sampling_rate=500"],
-                ["recording 4", "its sampling_rate is not known; pass sampling_rate=, for example sampling_rate=500"],
+                ["recording 3", "sampling_rate unknown; pass sampling_rate=, for example sampling_rate=500"],
+                ["recording 4", "sampling_rate unknown; pass sampling_rate=, for example sampling_rate=500"],
             ]
             assert all(isinstance(answers[i], EcgError) for i in (1, 3, 4))
         with pytest.raises(EcgError, match=r"^recording 1: missing: "):

@@ -16,7 +16,7 @@ PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "benchmarks" / "
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/results.md", "benchmarks/README.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/results.md", "docs/how-to/archives.md", "benchmarks/README.md"])
 def test_the_figures_are_those_of_the_result_files(monkeypatch, name):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     from readme_results import with_results
