@@ -15,6 +15,7 @@ import torch
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors.torch import load_file
 
+from .. import __version__
 from ..training.results.atomic import atomic_write
 from ..training.results.result_files import File, Result, results_of
 from ..training.results.weights import answering, weights_sha256
@@ -144,9 +145,20 @@ def _card(folder: Path, repo_id: str) -> ModelCard:
         training=training,
         tables=list(_tables(own, measured)),
         decisions=_decisions(config),
+        example=_example(folder),
+        version=__version__,
         files=sorted(measured),
         plots=sorted(path.relative_to(folder).as_posix() for path in folder.glob("results/*.png")),
     )
+
+
+def _example(folder: Path) -> str:
+    """The first labels of the answer to the example of the folder, or its report; empty if it has neither."""
+    path = folder / "example" / "answer.json"
+    answer = json.loads(path.read_text(encoding="utf-8"))["answer"] if path.is_file() else []
+    if isinstance(answer, dict):
+        return answer["report"]
+    return ", ".join(f"{entry['label']} {entry['score']:.3f}" for entry in answer[:3] if isinstance(entry, dict))
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -11,6 +11,7 @@ from huggingface_hub import ModelCard
 from loopback_hub import validates
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoProcessor
 
+from merit import __version__
 from merit.hub_cards.card import CardError, _weights, check_card, name_card, write_card
 from merit.hub_cards.export import export, load
 from merit.hub_cards.publish import publish
@@ -269,6 +270,13 @@ def test_plots_are_shown(folder):
     assert "![results/auc.png](results/auc.png)" in text(folder)
 
 
+def test_a_card_says_the_answer_to_its_example_and_the_version(folder):
+    answer = json.loads((folder / "example" / "answer.json").read_text(encoding="utf-8"))["answer"]
+    first = f"{answer[0]['label']} {answer[0]['score']:.3f}"
+    assert f"Its answer to the recording in [example](example/answer.json) begins with: {first}, " in text(folder)
+    assert f"Exported by merit-ecg {__version__};" in text(folder)
+
+
 def test_a_card_has_at_most_250_lines_and_few_figures_however_many_results_there_are(folder):
     content = json.loads((folder / "results" / "merit.json").read_text())
     headline = next(result for result in content["results"] if result["setting"] == {})
@@ -316,7 +324,7 @@ def test_names_from_files_are_shown_as_they_are(folder):
     assert r"![results/my (1)\|.png](results/my%20%281%29%7C.png)" in body
     for table in re.findall(r"((?:^\|.*\n)+)", body, re.MULTILINE):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
-    assert body.count("<!-- results -->") == body.count("<!-- /results -->") == 2
+    assert body.count("<!-- results -->") == body.count("<!-- /results -->") == 3
 
 
 def test_labels_of_a_classifier_are_shown_as_they_are(classifier_folder, tmp_path):
