@@ -123,6 +123,7 @@ def test_load_dataset_finds_the_splits_with_the_card(folder):
         assert streamed[split].features == rows.features
 
 
+@pytest.mark.slow
 def test_a_prepared_folder_is_uploaded_and_streamed_as_it_is(folder, fresh_environment, fresh_python, tmp_path):
     write_dataset_card(folder, "org/ecgs")
     code = """

@@ -120,7 +120,8 @@ def extras(simulated, tmp_path_factory):
     return {"example": simulated / "records100" / "00000" / "00002_lr", "results": [results]}
 
 
-@pytest.mark.parametrize("dtype", [None, pytest.param("bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
 @pytest.mark.parametrize("folder", TASKS)
 def test_a_loaded_model_is_exported_with_the_same_bytes(folder, dtype, request, extras, tmp_path):
     """Also the example, its answer, the results, and several shards."""

@@ -78,6 +78,7 @@ def test_what_is_uploaded_is_downloaded(hf, published, model_folder, tmp_path):
     assert contents(tmp_path / "downloaded") == contents(model_folder)
 
 
+@pytest.mark.slow
 def test_everything_loads_by_hub_id(stranger, published, record, model_folder, classifier_folder):
     code = f"""
 import torch
@@ -106,6 +107,7 @@ print(json.dumps([kinds, list(features.shape), logits.sigmoid()[0].tolist(), ans
     assert sorted(probabilities) == pytest.approx(sorted(scores(here).values()), abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["without the package", "with the package"])
 def test_a_fine_tuned_model_is_pushed_and_loaded_again(package, hub, stranger, published, record):
     """Fine-tuned with the code of org/merit or of the package, and loaded in a process without the package."""
@@ -150,6 +152,7 @@ print(json.dumps([logits, model.config.id2label, processor.glossary.find("Vorhof
     assert "config.json" in hub.repo("model", "org/mine").at("main").files
 
 
+@pytest.mark.slow
 def test_a_processor_that_is_saved_and_pushed_at_once_brings_its_glossary(hub, stranger, published, tmp_path):
     save = """
 from transformers import AutoProcessor

@@ -139,6 +139,7 @@ def test_a_folder_is_published_in_one_commit_and_then_only_what_changed(hub, mer
     assert len(titles(hub)) == 4
 
 
+@pytest.mark.slow
 def test_linked_code_is_published_as_real_files(hub, send, folder, tmp_path):
     """As in the checkpoints of the repository."""
     expected = contents(folder)

@@ -642,6 +642,7 @@ def test_the_encoder_compiles_to_machine_code():
         assert_same(compiled(**inputs), model(**inputs), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 @every_tokenization
 def test_the_encoder_can_be_exported(tokenization):
     model = tiny_model(MeritEcgModel, tokenization)

@@ -413,6 +413,7 @@ class Slow(Invented):
         return super().read(record)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=linux_only)])
 def test_progress_goes_on_within_a_shard(tmp_path, monkeypatch, processes):
     monkeypatch.setattr(shards, "RECORDS_PER_SHARD", 12)

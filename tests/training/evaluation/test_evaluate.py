@@ -71,6 +71,7 @@ def test_lead_sets_that_a_recording_lacks_are_left_out_with_a_warning(dataset):
     assert [result["setting"]["leads"] for result in results if "leads" in result["setting"]] == [["I", "II", "V2"]]
 
 
+@pytest.mark.slow
 def test_every_method_but_fine_tuning_runs_on_a_model(encoder, dataset, tmp_path):
     logged = []
     results = evaluate(

@@ -110,6 +110,7 @@ def test_support_is_judged_by_what_the_labels_bear_out(untrained_reporter, datas
         assert result["metrics"][f"auroc_{which}_statements"]["value"] == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.slow
 def test_each_language_is_measured_greedy_and_by_beam_search_beside_its_baselines(results):
     for language in ("en", "de"):
         settings = [

@@ -51,6 +51,7 @@ def test_a_recording_does_not_depend_on_the_number_of_records(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_wfdb_reads_every_sample_and_headers_look_like_those_of_ptbxl(tree):
     rng = np.random.default_rng([7, 3])
     parameters = sample_parameters(rng)
