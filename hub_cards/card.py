@@ -7,6 +7,7 @@ data, such as a random initialisation, are shown in the tables under their own n
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ import torch
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors.torch import load_file
 
-from .. import __version__
 from ..training.results.atomic import atomic_write
 from ..training.results.result_files import File, Result, results_of
 from ..training.results.weights import answering, weights_sha256
@@ -146,7 +146,7 @@ def _card(folder: Path, repo_id: str) -> ModelCard:
         tables=list(_tables(own, measured)),
         decisions=_decisions(config),
         example=_example(folder),
-        version=__version__,
+        version=version("merit-ecg"),
         files=sorted(measured),
         plots=sorted(path.relative_to(folder).as_posix() for path in folder.glob("results/*.png")),
     )
