@@ -12,10 +12,12 @@ arms.
 
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from datasets import DatasetDict
-from options import data_parser
+from options import data_parser, missing_results
 
 from merit.training.data.catalogue import load_data
 from merit.training.evaluation.evaluate import evaluate
@@ -23,7 +25,7 @@ from merit.training.evaluation.output import result_file, write_evaluation
 from merit.training.evaluation.physiology import physiology, simulated_truths
 from merit.training.learning.pretraining import pretrain
 from merit.training.results.comparison import find_result, paired_difference, read_results
-from merit.training.results.result_files import provenance, write_json
+from merit.training.results.result_files import File, Result, provenance, write_json
 from merit.training.scoring.embeddings import embed
 from merit.training.scoring.encoders import CheckpointEncoder
 from merit.training.simulation.ptbxl_tree import write_simulated_ptbxl
@@ -36,6 +38,7 @@ ARMS = {
     "reconstruction-only": ["model.alignment_weight=0", "model.reconstruction_stride=1"],
     "random-initialisation": ["training.num_train_epochs=0"],
 }
+TRAINED = tuple(ARMS)[:3]
 SIMULATED_RECORDS = 3000
 STEPS_TIMED = 60
 
@@ -53,31 +56,45 @@ def main() -> None:
         simulated = load_data(write_simulated_ptbxl(f"{scratch}/simulated", SIMULATED_RECORDS, seed=0))
         steps = steps_in(args.minutes, dataset, args.recipe, args.output / "steps.json")
         for seed in args.seeds:
-            for arm in ARMS:
-                path = args.output / f"{arm}-{seed}.json"
-                if path.is_file():
-                    print(f"{path} exists")
-                    continue
+            arms = {f"{arm}-{seed}": arm for arm in ARMS}
+            for run_name, path in missing_results(args.output, arms):
+                arm = arms[run_name]
                 settings = [f"training.seed={seed}", *ARMS[arm]]
                 if arm in steps:
                     settings.append(f"training.max_steps={steps[arm]}")
                 model, processor, training = run(dataset, args.recipe, settings)
-                model.save_pretrained(args.models / path.stem)
-                processor.save_pretrained(args.models / path.stem)
+                model.save_pretrained(args.models / run_name)
+                processor.save_pretrained(args.models / run_name)
                 encoder = CheckpointEncoder(model, processor, arm)
                 results = evaluate(encoder, dataset, methods=["zero-shot", "linear-probe"])
                 if arm == "reconstruction-only":  # its text encoder is not trained
                     results = [result for result in results if result["method"] != "zero-shot"]
-                name = args.data.name
-                write_evaluation(args.models / path.stem / "evaluation.json", encoder, dataset, name, seed, results)
-                content = result_file(encoder, dataset, name, seed, results)
-                for result in content["results"]:  # figures per label are not shown
-                    result.pop("labels", None)
-                    result.pop("reliability", None)
+                content = write_whole(args.models / run_name, encoder, dataset, args.data.name, seed, results)
                 trained = {**training, "log": training["log"][-1:]}
                 write_json(path, {**content, "physiology": of_physiology(encoder, simulated), "trained": trained})
                 print(f"{path} written", flush=True)
     write_json(args.output / "differences.json", differences(args.models, args.seeds))
+
+
+def write_whole(
+    folder: Path, encoder: CheckpointEncoder, dataset: DatasetDict, name: str, seed: int, results: list[Result]
+) -> dict[str, Any]:
+    """Write the whole evaluation of a model to its folder; returns the result file without figures per label."""
+    write_evaluation(folder / "evaluation.json", encoder, dataset, name, seed, results)
+    content = result_file(encoder, dataset, name, seed, results)
+    for result in content["results"]:
+        result.pop("labels", None)
+        result.pop("reliability", None)
+    return content
+
+
+def paired_rows(one: File, other: File) -> Iterator[dict[str, Any]]:
+    """Paired differences between two evaluations, in every metric of every result that both have."""
+    for result in one["results"]:
+        same = find_result(other, result["task"], result["method"], result["setting"])
+        for metric in result.get("replicates", {}) if same else ():
+            what = {**{key: result[key] for key in ("task", "method", "setting")}, "metric": metric}
+            yield {**what, **paired_difference(result, same, metric)}
 
 
 def differences(models: Path, seeds: list[int]) -> dict:
@@ -86,11 +103,7 @@ def differences(models: Path, seeds: list[int]) -> dict:
     rows = []
     for seed in seeds:
         one, other = read_results([models / f"{arm}-{seed}" / "evaluation.json" for arm in (first, second)])
-        for result in one["results"]:
-            same = find_result(other, result["task"], result["method"], result["setting"])
-            for metric in result.get("replicates", {}) if same and not result["setting"] else ():
-                what = {"seed": seed, "task": result["task"], "method": result["method"], "metric": metric}
-                rows.append({**what, **paired_difference(result, same, metric)})
+        rows += [{"seed": seed, **row} for row in paired_rows(one, other) if not row.pop("setting")]
     return {"model": first, "minus": second, "differences": rows}
 
 

@@ -17,7 +17,7 @@ with white noise of 6 dB. Trials whose result file exists are skipped.
 
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,12 +26,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from datasets import DatasetDict
-from options import data_parser
-from search_recipes import evaluate, folds_of_search
+from options import data_parser, missing_results
+from search_recipes import embed_all, evaluate, folds_of_search
 from transformers import AutoModel, AutoTokenizer
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from merit.modeling_merit.modeling_merit import MeritForPreTraining, masked_mean, report_keys
+from merit.processing.zero_shot_merit import embed_texts
 from merit.training.batching.collator import text_key
 from merit.training.data.catalogue import load_data
 from merit.training.learning import pretraining
@@ -115,16 +116,15 @@ class SentenceEncoder:
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = AutoModel.from_pretrained(folder).eval()
 
-    @torch.inference_mode()
-    def __call__(self, texts: list[str], batch_size: int = 64) -> torch.Tensor:
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        parts = []
-        for start in range(0, len(order), batch_size):
-            part = [texts[i] for i in order[start : start + batch_size]]
-            batch = self.tokenizer(part, padding=True, truncation=True, max_length=256, return_tensors="pt")
-            states = self.model(**batch).last_hidden_state
-            parts.append(F.normalize(masked_mean(states, batch["attention_mask"]), dim=-1))
-        return torch.cat(parts)[torch.tensor(order).argsort()].clone()
+        self.device = self.model.device
+
+    def get_text_features(self, input_ids, attention_mask, **kwargs) -> BaseModelOutputWithPooling:
+        states = self.model(input_ids=input_ids, attention_mask=attention_mask, **kwargs).last_hidden_state
+        return BaseModelOutputWithPooling(pooler_output=masked_mean(states, attention_mask))
+
+    def __call__(self, texts: Sequence[str]) -> torch.Tensor:
+        with torch.no_grad():
+            return embed_texts(self, self.tokenizer, texts, batch_size=64)
 
 
 class WithSentences(CheckpointEncoder):
@@ -134,7 +134,7 @@ class WithSentences(CheckpointEncoder):
 
     @torch.inference_mode()
     def embed_texts(self, texts, batch_size: int = 64) -> np.ndarray:
-        return F.normalize(self.model.text_projection(self.sentences(list(texts))), dim=-1).numpy()
+        return F.normalize(self.model.text_projection(self.sentences(texts)), dim=-1).numpy()
 
 
 def main() -> None:
@@ -148,11 +148,7 @@ def main() -> None:
     if SENTENCE_ENCODER in names and not args.sentence_encoder:
         parser.error("name the folder of all-MiniLM-L6-v2 with --sentence-encoder")
     dataset = folds_of_search(load_data(args.data))
-    for name in names:
-        path = args.output / f"{name}.json"
-        if path.is_file():
-            print(f"{path} exists")
-            continue
+    for name, path in missing_results(args.output, names):
         settings = [*SETTINGS[name], f"training.max_steps={args.steps}", "training.seed=0"]
         content = trial(name, settings, dataset, args.sentence_encoder)
         write_json(path, {**provenance(), "recipe": "ptbxl-tiny", "settings": settings, **content})
@@ -189,8 +185,9 @@ def trial(name: str, settings: list[str], dataset: DatasetDict, folder: Path | N
         encoder.sentences = sentences
     else:
         encoder = CheckpointEncoder(model, processor)
-    figures = evaluate(encoder, dataset)
-    return {"seconds": round(seconds, 1), "macro_auc": {**figures, "noise": under_noise(encoder, dataset)}}
+    features = embed_all(encoder, dataset)
+    figures = evaluate(encoder, dataset, features)
+    return {"seconds": round(seconds, 1), "macro_auc": {**figures, "noise": under_noise(encoder, dataset, features)}}
 
 
 def keys_of(tokenizer, texts: Iterable[str]) -> list[int]:
@@ -206,8 +203,8 @@ def findings_vector(report: str) -> np.ndarray:
     return np.array([code in stated for code in STATEMENTS], np.float32)
 
 
-def under_noise(encoder: CheckpointEncoder, dataset: DatasetDict) -> dict[str, float]:
-    features = {split: embed(encoder, dataset[split], name=split) for split in ("train", "validation")}
+def under_noise(encoder: CheckpointEncoder, dataset: DatasetDict, features: dict[str, np.ndarray]) -> dict[str, float]:
+    """Macro AUROC of linear probes on recordings of "test" with noise."""
     noisy = embed(encoder, dataset["test"], WHITE_NOISE, name="with noise")
     found = {}
     for task in ("all", "super"):

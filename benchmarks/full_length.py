@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ablations import ARMS, SIMULATED_RECORDS, of_physiology
+from ablations import ARMS, SIMULATED_RECORDS, TRAINED, of_physiology, paired_rows, write_whole
 from datasets import DatasetDict, concatenate_datasets
-from options import data_parser
+from options import data_parser, missing_results
 from other_hospitals import figures
 from transformers import AutoModel, AutoProcessor
 
@@ -30,9 +30,8 @@ from merit.training.data.catalogue import load_data, open_source
 from merit.training.data.preparation import load_prepared, prepare
 from merit.training.evaluation.context import EvaluationContext
 from merit.training.evaluation.evaluate import evaluate
-from merit.training.evaluation.output import result_file, write_evaluation
 from merit.training.learning.pretraining import pretrain
-from merit.training.results.comparison import find_result, paired_difference, read_results
+from merit.training.results.comparison import read_results
 from merit.training.results.result_files import write_json
 from merit.training.scoring.encoders import CheckpointEncoder
 from merit.training.scoring.protocol import task_names
@@ -48,13 +47,13 @@ def main() -> None:
     parser.add_argument("--cpsc2018", required=True, help="folder of CPSC2018 or of some of its records")
     parser.add_argument("--csn", required=True, help="folder of Chapman-Shaoxing-Ningbo or of some of its records")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS)[:3], default=list(ARMS)[:3])
+    parser.add_argument("--arms", nargs="+", choices=TRAINED, default=TRAINED)
     parser.add_argument("--recipe", default="ptbxl-tiny")
     parser.add_argument("--every", type=int, default=4, help="score every so many epochs, up to the last (default: 4)")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "full-length")
     parser.add_argument("--models", type=Path, default=Path("runs") / "full-length", help="gets a folder of each model")
     args = parser.parse_args()
-    dataset, name = load_data(args.data), Path(args.data).name
+    dataset = load_data(args.data)
     with tempfile.TemporaryDirectory() as scratch:
         simulated = load_data(write_simulated_ptbxl(f"{scratch}/simulated", SIMULATED_RECORDS, seed=0))
         hospitals = {}
@@ -62,12 +61,9 @@ def main() -> None:
             prepared = load_prepared(prepare(open_source(source, folder), Path(scratch) / source))
             hospitals[source] = concatenate_datasets(list(prepared.values()))
         for seed in args.seeds:
-            for arm in args.arms:
-                path = args.output / f"{arm}-{seed}.json"
-                if path.is_file():
-                    print(f"{path} exists")
-                    continue
-                folder = args.models / path.stem
+            arms = {f"{arm}-{seed}": arm for arm in args.arms}
+            for run_name, path in missing_results(args.output, arms):
+                arm, folder = arms[run_name], args.models / run_name
                 settings = [f"training.seed={seed}", *ARMS[arm]]
                 epochs = train(dataset, args.recipe, settings, folder, args.every)
                 encoder = CheckpointEncoder(
@@ -82,16 +78,9 @@ def main() -> None:
                     seed=seed,
                 )
                 results += evaluate(encoder, dataset, FINE_TUNED, ["fine-tuned"], seed=seed, fractions=[1.0])
-                write_evaluation(folder / "evaluation.json", encoder, dataset, name, seed, results)
-                content = result_file(encoder, dataset, name, seed, results)
-                for result in content["results"]:  # figures per label are not shown
-                    result.pop("labels", None)
-                    result.pop("reliability", None)
+                content = write_whole(folder, encoder, dataset, args.data.name, seed, results)
                 context = EvaluationContext(encoder, dataset, ["all"], args.models / "cache")
                 elsewhere = {source: figures(source, rows, context) for source, rows in hospitals.items()}
-                if not has_text:
-                    for found in elsewhere.values():
-                        found["methods"].pop("zero-shot, prompts")
                 physiology = of_physiology(encoder, simulated)
                 write_json(path, {**content, "epochs": epochs, "physiology": physiology, "hospitals": elsewhere})
                 print(f"{path} written", flush=True)
@@ -151,17 +140,11 @@ def losses(log: list[Mapping[str, float]], checkpoint: str) -> dict[str, float]:
 
 def write_differences(models: Path, output: Path, seed: int) -> None:
     """Paired differences between MERIT and each other arm that is complete, for every result that both have."""
-    arms = [arm for arm in list(ARMS)[:3] if (models / f"{arm}-{seed}" / "evaluation.json").is_file()]
+    arms = [arm for arm in TRAINED if (models / f"{arm}-{seed}" / "evaluation.json").is_file()]
     if arms[:1] != ["merit"] or len(arms) < 2:
         return
     read = dict(zip(arms, read_results([models / f"{arm}-{seed}" / "evaluation.json" for arm in arms])))
-    rows = []
-    for arm in arms[1:]:
-        for result in read["merit"]["results"]:
-            same = find_result(read[arm], result["task"], result["method"], result["setting"])
-            for metric in result.get("replicates", {}) if same else ():
-                what = {"minus": arm, **{key: result[key] for key in ("task", "method", "setting")}, "metric": metric}
-                rows.append({**what, **paired_difference(result, same, metric)})
+    rows = [{"minus": arm, **row} for arm in arms[1:] for row in paired_rows(read["merit"], read[arm])]
     write_json(output / f"differences-{seed}.json", {"model": "merit", "seed": seed, "differences": rows})
 
 

@@ -1,7 +1,8 @@
-"""Options that several programs share."""
+"""Options of the programs, and which results are missing."""
 
 import argparse
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -11,3 +12,13 @@ def data_parser(description: str | None) -> argparse.ArgumentParser:
     root = os.environ.get("PTBXL_ROOT")
     parser.add_argument("--data", type=Path, default=root, required=root is None, help="PTB-XL's folder ($PTBXL_ROOT)")
     return parser
+
+
+def missing_results(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    """Each name without a result file in the folder, and the path of that file; prints the others."""
+    for name in names:
+        path = folder / f"{name}.json"
+        if path.is_file():
+            print(f"{path} exists")
+        else:
+            yield name, path

@@ -94,7 +94,8 @@ def figures(
     methods: dict[str, Scorer] = {}
     if context.encoder.learned_labels:
         methods["zero-shot, learned labels"] = by_labels(None)
-    methods["zero-shot, prompts"] = by_labels("both")
+    if context.encoder.model.config.alignment_weight:
+        methods["zero-shot, prompts"] = by_labels("both")
     methods["linear probe"] = by_statements(
         lambda rows, change: context.probe("all")(embed(context.encoder, rows, change))
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 from ablations import ARMS
-from result_tables import RESULTS, ROOT, behaviour, claim, facts, load, mean_and_range, read, section
+from result_tables import RESULTS, ROOT, TASKS, behaviour, claim, facts, load, mean_and_range, read, section
 
 from merit.training.evaluation.physiology import QUANTITIES
 from merit.training.results.published import published_figures
@@ -16,7 +16,6 @@ from merit.training.results.wording import cell, how_measured, metric_name, sett
 
 CHECKPOINTS = ("merit-ptbxl-small", "merit-ptbxl-tiny")
 REPORTER = "merit-ptbxl-report"
-TASKS = ("all", "diagnostic", "sub", "super", "form", "rhythm")
 FROM_ZERO_SHOT = {"start": "zero-shot"}
 # The rows of a checkpoint: title, method and setting.
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {

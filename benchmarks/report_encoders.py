@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from ablations import ARMS
-from options import data_parser
+from options import data_parser, missing_results
 from transformers import AutoModel, AutoProcessor
 
 from merit.training.data.catalogue import load_data
@@ -31,12 +31,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "report-encoders")
     args = parser.parse_args()
     dataset = load_data(args.data)
-    for arm in ARMS:
-        path = args.output / f"{arm}-{args.seed}.json"
-        if path.is_file():
-            print(f"{path} exists already")
-            continue
-        folder = args.models / path.stem
+    arms = {f"{arm}-{args.seed}": arm for arm in ARMS}
+    for name, path in missing_results(args.output, arms):
+        folder = args.models / name
         settings = ["languages=[en]", f"training.num_train_epochs={args.epochs}", f"training.seed={args.seed}"]
         with tempfile.TemporaryDirectory() as scratch:
             model, processor = train_reports(
@@ -46,7 +43,7 @@ def main() -> None:
                 load_recipe("small", settings, ReportRecipe),
                 scratch,
             )
-        reporter = CheckpointReporter(model, processor, f"reports on {arm}")
+        reporter = CheckpointReporter(model, processor, f"reports on {arms[name]}")
         results = evaluate_reports(reporter, dataset, ["en"], {"greedy": DECODING["greedy"]})
         write_json(path, result_file(reporter, dataset, args.data.name, args.seed, results))
         print(f"{path} written", flush=True)

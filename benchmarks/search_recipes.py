@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from datasets import DatasetDict
-from options import data_parser
+from options import data_parser, missing_results
 
 from merit.training.data.catalogue import load_data
 from merit.training.learning.pretraining import pretrain
@@ -43,11 +43,7 @@ def main() -> None:
     if unknown := sorted(set(names) - set(search["variants"])):
         parser.error(f"there is no variant {', '.join(unknown)} in {args.variants}")
     dataset = folds_of_search(load_data(args.data))
-    for name in names:
-        path = args.output / f"{name}.json"
-        if path.is_file():
-            print(f"{name}: {path} exists already")
-            continue
+    for name, path in missing_results(args.output, names):
         settings = [*search["always"], *search["variants"][name]]
         content = run(dataset, search["recipe"], settings)
         write_json(path, {**provenance(), "recipe": search["recipe"], "settings": settings, **content})
@@ -68,12 +64,19 @@ def run(dataset: DatasetDict, recipe: str, settings: list[str]) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         model, processor = pretrain(dataset, load_recipe(recipe, settings), folder)
     seconds = time.perf_counter() - started
-    return {"seconds": round(seconds, 1), "macro_auc": evaluate(CheckpointEncoder(model, processor), dataset)}
+    encoder = CheckpointEncoder(model, processor)
+    return {"seconds": round(seconds, 1), "macro_auc": evaluate(encoder, dataset, embed_all(encoder, dataset))}
 
 
-def evaluate(encoder: CheckpointEncoder, dataset: DatasetDict) -> dict[str, dict[str, float]]:
+def embed_all(encoder: CheckpointEncoder, dataset: DatasetDict) -> dict[str, np.ndarray]:
+    """The features of each split, `(records, dim)`."""
+    return {str(split): embed(encoder, rows, name=split) for split, rows in dataset.items()}
+
+
+def evaluate(
+    encoder: CheckpointEncoder, dataset: DatasetDict, features: dict[str, np.ndarray]
+) -> dict[str, dict[str, float]]:
     """Macro AUC on the split "test" by method and task."""
-    features = {str(split): embed(encoder, rows, name=split) for split, rows in dataset.items()}
     figures: dict[str, dict[str, float]] = {"zero-shot": {}, "linear-probe": {}}
     for task in TASKS:
         protocol = protocol_of(dataset, task, resamples=0)

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["DISCLAIMER", "EcgAnswer", "basis_text", "cautions", "decision_text"]
+__all__ = ["DISCLAIMER", "DO_NOT_RELY", "EcgAnswer", "basis_text", "cautions", "decision_text", "quality_of"]
 
 # Goes with answers that people read.
 DISCLAIMER = "Research software, not a medical device: no finding here may guide the care of a patient."
+# Begins the warning of an answer with cautions.
+DO_NOT_RELY = "do not rely on this answer"
 
 
 class EcgAnswer(list):
@@ -55,6 +57,11 @@ class EcgAnswer(list):
         return {"labels": list(self), **{name: part for name, part in parts.items() if part}}
 
 
+def quality_of(answer: Any) -> Mapping[str, Any]:
+    """The quality of the recording, of an [`EcgAnswer`] or of a report; empty for what has none."""
+    return answer.get("quality", {}) if isinstance(answer, dict) else getattr(answer, "quality", {})
+
+
 def cautions(answer: Any) -> list[str]:
     """
     What speaks against trusting an answer: the quality of the recording, and the `caution` of an [`EcgAnswer`].
@@ -66,8 +73,7 @@ def cautions(answer: Any) -> list[str]:
     ['it is noise']
 
     ```"""
-    quality = answer.get("quality", {}) if isinstance(answer, dict) else getattr(answer, "quality", {})
-    found = [reason["message"] for reason in quality.get("reasons", ())]
+    found = [reason["message"] for reason in quality_of(answer).get("reasons", ())]
     return [*found, *filter(None, [getattr(answer, "caution", "")])]
 
 

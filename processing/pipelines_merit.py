@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from transformers import Pipeline
 
-from .answers_merit import EcgAnswer, cautions
+from .answers_merit import DO_NOT_RELY, EcgAnswer, cautions, quality_of
 from .explanation_merit import METHODS, Explanation, explain, log_odds
 from .feature_extraction_merit import SETTINGS
 from .inputs_merit import is_recording
@@ -700,10 +700,9 @@ def _name_of(recording: Any, otherwise: str) -> str:
 
 def _warn_of_doubts(name: str, answer: Any) -> None:
     """Warn of an answer that is given although there are reasons against trusting it."""
-    quality = answer.get("quality", {}) if isinstance(answer, dict) else getattr(answer, "quality", {})
     found = cautions(answer)
-    if found and not quality.get("abstained"):
-        warnings.warn(f"{name}: do not rely on this answer: {'; '.join(found)}", stacklevel=2)
+    if found and not quality_of(answer).get("abstained"):
+        warnings.warn(f"{name}: {DO_NOT_RELY}: {'; '.join(found)}", stacklevel=2)
 
 
 __all__ = [

@@ -153,7 +153,7 @@ class LabelEmbeddings:
         """
         if multi_label or not self._has_rivals:
             return logits
-        known, same = self._known().to(logits.device), self._same().to(logits.device)
+        known, same = self._known.to(logits.device), self._same.to(logits.device)
         competing = (logits - same.sum(-1).log()).masked_fill(~known, _NEVER)
         total = competing.logsumexp(-1, keepdim=True)
         others = competing[..., None, :].masked_fill(same, _NEVER).logsumexp(-1)
@@ -163,10 +163,12 @@ class LabelEmbeddings:
         log_odds = rest + logits - total - torch.logaddexp(of_unknown.log(), rest + others - total)
         return torch.where(known, log_odds, logits)
 
+    @cached_property
     def _known(self) -> torch.Tensor:
         """Which labels the model knows, `(labels,)`; the others do not compete."""
         return torch.tensor([facts["basis"] != "unknown" for facts in self.facts])
 
+    @cached_property
     def _same(self) -> torch.Tensor:
         """Which labels are names of the same finding, `(labels, labels)`; these compete once."""
         linear = torch.cat([self.directions, self.biases[:, None]], dim=1).cpu()
@@ -175,8 +177,7 @@ class LabelEmbeddings:
     @cached_property
     def _has_rivals(self) -> bool:
         """Whether there are two known labels that are not names of one finding."""
-        known = self._known()
-        return not self._same()[known][:, known].all().item()
+        return not self._same[self._known][:, self._known].all().item()
 
     def ranked(self, logits: torch.Tensor, multi_label: bool, decisions: bool = False) -> list[dict[str, Any]]:
         """The answer for one recording: labels by decreasing score, unknown ones last."""

@@ -10,6 +10,7 @@ from merit.training.results.table import markdown
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
+TASKS = ("all", "diagnostic", "sub", "super", "form", "rhythm")
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -4,15 +4,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
+from ablations import TRAINED
 
 from merit.training.evaluation.physiology import QUANTITIES
 from merit.training.results.table import results_table, select, setting_key
 
-from . import RESULTS, mean_and_range, read, section
+from . import RESULTS, TASKS, mean_and_range, read, section
 
 FOLDER = RESULTS / "full-length"
-ARMS = ("merit", "alignment-only", "reconstruction-only")
-TASKS = ("all", "diagnostic", "sub", "super", "form", "rhythm")
 # Rows: title, method, task, metric, setting.
 ROWS: tuple[tuple[str, str, str, str, Mapping[str, Any]], ...] = (
     *(
@@ -44,20 +43,20 @@ def full_length() -> str:
     """The mean over seeds of each arm, and the differences of MERIT from the others; empty without results."""
     if not any(FOLDER.glob("differences-*.json")):
         return ""
-    files = {arm: [read(path) for path in sorted(FOLDER.glob(f"{arm}-[0-9]*.json"))] for arm in ARMS}
+    files = {arm: [read(path) for path in sorted(FOLDER.glob(f"{arm}-[0-9]*.json"))] for arm in TRAINED}
     tables = {arm: results_table(contents) for arm, contents in files.items()}
     paired = pd.DataFrame(
         row for path in sorted(FOLDER.glob("differences-*.json")) for row in read(path)["differences"]
     )
     paired["setting"] = [setting_key(setting) for setting in paired["setting"]]
-    rows = [["best epoch by probes on fold 9", *(", ".join(best_epochs(files[arm])) for arm in ARMS), "-", "-"]]
+    rows = [["best epoch by probes on fold 9", *(", ".join(best_epochs(files[arm])) for arm in TRAINED), "-", "-"]]
     for title, method, task, metric, setting in ROWS:
         wanted = {"method": method, "task": task, "metric": metric}
-        values = [select(tables[arm], setting, **wanted)["value"] for arm in ARMS]
+        values = [select(tables[arm], setting, **wanted)["value"] for arm in TRAINED]
         found = paired[
             (paired[[*wanted, "setting"]] == pd.Series({**wanted, "setting": setting_key(setting)})).all(axis=1)
         ]
-        differences = [difference(found[found["minus"] == arm]) for arm in ARMS[1:]]
+        differences = [difference(found[found["minus"] == arm]) for arm in TRAINED[1:]]
         rows.append([title, *map(mean_and_range, values), *differences])
     means = ([mean_probe(table, number) for number in table["file"].unique()] for table in tables.values())
     rows.insert(1, ["linear probe, mean of the six tasks", *map(mean_and_range, means), "-", "-"])
@@ -67,13 +66,13 @@ def full_length() -> str:
                 [file["hospitals"][name]["methods"][method][0]["macro_auroc"]["value"] for file in files[arm]]
                 if all(method in file["hospitals"][name]["methods"] for file in files[arm])
                 else []
-                for arm in ARMS
+                for arm in TRAINED
             )
             rows.append([f"sample of {name}, {title}", *map(mean_and_range, measured), "-", "-"])
     for quantity in QUANTITIES:
-        shares = ([file["physiology"][quantity]["r2"]["value"] for file in files[arm]] for arm in ARMS)
+        shares = ([file["physiology"][quantity]["r2"]["value"] for file in files[arm]] for arm in TRAINED)
         rows.append([f"{quantity.replace('_', ' ')}, R²", *map(mean_and_range, shares), "-", "-"])
-    seeds = ", ".join(f"{len(files[arm])} of {arm}" for arm in ARMS)
+    seeds = ", ".join(f"{len(files[arm])} of {arm}" for arm in TRAINED)
     text = (
         "**The paper's claim at full length**: MERIT and its ablations after all epochs of the recipe ptbxl-tiny, each "
         f"at its best epoch on fold 9; number of seeds: {seeds} ([files](../benchmarks/results/full-length)). Macro "
@@ -82,7 +81,7 @@ def full_length() -> str:
         "below 0. The paper claims over 3 points of F1 on all statements and over 5 on subclasses against earlier "
         "methods."
     )
-    return section(text, [*ARMS, "minus alignment-only", "minus reconstruction-only"], rows)
+    return section(text, [*TRAINED, "minus alignment-only", "minus reconstruction-only"], rows)
 
 
 def best_epochs(files: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -99,10 +99,11 @@ def learn_quality(
         "train": [Perturbation(seconds=seconds), Perturbation(sampling_rate=rate / 2)],
         "validation": [Perturbation(seconds=_SECONDS), Perturbation(leads=_LEADS)],
     }
-    unchanged, partial = (
-        np.concatenate([whole, *(_changed(encoder, few[split], one, cache, split) for one in harmless[split])])
-        for split, whole in (("train", typical), ("validation", usual[:0]))
-    )
+    changed = {
+        split: [_changed(encoder, few[split], change, cache, split) for change in changes]
+        for split, changes in harmless.items()
+    }
+    unchanged, partial = np.concatenate([typical, *changed["train"]]), np.concatenate(changed["validation"])
     if not len(partial):
         partial = usual
 
