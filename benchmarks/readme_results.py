@@ -9,9 +9,10 @@ from ablations import ARMS
 from result_tables import RESULTS, ROOT, TASKS, behaviour, claim, facts, load, mean_and_range, read, section
 
 from merit.training.evaluation.physiology import QUANTITIES
+from merit.training.results.figures import setting_key
 from merit.training.results.published import published_figures
 from merit.training.results.result_files import PERTURBED
-from merit.training.results.table import markdown, results_table, select, setting_key
+from merit.training.results.table import markdown, results_table, select
 from merit.training.results.wording import cell, how_measured, metric_name, setting_in_words
 
 CHECKPOINTS = ("merit-ptbxl-small", "merit-ptbxl-tiny")

@@ -17,7 +17,8 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors.torch import load_file
 
 from ..training.results.atomic import atomic_write
-from ..training.results.result_files import File, Result, results_of
+from ..training.results.figures import Figure, figures_of, setting_key
+from ..training.results.result_files import results_of
 from ..training.results.weights import answering, weights_sha256
 from ..training.results.wording import cell, how_measured, metric_name
 from .markdown import escape, link
@@ -39,7 +40,7 @@ _TASK_TYPES = {
 }
 # What a card shows: scores of recordings as they are, with all labels. Other results are in the files.
 _HEADLINES = ("zero-shot", "linear-probe", "fine-tuned", "supervised")
-_SETTINGS = ({}, {"language": "both"})
+_SETTINGS = (setting_key({}), setting_key({"language": "both"}))
 _MOST_FIGURES = 10  # of the model-index
 # Learned labels whose thresholds a card lists.
 _MOST_THRESHOLDS = 8
@@ -117,9 +118,10 @@ def _card(folder: Path, repo_id: str) -> ModelCard:
     processor = json.loads((folder / "processor_config.json").read_text(encoding="utf-8"))["feature_extractor"]
     weights = _weights(folder)
     read = results_of(folder)
-    measured = {name: file for name, file in read.items() if "results" in file}
+    figures = list(figures_of(read))
     own_sha256 = weights_sha256(weights)
-    own = {name: file for name, file in measured.items() if file["model"]["weights_sha256"] == own_sha256}
+    own = [figure for figure in figures if figure.weights == own_sha256]
+    others = [figure for figure in figures if figure.weights != own_sha256]
     training = [file["training"] | {"file": name} for name, file in read.items() if "training" in file]
     task = next(iter(config["custom_pipelines"]))
     card_data = ModelCardData(
@@ -127,7 +129,7 @@ def _card(folder: Path, repo_id: str) -> ModelCard:
         library_name="transformers",
         tags=["ecg", "electrocardiogram", "medical", task],
         model_name=repo_id,
-        eval_results=list(islice(_figures(own), _MOST_FIGURES)) or None,
+        eval_results=list(islice(_model_index(own), _MOST_FIGURES)) or None,
     )
     return ModelCard.from_template(
         card_data,
@@ -143,11 +145,11 @@ def _card(folder: Path, repo_id: str) -> ModelCard:
         parameters=f"{sum(tensor.numel() for tensor in weights.values()):,}",
         stored=", ".join(_unique(str(tensor.dtype).removeprefix("torch.") for tensor in weights.values())),
         training=training,
-        tables=list(_tables(own, measured)),
+        tables=list(_tables(own, others)),
         decisions=_decisions(config),
         example=_example(folder),
         version=version("merit-ecg"),
-        files=sorted(measured),
+        files=sorted(name for name, file in read.items() if "results" in file),
         plots=sorted(path.relative_to(folder).as_posix() for path in folder.glob("results/*.png")),
     )
 
@@ -168,52 +170,57 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _figures(own: Mapping[str, File]) -> Iterator[EvalResult]:
+def _model_index(own: Iterable[Figure]) -> Iterator[EvalResult]:
     """Entries of the model-index: the macro AUROC of each task, and the measures of reports, with their intervals."""
-    for name, file in own.items():
-        for result in filter(_is_headline, file["results"]):
-            for metric, figure in result["metrics"].items():
-                if figure["value"] is None or metric not in ("auroc", *_OF_REPORTS):
-                    continue
-                known = {"low": figure["low"], "high": figure["high"], "file": name}
-                yield EvalResult(
-                    task_type=_TASK_TYPES.get(result["method"], "time-series-classification"),
-                    dataset_type=re.sub(r"[^\w.-]+", "-", file["data"]["name"]),
-                    dataset_name=file["data"]["name"],
-                    dataset_config=result["task"],
-                    dataset_split=result["split"],
-                    metric_type="roc_auc" if metric == "auroc" else metric,
-                    metric_value=figure["value"],
-                    metric_name=f"{metric_name(metric)}, {how_measured(result['method'], result['setting'])}",
-                    metric_args={**result["setting"], **known},
-                )
+    for figure in filter(_is_headline, own):
+        if figure.value is None or figure.metric not in ("auroc", *_OF_REPORTS):
+            continue
+        yield EvalResult(
+            task_type=_TASK_TYPES.get(figure.method, "time-series-classification"),
+            dataset_type=re.sub(r"[^\w.-]+", "-", figure.data),
+            dataset_name=figure.data,
+            dataset_config=figure.task,
+            dataset_split=figure.split,
+            metric_type="roc_auc" if figure.metric == "auroc" else figure.metric,
+            metric_value=figure.value,
+            metric_name=f"{metric_name(figure.metric)}, {_how(figure)}",
+            metric_args={**json.loads(figure.setting), "low": figure.low, "high": figure.high, "file": figure.file},
+        )
 
 
-def _tables(own: Mapping[str, File], measured: Mapping[str, File]) -> Iterator[Table]:
-    """The results by data set, with those of other weights on the same records."""
-    others = {name: file for name, file in measured.items() if name not in own}
-    for data in _unique(_data(file) for file in own.values()):
-        group: list[tuple[str, Result]] = []
-        for file in (*own.values(), *others.values()):
-            who = f"{escape(file['model']['name'])}: " if file in others.values() else ""
-            group += [(who, result) for result in file["results"] if _data(file) == data]
-        headlines = [(who, result) for who, result in group if _is_headline(result)]
-        scored = [(who, result) for who, result in headlines if result["method"] in _HEADLINES]
+def _tables(own: Sequence[Figure], others: Sequence[Figure]) -> Iterator[Table]:
+    """The results by data set, with those of other weights on the same records, whose rows begin with their name."""
+    named = [("", figure) for figure in own] + [(f"{escape(figure.model)}: ", figure) for figure in others]
+    for name, sha256 in _unique((figure.data, figure.data_sha256) for figure in own):
+        shown = [
+            (who + escape(_how(figure)), figure)
+            for who, figure in named
+            if (figure.data, figure.data_sha256) == (name, sha256) and _is_headline(figure)
+        ]
+        scored = [(row, figure) for row, figure in shown if figure.method in _HEADLINES and figure.metric == "auroc"]
         if scored:
-            yield {"title": f"{escape(data[0])}: {metric_name('auroc')}", **_by_task(scored, "auroc")}
-        reports = [(who, result) for who, result in headlines if result["method"] not in _HEADLINES]
-        for task in _unique(result["task"] for _, result in reports):
-            rows = [
-                (who + escape(how_measured(result["method"], result["setting"])), result["metrics"])
-                for who, result in reports
-                if result["task"] == task
-            ]
-            metrics = [metric for metric in _OF_REPORTS if any(metric in figures for _, figures in rows)]
+            columns = {figure.task: f"{escape(figure.task)} ({figure.records} records)" for _, figure in scored}
             yield {
-                "title": escape(f"{data[0]}, {task}: report-generation"),
-                "header": ["", *(escape(metric_name(metric)) for metric in metrics)],
-                "rows": [[title, *(cell(figures.get(m), m) for m in metrics)] for title, figures in rows],
+                "title": f"{escape(name)}: {metric_name('auroc')}",
+                **_pivot(columns, [(row, figure.task, figure) for row, figure in scored]),
             }
+        reports = [(row, figure) for row, figure in shown if figure.method not in _HEADLINES]
+        for task in _unique(figure.task for _, figure in reports):
+            of_task = [(row, figure.metric, figure) for row, figure in reports if figure.task == task]
+            measured = {metric for _, metric, _ in of_task}
+            columns = {metric: escape(metric_name(metric)) for metric in _OF_REPORTS if metric in measured}
+            yield {"title": escape(f"{name}, {task}: report-generation"), **_pivot(columns, of_task)}
+
+
+def _pivot(columns: Mapping[str, str], cells: Iterable[tuple[str, str, Figure]]) -> Table:
+    """Header and rows of a table from cells with the titles of their rows and the keys of their columns."""
+    rows: dict[str, dict[str, str]] = {}
+    for title, column, figure in cells:
+        rows.setdefault(title, {})[column] = cell(figure._asdict(), figure.metric)
+    return {
+        "header": ["", *columns.values()],
+        "rows": [[title, *(found.get(column, "-") for column in columns)] for title, found in rows.items()],
+    }
 
 
 def _decisions(config: Mapping[str, Any]) -> list[list[str]]:
@@ -228,27 +235,16 @@ def _decisions(config: Mapping[str, Any]) -> list[list[str]]:
     ][:_MOST_THRESHOLDS]
 
 
-def _data(file: File) -> tuple[str, str]:
-    return file["data"]["name"], file["data"]["sha256"]
+def _is_headline(figure: Figure) -> bool:
+    if figure.label:
+        return False
+    if figure.method == "report-generation":
+        return not json.loads(figure.setting).keys() - {"decoding", "reports"}
+    return figure.setting in _SETTINGS and figure.method in _HEADLINES
 
 
-def _is_headline(result: Result) -> bool:
-    if result["method"] == "report-generation":
-        return not set(result["setting"]) - {"decoding", "reports"}
-    return result["setting"] in _SETTINGS and result["method"] in _HEADLINES
-
-
-def _by_task(group: Sequence[tuple[str, Result]], metric: str) -> Table:
-    """One row for each model and way of measuring, one column for each task."""
-    records = {result["task"]: result["records"] for _, result in group}
-    rows: dict[str, dict[str, str]] = {}
-    for who, result in group:
-        row = rows.setdefault(who + escape(how_measured(result["method"], result["setting"])), {})
-        row[result["task"]] = cell(result["metrics"].get(metric), metric)
-    return {
-        "header": ["", *(f"{escape(task)} ({number} records)" for task, number in records.items())],
-        "rows": [[title, *(cells.get(task, "-") for task in records)] for title, cells in rows.items()],
-    }
+def _how(figure: Figure) -> str:
+    return how_measured(figure.method, json.loads(figure.setting))
 
 
 def _name(card: ModelCard) -> str:

@@ -7,7 +7,8 @@ import pandas as pd
 from ablations import TRAINED
 
 from merit.training.evaluation.physiology import QUANTITIES
-from merit.training.results.table import results_table, select, setting_key
+from merit.training.results.figures import setting_key
+from merit.training.results.table import results_table, select
 
 from . import RESULTS, TASKS, mean_and_range, read, section
 

@@ -378,3 +378,18 @@ def test_the_code_examples_of_a_card_run(
     )
     assert done.returncode == 0, done.stderr
     assert ("(32,)" if kind == "encoder" else "'score'") in done.stdout
+
+
+def test_a_card_with_results_needs_no_library_of_the_extra_train(folder, fresh_python):
+    code = """
+import sys
+sys.modules.update(dict.fromkeys(["pandas", "datasets", "sklearn", "accelerate"]))
+from pathlib import Path
+from merit.hub_cards.card import check_card, write_card
+print(write_card(sys.argv[1], sys.argv[2]).name)
+check_card(sys.argv[1])
+"""
+    before = text(folder)
+    name = ModelCard.load(folder / "README.md").data["model_name"]
+    assert fresh_python(code, folder, name).strip() == "README.md"
+    assert text(folder) == before

@@ -14,9 +14,10 @@ import pandas as pd
 
 from .atomic import atomic_write
 from .comparison import File
+from .figures import setting_key
 from .result_files import PERTURBED
 from .scores import read_predictions
-from .table import results_table, setting_key, where
+from .table import results_table, where
 from .wording import how_measured, setting_in_words
 
 # The colours of Okabe and Ito, which are told apart with every kind of colour vision.

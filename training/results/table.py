@@ -1,26 +1,11 @@
-"""All figures of result files in one long table, of which tables, plots, cards and documents are pivots."""
+"""The figures of result files as one long pandas table, and ways to take parts of it."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import pandas as pd
 
-COLUMNS = (
-    *("file", "model", "weights", "data", "data_sha256", "task", "method", "setting", "split", "records"),
-    *("label", "metric", "value", "low", "high"),
-)
-
-
-def setting_key(setting: Mapping[str, Any]) -> str:
-    """
-    A setting as text that compares equal whatever the order of its entries.
-
-    Example:
-        >>> setting_key({"train_fraction": 0.1, "start": "zero-shot"})
-        '{"start": "zero-shot", "train_fraction": 0.1}'
-    """
-    return json.dumps(setting, sort_keys=True)
+from .figures import Figure, figures_of, setting_key
 
 
 def results_table(files: Mapping[str, Mapping[str, Any]] | Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -31,32 +16,10 @@ def results_table(files: Mapping[str, Mapping[str, Any]] | Sequence[Mapping[str,
         files: contents of result files, by name or in a sequence; files without results are left out.
 
     Returns:
-        columns `COLUMNS`: "file" is the name or number of the file, "setting" the text of [`setting_key`], "label" the
-        label of a figure per label, the bin of a figure of reliability ("bin 1" and so on), and "" otherwise. Missing
-        values and bounds are NaN.
+        one column for each field of [`Figure`]. Missing values and bounds are NaN.
     """
-    named: Iterable[tuple[Any, Mapping[str, Any]]] = files.items() if isinstance(files, Mapping) else enumerate(files)
-    rows = [row for name, content in named for row in _rows(name, content)]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table = pd.DataFrame(figures_of(files), columns=list(Figure._fields))
     return table.astype({"value": float, "low": float, "high": float})
-
-
-def _rows(name: Any, content: Mapping[str, Any]) -> Iterator[tuple]:
-    for result in content.get("results", []):
-        model, data = content["model"], content["data"]
-        where = (name, model["name"], model["weights_sha256"], data["name"], data["sha256"])
-        how = (result["task"], result["method"], setting_key(result["setting"]), result["split"], result["records"])
-        for metric, figure in result["metrics"].items():
-            yield (*where, *how, "", metric, figure["value"], figure["low"], figure["high"])
-        for label, figures in result.get("labels", {}).items():
-            for metric, figure in figures.items():
-                if metric == "auroc":
-                    yield (*where, *how, label, metric, figure["value"], figure["low"], figure["high"])
-                elif isinstance(figure, (int, float)):
-                    yield (*where, *how, label, metric, figure, None, None)
-        for metric, values in result.get("reliability", {}).items():
-            for number, value in enumerate(values, 1):
-                yield (*where, *how, f"bin {number}", metric, value, None, None)
 
 
 def where(table: pd.DataFrame, condition: Any) -> pd.DataFrame:

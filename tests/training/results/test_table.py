@@ -2,7 +2,8 @@
 
 import math
 
-from merit.training.results.table import markdown, results_table, select, setting_key
+from merit.training.results.figures import setting_key
+from merit.training.results.table import markdown, results_table, select
 
 FIGURE = {"value": 0.9, "low": 0.8, "high": 1.0}
 UNDEFINED = {"value": None, "low": None, "high": None}
