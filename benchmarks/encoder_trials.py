@@ -9,12 +9,14 @@ Every trial changes one thing of the recipe ptbxl-tiny and trains for the same n
     soft-positives     reports that state mostly the same findings, by their text, are weaker positives of each other
     corruptions        baseline wander and muscle noise in most recordings, stronger, and more leads removed
     sentence-encoder   the sentence encoder MiniLM, frozen, in place of the text encoder; English reports
+    state-space-hybrid diagonal state spaces in place of the attention in the lower half of the encoder's layers
 
 --sentence-encoder is a folder of sentence-transformers/all-MiniLM-L6-v2 with its weights and tokenizer. As in
 search_recipes.py, folds 1 to 7 train and fold 8 selects the penalty of the linear probe. "noise" is the probe on fold 9
 with white noise of 6 dB. Trials whose result file exists are skipped.
 """
 
+import math
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
@@ -28,10 +30,11 @@ import torch.nn.functional as F
 from datasets import DatasetDict
 from options import data_parser, missing_results
 from search_recipes import embed_all, evaluate, folds_of_search
+from torch import nn
 from transformers import AutoModel, AutoTokenizer
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from merit.modeling_merit.modeling_merit import MeritForPreTraining, masked_mean, report_keys
+from merit.modeling_merit.modeling_merit import MeritEncoder, MeritForPreTraining, masked_mean, report_keys
 from merit.processing.zero_shot_merit import embed_texts
 from merit.training.batching.collator import text_key
 from merit.training.data.catalogue import load_data
@@ -55,6 +58,7 @@ SETTINGS: dict[str, list[str]] = {
         "augmentation.muscle={probability: 0.8, strength: 0.1}",
     ],
     "sentence-encoder": ["text=english", "model.text_config={hidden_size: 384, num_hidden_layers: 1}"],
+    "state-space-hybrid": [],
 }
 SENTENCE_ENCODER = "sentence-encoder"
 WHITE_NOISE = Perturbation(noise="white", noise_db=6.0)
@@ -106,7 +110,71 @@ class FrozenSentences(MeritForPreTraining):
         return BaseModelOutputWithPooling(pooler_output=self.text_projection(found))
 
 
-VARIANTS = {"sigmoid": Sigmoid, "soft-positives": SoftPositives, SENTENCE_ENCODER: FrozenSentences}
+class StateSpace(nn.Module):
+    """
+    In place of attention: S4D-Lin, forward and backward in time (Gu et al., On the Parameterization and Initialization
+    of Diagonal State Space Models, 2022). Each channel u is the input of x' = Ax + u with a diagonal A, discretised by
+    zero-order hold; y = 2 Re(Cx) + Du, and a gated linear layer mixes the channels.
+
+    There is at most one token per time step. A step whose token is absent or hidden has the input 0.
+    """
+
+    def __init__(self, width: int, num_states: int = 32):
+        super().__init__()
+        # Time constants, 2 / step, are 2 to 100 tokens: half a second to 25 s.
+        self.log_step = nn.Parameter(torch.empty(width).uniform_(math.log(0.02), math.log(1.0)))
+        self.log_decay = nn.Parameter(torch.full((width, num_states), math.log(0.5)))
+        self.frequency = nn.Parameter(math.pi * torch.arange(num_states).repeat(width, 1))
+        self.C = nn.Parameter(torch.randn(2, width, num_states, 2) / math.sqrt(2))
+        self.D = nn.Parameter(torch.randn(width))
+        self.out_proj = nn.Linear(width, 2 * width)
+
+    def kernels(self, length: int) -> torch.Tensor:
+        """The response to an impulse after 0 to `length - 1` steps, `(2, width, length)`: forward and backward."""
+        A = torch.complex(-self.log_decay.exp(), self.frequency)
+        exponent = A * self.log_step.exp()[:, None]
+        B = (exponent.exp() - 1) / A
+        powers = (exponent[..., None] * torch.arange(length, device=A.device)).exp()
+        return 2 * torch.einsum("dhn,hnl->dhl", torch.view_as_complex(self.C) * B, powers).real
+
+    def forward(self, hidden_states, rotary, attention_mask=None, *, steps, present, **kwargs):
+        u = hidden_states * present[..., None]
+        length = int(steps.max()) + 1
+        at = steps[..., None].expand_as(u)
+        by_time = u.new_zeros(len(u), length, u.shape[-1]).scatter(1, at, u)
+        # For 20 to 40 steps, a product with a Toeplitz matrix is faster than an FFT on a CPU.
+        times = torch.arange(length, device=u.device)
+        forward, backward = self.kernels(length)[..., (times[:, None] - times).abs()]
+        y = torch.einsum("hij,bjh->bih", forward.tril() + backward.triu(), by_time).gather(1, at) + self.D * u
+        return F.glu(self.out_proj(F.gelu(y)), dim=-1), None
+
+
+class HybridEncoder(MeritEncoder):
+    """Layers with state spaces in the lower half, with attention in the upper half."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        for layer in self.layers[: len(self.layers) // 2]:
+            layer.attention = StateSpace(config.hidden_size)
+
+    def forward(self, tokens, positions, token_mask, depth=None, **kwargs):
+        return super().forward(tokens, positions, token_mask, depth, steps=positions, present=token_mask, **kwargs)
+
+
+class StateSpaceHybrid(MeritForPreTraining):
+    """The ECG encoder is a [`HybridEncoder`]; the decoder of the masked branch is unchanged."""
+
+    def build(self, config):
+        super().build(config)
+        self.ecg_model.encoder = HybridEncoder(self.ecg_model.config)
+
+
+VARIANTS = {
+    "sigmoid": Sigmoid,
+    "soft-positives": SoftPositives,
+    SENTENCE_ENCODER: FrozenSentences,
+    "state-space-hybrid": StateSpaceHybrid,
+}
 
 
 class SentenceEncoder:
