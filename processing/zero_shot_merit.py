@@ -31,8 +31,10 @@ from .known_words_merit import has_known_words
 
 # Log-odds of what does not compete; finite, because minus infinity would give gradients that are NaN.
 _NEVER = -1e9
-# Score of an unknown label, if the model was not calibrated: the median share of recordings with a finding of PTB-XL.
-PRIOR = 0.02
+# Score of an unknown label, if the model was not calibrated: the share of the rarest findings of PTB-XL.
+PRIOR = 0.001
+# Smallest probability of a label that is present, where no threshold was chosen on recordings.
+LIKELIER_THAN_NOT = 0.5
 
 
 @dataclass(frozen=True)
@@ -194,17 +196,17 @@ class LabelEmbeddings:
     def caution(self, logits: torch.Tensor, multi_label: bool) -> str:
         """
         Why the scores of a recording mislead: they compete, and no label reaches its own threshold; empty otherwise,
-        and where a label has no threshold.
+        and where no label has a threshold.
 
         Args:
             logits (`torch.FloatTensor` of shape `(labels,)`): of the recording.
             multi_label: see `log_odds`.
         """
         known = [index for index, facts in enumerate(self.facts) if facts["basis"] != "unknown"]
-        if multi_label or not self._has_rivals or not all("threshold" in self.facts[index] for index in known):
+        if multi_label or not self._has_rivals or not any("threshold" in self.facts[index] for index in known):
             return ""
         probabilities = logits.sigmoid().tolist()
-        if any(probabilities[index] >= self.facts[index]["threshold"] for index in known):
+        if any(probabilities[index] >= self.facts[index].get("threshold", LIKELIER_THAN_NOT) for index in known):
             return ""
         best = max(known, key=probabilities.__getitem__)
         return (
@@ -465,7 +467,9 @@ def calibrate(embeddings: LabelEmbeddings, labels: Sequence[CandidateLabel], mod
     Rescale scores to log-odds that a recording has the finding, with what `merit calibrate` has fitted.
 
     A learned label and the prompts of a finding have a scale of their own: slope, intercept and, for prompts, a prior.
-    Any other label has the mean scale of prompts. Scores of prompts are standardised first.
+    Prompts of the user have the mean scale of prompts, with the prior of the finding that their label names. A label
+    that names no finding of the data set has the prior of the rarest, since nothing was measured of it. Scores of
+    prompts are standardised first.
 
     Args:
         embeddings: the labels as the model scores them.
@@ -481,7 +485,9 @@ def calibrate(embeddings: LabelEmbeddings, labels: Sequence[CandidateLabel], mod
             source, own = embeddings, calibration["learned"][code]
             scale = own
         else:
-            source, own = prompts, {} if label.by_prompts else calibration["prompts"].get(code, {})
+            source, own = prompts, calibration["prompts"].get(code, {})
+            if label.by_prompts and own:
+                own = {"prior": own["prior"]}
             scale = {**calibration["other"], **own}
         bias = source.biases[row].float() * scale["slope"] + scale["intercept"]
         directions.append(source.directions[row].float() * scale["slope"])

@@ -255,7 +255,8 @@ def test_labels_that_compete_are_all_scored_as_learned_or_all_with_prompts():
         ([-4.0, -1.5], "learned", False, False),  # reaches its threshold
         ([-4.0, -2.5], "learned", True, False),
         ([-4.0, 3.0], "unknown", False, False),  # a single label does not compete
-        ([-4.0, -2.5], "prompt", False, False),  # no threshold
+        ([-4.0, -2.5], "prompt", False, True),  # no threshold, and less likely than not
+        ([-4.0, 0.5], "prompt", False, False),
     ],
 )
 def test_competing_labels_of_which_none_reaches_its_threshold_give_a_caution(
@@ -274,6 +275,13 @@ def test_competing_labels_of_which_none_reaches_its_threshold_give_a_caution(
         assert caution.startswith(
             "none of the labels is present by itself, the most probable is 'old infarct' with 0.08;"
         )
+
+
+def test_labels_without_thresholds_give_no_caution():
+    labels = LabelEmbeddings(
+        ["AF", "old infarct"], torch.zeros(2, 8), torch.tensor([-4.0, -2.5]), [{"basis": "prompt"}] * 2
+    )
+    assert labels.caution(labels.logits(torch.zeros(1, 8))[0], multi_label=False) == ""
 
 
 def test_names_of_one_finding_do_not_compete_and_give_no_caution():

@@ -8,7 +8,8 @@ function of the embedding already, and calibration is a slope and an intercept f
 - the prompts of a finding are standardised by the distribution of their scores over recordings, and contribute
   evidence to the prior, which is the prevalence of the finding. A finding whose prompts separate nothing keeps its
   prior;
-- any other label gets the mean slope of the findings and a prior of its own kind, the median prevalence.
+- any other label gets the mean slope of the findings and the prior of the rarest of them, or `PRIOR` if that is less:
+  what nobody listed is rare, and a text of which nothing was measured must not come before a measured finding.
 
 Slopes and intercepts of a finding are drawn towards the mean over findings, more so the fewer positives it has. AUROC
 does not change, since all slopes are positive.
@@ -35,6 +36,7 @@ from ...modeling_merit.modeling_merit import MeritForEcgClassification, MeritMod
 from ...processing.glossary_merit import Glossary
 from ...processing.processing_merit import MeritProcessor
 from ...processing.zero_shot_merit import (
+    PRIOR,
     CandidateLabel,
     LabelEmbeddings,
     embed_texts,
@@ -171,7 +173,7 @@ def _calibrate_prompts(scores: SplitColumns, findings: SplitColumns, codes: Coll
         code: (positive.sum() + 0.5) / (len(positive) + 1) for code, positive in findings["validation"].items()
     }
     scales, (slope, intercept) = _fit(scores["validation"], findings["validation"], codes, prevalence)
-    other = {"prior": np.median(list(prevalence.values())), "slope": slope, "intercept": intercept}
+    other = {"prior": min(PRIOR, *prevalence.values()), "slope": slope, "intercept": intercept}
     prompts = {}
     for code, (slope, intercept) in scales.items():
         if code in prevalence:

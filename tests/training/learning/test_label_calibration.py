@@ -13,10 +13,15 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoProc
 
 from merit.commands import main
 from merit.hub_cards.export import export
-from merit.processing.zero_shot_merit import LabelEmbeddings, embed_labels
+from merit.processing.zero_shot_merit import PRIOR, LabelEmbeddings, embed_labels, logit
 from merit.training.batching.report_text import with_text
 from merit.training.data.schema import label_names
-from merit.training.learning.label_calibration import calibrate_labels, decide_labels, findings_of_records
+from merit.training.learning.label_calibration import (
+    _calibrate_prompts,
+    calibrate_labels,
+    decide_labels,
+    findings_of_records,
+)
 from merit.training.learning.label_learning import learn_labels
 from merit.training.scoring.embeddings import embed
 from merit.training.scoring.encoders import CheckpointEncoder
@@ -113,6 +118,32 @@ def test_facts_of_a_learned_label_name_its_reports_and_of_a_prompt_its_auroc(lea
     code = next(code for code, facts in calibration["prompts"].items() if "auroc" in facts and code not in stated)
     scores = probabilities(calibrated, processor, [code], embeds["test"])[:, 0]
     assert calibration["prompts"][code]["auroc"] == pytest.approx(roc_auc_score(findings[code], scores), abs=1e-3)
+
+
+def test_a_text_that_names_no_finding_has_the_prior_of_the_rarest(learned, calibrated):
+    _, processor = learned
+    calibration = calibrated.config.calibration
+    priors = {code: facts["prior"] for code, facts in calibration["prompts"].items()}
+    # The data set is small; in a larger one the rarest finding is rarer.
+    assert calibration["other"]["prior"] == min(PRIOR, *priors.values())
+    assert _prior_of_the_rarest(10000, 3) == pytest.approx(3.5 / 10001, abs=1e-4)
+
+    code = max(priors, key=priors.__getitem__)
+    prompt = processor.glossary.findings[code].prompts("en")[0]
+    given = {code: [prompt], "a text of the user": [prompt]}
+    labels = embed_labels(calibrated, processor.tokenizer, given, multi_label=True, glossary=processor.glossary)
+    assert labels.directions[0].equal(labels.directions[1])
+    assert (labels.biases[0] - labels.biases[1]).item() == pytest.approx(logit(priors[code]) - logit(PRIOR), abs=1e-3)
+
+
+def _prior_of_the_rarest(records, positives):
+    present = np.arange(records) < positives
+    common = np.arange(records) < records // 2
+    scores = {"AFIB": np.random.default_rng(0).normal(size=records), "NORM": common.astype(float)}
+    split = {"AFIB": present, "NORM": common}
+    both = dict.fromkeys(("validation", "test"))
+    fitted = _calibrate_prompts(dict.fromkeys(both, scores), dict.fromkeys(both, split), list(split))
+    return fitted["other"]["prior"]
 
 
 def test_a_learned_label_that_the_glossary_lacks_is_named(learned, dataset):
