@@ -56,8 +56,8 @@ def trust_scores() -> str:
     text = (
         "**Labels that the model has not learned, and calibration**: answers on fold 10 before and after "
         "`merit calibrate`, which reads labels of fold 9 ([file](../benchmarks/results/trust-scores.json)). Unlearned "
-        "labels are nonsense, findings that PTB-XL does not have, other languages, and findings that too few reports "
-        "state."
+        "labels are nonsense, words of findings that together name none, findings that PTB-XL does not have, other "
+        "languages, and findings that too few reports state."
     )
     return section(text, (f"{name}, {way}" for name in models for way in WAYS), rows)
 
@@ -91,7 +91,7 @@ def typed_labels() -> str:
         for half, one in content["typed_labels"].items()
     ]
     unknown = [one["unknown_labels"] for one in models.values()]
-    for kind in ("nonsense", "outside PTB-XL", "other language"):
+    for kind in ("nonsense", "words of findings", "outside PTB-XL", "other language"):
         cells = (f"{one[kind]['recognised']} of {one[kind]['labels']}" for one in unknown)
         rows.append([f"{kind}: recognised as unknown", *cells])
     rows.append(
