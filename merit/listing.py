@@ -2,6 +2,7 @@
 
 import glob
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from .processing.csv_merit import names_no_lead
 from .processing.formats_merit import detect_format
 from .processing.inputs_merit import to_recordings
 from .processing.recordings_merit import EcgError, Recording
@@ -34,16 +36,18 @@ _COLUMNS = pa.schema(
 _ROWS_IN_MEMORY = 10_000
 
 
-def write_listing(sources: Iterable[str | Path], path: str | Path) -> int:
+def write_listing(sources: Iterable[str | Path], path: str | Path, leads_given: bool = False) -> int:
     """
     Write the list of all recordings of `sources` to an Arrow file, which [`Listing`] reads.
 
     Args:
         sources: each is a folder, of which all files with a suffix of `SUFFIXES` or of a hospital format are taken, in
-            all folders below; a glob with `*`, `?` or `[`; a recording; a table (.csv, .tsv, .parquet) with a column
-            `path`, relative to the table's folder, and optionally `record_id`, `sampling_rate`, `units` and `leads`
-            (names with blanks between them); or a prepared data set.
+            all folders below, but no table whose first row names columns and no lead; a glob with `*`, `?` or `[`; a
+            recording; a table (.csv, .tsv, .parquet) with a column `path`, relative to the table's folder, and
+            optionally `record_id`, `sampling_rate`, `units` and `leads` (names with blanks between them); or a prepared
+            data set.
         path: of the file.
+        leads_given: the leads of files that do not name them are known, so that tables of a folder need not.
 
     Returns:
         the number of recordings.
@@ -60,7 +64,7 @@ def write_listing(sources: Iterable[str | Path], path: str | Path) -> int:
     ):
         for source in sources:
             before = count
-            for batch in _batches(_recordings_of(str(source))):
+            for batch in _batches(_recordings_of(str(source), leads_given)):
                 listing.write_batch(pa.RecordBatch.from_pylist(batch, schema=_COLUMNS))
                 count += len(batch)
             if count == before:
@@ -127,14 +131,14 @@ def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield batch
 
 
-def _recordings_of(source: str) -> Iterator[dict[str, Any]]:
+def _recordings_of(source: str, leads_given: bool) -> Iterator[dict[str, Any]]:
     from .training.data.preparation import MANIFEST
 
     if os.path.isfile(os.path.join(source, MANIFEST)):
         identities = (str(one) for rows in _splits(source) for one in rows["record_id"])
         yield from ({"path": source, "record_id": one, "row": row} for row, one in enumerate(identities))
     elif os.path.isdir(source):
-        yield from ({"path": path} for path in _files_below(source))
+        yield from ({"path": path} for path in _files_below(source, leads_given))
     elif source.lower().endswith(_TABLES) and os.path.isfile(source) and "path" in (names := _column_names(source)):
         yield from _rows_of_table(source, names)
     elif os.path.isfile(source) or os.path.isfile(f"{source}.hea"):
@@ -152,19 +156,39 @@ def _splits(folder: str) -> list[Any]:
     return [ecg_rows(rows) for rows in load_data(folder).values()]
 
 
-def _files_below(folder: str) -> Iterator[str]:
+def _files_below(folder: str, leads_given: bool) -> Iterator[str]:
+    other_tables = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = os.path.join(parent, name)
-            if not name.startswith(".") and (name.lower().endswith(SUFFIXES) or _has_format(path)):
+            if name.startswith("."):
+                continue
+            if not leads_given and _is_other_table(path):
+                other_tables.append(path)
+            elif name.lower().endswith(SUFFIXES) or _has_format(path):
                 yield path
+    if other_tables:
+        more = f" and {len(other_tables) - 3} more" if len(other_tables) > 3 else ""
+        warnings.warn(
+            f"{', '.join(other_tables[:3])}{more} left out, because the first row names no lead; give the names of the "
+            "leads if these are recordings",
+            stacklevel=2,
+        )
+
+
+def _is_other_table(path: str) -> bool:
+    """Whether a table holds something else than a recording, such as the list of all recordings."""
+    try:
+        return path.lower().endswith((".csv", ".tsv")) and detect_format(path) is None and names_no_lead(path)
+    except EcgError:  # it cannot be read, which is reported as any other failure
+        return False
 
 
 def _has_format(path: str) -> bool:
     """Whether a file without a known suffix is one of a hospital system, such as DICOM files without any."""
     try:
-        return _is_recording(path) and detect_format(path) is not None
+        return _is_recording(path) and detect_format(path) not in (None, "XML")  # web pages and drawings are XML, too
     except EcgError:  # it cannot be read
         return False
 

@@ -559,7 +559,7 @@ def _start(folder: Path, plan: dict[str, Any], sources: Iterable[str | Path]) ->
     for temporary in folder.glob(".*.tmp"):  # of a process that was killed
         temporary.unlink(missing_ok=True)
     if not (folder / _LISTING).is_file():
-        write_listing(sources, folder / _LISTING)
+        write_listing(sources, folder / _LISTING, leads_given=bool(plan["description"].get("leads")))
     with atomic_write(file) as temporary:
         temporary.write_text(json.dumps(plan, indent=1), encoding="utf-8")
 

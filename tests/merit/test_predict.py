@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -47,7 +48,7 @@ def archive(simulated, tmp_path_factory):
         folder.mkdir(parents=True, exist_ok=True)
         for suffix in (".hea", ".dat"):
             shutil.copy(header.with_suffix(suffix), folder)
-    (root / "a" / "broken.csv").write_text("nothing,here\n")
+    (root / "a" / "broken.csv").write_text("time,II\nnothing,here\n")
     (root / "b" / "lost.hea").write_text("lost 1 100 1000\nlost.dat 16 1000 16 0 0 0 0 II\n")
     (root / "notes.txt").write_text("not a recording")
     (root / "image").write_bytes(bytes(128) + b"DICM")
@@ -103,7 +104,7 @@ def test_the_error_of_a_row_begins_with_what_is_wrong_and_not_with_a_position(tm
     for name in ("a", "b", "c"):
         rows = [f"{index / 100},{index % 7 / 10}" for index in range(100)]
         (tmp_path / f"{name}.csv").write_text("\n".join(["time,II (mV)", *rows]))
-    (tmp_path / "b.csv").write_text("this is no table\n")
+    (tmp_path / "b.csv").write_text("time,II (mV)\nthis is no table\n")
     predict([tmp_path], labelled, tmp_path / "answers", progress=False)
     errors = table(tmp_path / "answers").set_index("record_id")["error"]
     assert errors["a"].startswith("1.00 s (100 samples at 100 Hz) is too short")
@@ -165,6 +166,51 @@ def test_globs_tables_and_single_recordings_are_sources_too(archive, tmp_path):
         paths(archive / "nowhere")
     with pytest.raises(FileNotFoundError, match="holds no recording"):
         paths(archive / "*.nothing")
+
+
+def test_a_table_of_a_folder_that_names_no_lead_is_no_recording(tmp_path):
+    def listed(source, **options):
+        write_listing([source], tmp_path / "listing.arrow", **options)
+        listing = Listing(tmp_path / "listing.arrow")
+        return [Path(row["path"]).name for row in listing.rows(range(len(listing)))]
+
+    root = tmp_path / "root"
+    (root / "deep").mkdir(parents=True)
+    recordings = {
+        "ecg.csv": "time;Lead II (mV)\n0,00;0,1\n",
+        "damaged.csv": "time,V1\nnot,numbers\n",
+        "commented.csv": "# of one device\n#I,II\n",
+        "numbers.csv": "0.1,0.2\n0.3,0.4\n",
+        "empty.tsv": "",
+    }
+    others = {
+        "deep/records.csv": "path,report\na,normal ecg\n",
+        "patients.tsv": "patient\tage\n7\t50\n",
+        "two.csv": "1,II and III\n",
+        "unnamed.csv": "ch1,ch2\n0.1,0.2\n",
+    }
+    for name, text in (recordings | others).items():
+        (root / name).write_text(text)
+    (root / "page").write_text("<!DOCTYPE html><html></html>")
+    left_out = f"{root / 'patients.tsv'}, {root / 'two.csv'}, {root / 'unnamed.csv'} and 1 more left out, because"
+    with pytest.warns(UserWarning, match=re.escape(left_out)) as caught:
+        assert sorted(listed(root)) == sorted(recordings)
+    assert len(caught) == 1
+    assert len(listed(root, leads_given=True)) == len(recordings) + len(others)
+    assert listed(root / "patients.tsv") == ["patients.tsv"]
+    assert listed(root / "*.tsv") == ["empty.tsv", "patients.tsv"]
+
+
+def test_leads_that_are_given_make_recordings_of_tables_that_name_none(labelled, tmp_path):
+    rows = "\n".join(f"{index / 100},{index % 100 / 50}" for index in range(1000))
+    (tmp_path / "ecg.csv").write_text(f"time,channel\n{rows}\n")
+    with pytest.warns(UserWarning, match=r"ecg\.csv left out"), pytest.raises(FileNotFoundError):
+        predict([tmp_path], labelled, tmp_path / "out", progress=False)
+    given = {"leads": ["II"], "units": "mV"}
+    predict([tmp_path], labelled, tmp_path / "out", description=given, progress=False)
+    row = table(tmp_path / "out").iloc[0]
+    assert pd.isna(row["error"])
+    assert list(row["leads"]) == ["II"]
 
 
 @pytest.mark.parametrize(
