@@ -22,6 +22,7 @@ _MODULES = {
     "MeritModel": "modeling_merit.modeling_merit",
     "MeritPreTrainedModel": "modeling_merit.modeling_merit",
     "MeritForReportGeneration": "modeling_merit.report_generation_merit",
+    "DoNotRelyWarning": "processing.answers_merit",
     "EcgAnswer": "processing.answers_merit",
     "EcgError": "processing.recordings_merit",
     "Explanation": "processing.explanation_merit",
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
         MeritPreTrainedModel,
     )
     from .modeling_merit.report_generation_merit import MeritForReportGeneration
-    from .processing.answers_merit import EcgAnswer
+    from .processing.answers_merit import DoNotRelyWarning, EcgAnswer
     from .processing.explanation_merit import Explanation, explain
     from .processing.feature_extraction_merit import MeritFeatureExtractor
     from .processing.pipelines_merit import (

@@ -3,12 +3,23 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["DISCLAIMER", "DO_NOT_RELY", "EcgAnswer", "basis_text", "cautions", "decision_text", "quality_of"]
+__all__ = ["DISCLAIMER", "DoNotRelyWarning", "EcgAnswer", "basis_text", "cautions", "decision_text", "quality_of"]
 
 # Goes with answers that people read.
 DISCLAIMER = "Research software, not a medical device: no finding here may guide the care of a patient."
-# Begins the warning of an answer with cautions.
-DO_NOT_RELY = "do not rely on this answer"
+
+
+class DoNotRelyWarning(UserWarning):
+    """
+    Warns of an answer that there are reasons not to trust: those in its `quality`, and its `caution`.
+
+    Example:
+
+    ```python
+    >>> import warnings
+    >>> warnings.filterwarnings("ignore", category=DoNotRelyWarning)  # doctest: +SKIP
+
+    ```"""
 
 
 class EcgAnswer(list):

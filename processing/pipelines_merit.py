@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from transformers import Pipeline
 
-from .answers_merit import DO_NOT_RELY, EcgAnswer, cautions, quality_of
+from .answers_merit import DoNotRelyWarning, EcgAnswer, cautions, quality_of
 from .explanation_merit import METHODS, Explanation, explain, log_odds
 from .feature_extraction_merit import SETTINGS
 from .inputs_merit import is_recording
@@ -702,7 +702,7 @@ def _warn_of_doubts(name: str, answer: Any) -> None:
     """Warn of an answer that is given although there are reasons against trusting it."""
     found = cautions(answer)
     if found and not quality_of(answer).get("abstained"):
-        warnings.warn(f"{name}: {DO_NOT_RELY}: {'; '.join(found)}", stacklevel=2)
+        warnings.warn(f"{name}: do not rely on this answer: {'; '.join(found)}", DoNotRelyWarning, stacklevel=2)
 
 
 __all__ = [

@@ -23,7 +23,7 @@ from gradio.themes import Default as Theme
 from merit import EcgError, checkpoints
 from merit.delineation import measure
 from merit.plot import as_recorded, draw_ecg
-from merit.processing.answers_merit import DISCLAIMER, basis_text, cautions, decision_text
+from merit.processing.answers_merit import DISCLAIMER, DoNotRelyWarning, basis_text, cautions, decision_text
 from merit.processing.explanation_merit import CAPTION
 from merit.processing.leads_merit import STANDARD_LEADS
 from merit.training.simulation.heart import simulate_ecg
@@ -109,8 +109,9 @@ class Reader:
         found = cautions(answer)
         remarks = [f"Derived from other leads: {', '.join(derived)}."] if derived else []
         remarks += [f"Not recorded, or left out: {', '.join(absent)}."] if absent else []
-        messages = [str(warning.message) for warning in warned if issubclass(warning.category, UserWarning)]
-        remarks += [message for message in messages if not any(caution in message for caution in found)]
+        # The page shows the reasons against the answer above the scores.
+        shown = [one for one in warned if issubclass(one.category, UserWarning)]
+        remarks += [str(one.message) for one in shown if not issubclass(one.category, DoNotRelyWarning)]
         measurements = measure(signal[:, : 60 * rate], rate, leads)
         options = {
             "title": title,

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from ..processing.answers_merit import DISCLAIMER, DO_NOT_RELY, basis_text, cautions, decision_text
+from ..processing.answers_merit import DISCLAIMER, DoNotRelyWarning, basis_text, cautions, decision_text
 from .options import split_commas
 
 Records = Annotated[
@@ -124,7 +124,7 @@ def reads_recordings(command: Callable[..., None]) -> Callable[..., None]:
         try:
             with warnings.catch_warnings():
                 # The command prints the reasons with the answer.
-                warnings.filterwarnings("ignore", message=f".*: {DO_NOT_RELY}: ")
+                warnings.simplefilter("ignore", DoNotRelyWarning)
                 command(**{name: value for name, value in options.items() if name in own})
         except ValueError as error:
             raise ValueError(_for_command(error)) from error

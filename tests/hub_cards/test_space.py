@@ -184,6 +184,7 @@ def test_what_limits_an_answer_is_shown_above_the_scores(visit, files):
     read(page)
     before = page.inner_text("#scores").split("\nScores\n")[0]
     assert "Do not rely on the scores: the leads are noisy" in before
+    assert before.count("the leads are noisy") == 1
     assert "Derived from other leads: III, aVR, aVL, aVF." in before
     assert "Not recorded, or left out: V1, V2, V3, V4, V5, V6." in before
 

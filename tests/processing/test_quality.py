@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import pipeline
 
+from merit.processing.answers_merit import DoNotRelyWarning
 from merit.processing.feature_extraction_merit import MeritFeatureExtractor
 from merit.processing.leads_merit import STANDARD_LEADS
 from merit.processing.quality_merit import MEASURES, signal_measures, signal_reasons
@@ -117,7 +118,7 @@ class TestAnswers:
 
     def test_each_bad_recording_gives_an_answer_with_one_warning(self, classify, ecg):
         bad = {"record_id": "bad", "signal": white_noise((12, 1000)), **ARRAY}
-        with pytest.warns(UserWarning, match="do not rely on this answer") as caught:
+        with pytest.warns(DoNotRelyWarning, match="do not rely on this answer") as caught:
             answers = classify([ecg[0], bad, white_noise((12, 1000))], LABELS, batch_size=2, **ARRAY)
         assert [str(one.message).split(":")[0] for one in caught] == ["bad", "recording 2"]
         assert [len(answer) for answer in answers] == [2, 2, 2]
