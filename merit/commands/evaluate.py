@@ -121,6 +121,7 @@ def compare(
             show_default="the two with the most positives",
         ),
     ] = None,
+    per_label: Annotated[bool, Option("--per-label", help="Also print the AUROC of each label.")] = False,
     no_published: Annotated[bool, Option("--no-published", help="Leave out figures from the literature.")] = False,
 ) -> None:
     """Print a table that compares result files."""
@@ -130,7 +131,7 @@ def compare(
     if not plots:
         workflows.refuse_options("Without --plots nothing is drawn", plot_task=plot_task, plot_labels=plot_labels)
     results = read_results(files)
-    typer.echo(comparison(results, published=not no_published))
+    typer.echo(comparison(results, published=not no_published, per_label=per_label))
     if plots:
         from ..training.results.plots import draw_comparison
 

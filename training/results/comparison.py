@@ -62,15 +62,16 @@ def model_names(read: Sequence[File]) -> list[str]:
     return [f"{name} ({weights})" if names.count(name) > 1 else name for name, weights in models]
 
 
-def comparison(read: Sequence[File], published: bool = True) -> str:
+def comparison(read: Sequence[File], published: bool = True, per_label: bool = False) -> str:
     """
     All results of the files in Markdown: one table for each method, setting and metric, with one row for each model.
 
     Args:
         published: add rows with figures of the literature, which are marked.
+        per_label: add tables of the AUROC of each label, with one row for each label.
     """
-    table = results_table(read)
-    table = where(table, table["label"] == "")
+    everything = results_table(read)
+    table = where(everything, everything["label"] == "")
     groups: Any = table.groupby(["method", "setting"], sort=False)
     parts = []
     for (method, setting), group in sorted(groups, key=lambda entry: entry[0][0]):
@@ -87,9 +88,32 @@ def comparison(read: Sequence[File], published: bool = True) -> str:
                 rows += _published(method, json.loads(setting), tasks)
             title = f"### {how_measured(method, json.loads(setting))}: {metric_name(metric)}"
             parts.append(f"{title}\n\n{markdown(['', *tasks], rows)}")
+    if per_label:
+        parts += _label_tables(where(everything, everything["label"] != ""))
     if len(read) > 1:
         parts.append(_paired_differences(read))
     return "\n".join(parts)
+
+
+def _label_tables(table: pd.DataFrame) -> list[str]:
+    """One table for each method, setting and task whose labels have an AUROC: labels in rows, models in columns."""
+    parts = []
+    groups: Any = table.groupby(["method", "setting", "task"], sort=False)
+    for (method, setting, task), group in sorted(groups, key=lambda entry: entry[0][0]):
+        figures = where(group, group["metric"] == "auroc")
+        if figures.empty:
+            continue
+        models = list(dict.fromkeys(figures["model"]))
+        cells = {(row["label"], row["model"]): cell(row, "auroc") for row in figures.to_dict("records")}
+        counts = where(group, group["metric"] == "positives")
+        positives = {label: f"{count:.0f}" for label, count in zip(counts["label"], counts["value"])}
+        rows = [
+            [label, positives.get(label, "-"), *(cells.get((label, model), "-") for model in models)]
+            for label in dict.fromkeys(figures["label"])
+        ]
+        title = f"### {how_measured(method, json.loads(setting))}, {task}: AUROC per label"
+        parts.append(f"{title}\n\n{markdown(['label', 'positives', *models], rows)}")
+    return parts or ["No file has the AUROC of single labels.\n"]
 
 
 def _paired_differences(read: Sequence[File]) -> str:

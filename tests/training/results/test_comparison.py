@@ -11,6 +11,7 @@ from merit.commands import main
 from merit.training.results.comparison import comparison, paired_difference, read_results
 from merit.training.results.published import published_figures
 from merit.training.results.scores import scores_path
+from merit.training.results.wording import cell
 
 
 def test_the_table_has_models_in_rows_and_tasks_in_columns(files):
@@ -24,6 +25,27 @@ def test_the_table_has_models_in_rows_and_tasks_in_columns(files):
     assert "| MERL (as published) | 74.2 |" in section
     assert "### linear probe, 1 % of the labels: macro AUROC" in text
     assert "leads I II" in text
+
+
+def test_labels_stand_in_rows_with_the_figure_of_each_model(files):
+    assert "per label" not in comparison(read_results(files))
+    text = comparison(read_results(files), per_label=True)
+    _, _, section = text.partition("### zero-shot, super: AUROC per label\n\n")
+    lines = section.partition("###")[0].splitlines()
+    assert lines[0] == "| label | positives | weak | strong |"
+    stored = [json.loads(file.read_text())["results"][0]["labels"] for file in files]
+    assert [line.split(" | ")[0] for line in lines[2:7]] == [f"| {label}" for label in stored[0]]
+    weak, strong = (cell(labels["MI"]["auroc"], "auroc") for labels in stored)
+    assert f"| MI | {stored[0]['MI']['positives']} | {weak} | {strong} |" in lines
+
+
+def test_files_without_figures_of_labels_are_told(files, tmp_path):
+    content = json.loads(files[0].read_text())
+    for result in content["results"]:
+        result.pop("labels", None)
+    (tmp_path / "short.json").write_text(json.dumps(content))
+    text = comparison(read_results([tmp_path / "short.json"]), per_label=True)
+    assert text.endswith("No file has the AUROC of single labels.\n")
 
 
 def test_published_rows_can_be_left_out(files):
@@ -153,10 +175,11 @@ def test_published_figures_are_shares_of_known_methods():
 
 def test_the_command_prints_the_comparison_and_draws_the_page(files, tmp_path, monkeypatch, capsys):
     page = ["--plots", str(tmp_path / "page.svg"), "--plot-task", "super", "--plot-labels", "HYP", "STTC"]
-    monkeypatch.setattr(sys, "argv", ["merit", "compare", *map(str, files), *page])
+    monkeypatch.setattr(sys, "argv", ["merit", "compare", *map(str, files), "--per-label", *page])
     assert main() == 0
     out, err = capsys.readouterr()
     assert "### zero-shot: macro AUROC" in out
+    assert "### zero-shot, super: AUROC per label" in out
     assert err == ""
     assert ">ROC" not in (drawn := (tmp_path / "page.svg").read_text())
     assert "ROC, linear probe" in drawn
