@@ -561,13 +561,15 @@ def export_checkpoint(
 
 def quantization_batches(data: str | Path, processor: Any, records: int = 256) -> list[dict[str, Any]]:
     """Batches of the feature extractor from training records of a data set, for `merit.export(quantize_with=...)`."""
+    from .training.batching.first_warnings import FirstWarnings
     from .training.data.catalogue import load_data
     from .training.scoring.embeddings import batches
 
     train = load_data(data)["train"]
     rows = train.select(range(0, len(train), max(1, len(train) // records))[:records])
     extractor = getattr(processor, "feature_extractor", processor)
-    return [dict(extractor(part, return_tensors="pt")) for part in batches(rows, 64)]
+    with FirstWarnings().only():
+        return [dict(extractor(part, return_tensors="pt")) for part in batches(rows, 64)]
 
 
 def _simulated_record(scratch: Path) -> Path:

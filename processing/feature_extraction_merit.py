@@ -19,6 +19,7 @@ from transformers.feature_extraction_utils import BatchFeature, FeatureExtractio
 from .filtering_merit import SpectralPlan, spectral_plan
 from .inputs_merit import show, to_list, to_recordings
 from .leads_merit import LIMB_LEADS, STANDARD_LEADS, derive_limb_leads, select_leads
+from .recording_base_merit import LeadWarning, PaddingWarning
 from .recordings_merit import INVALID_SAMPLE, EcgError, Recording
 
 __all__ = ["SETTINGS", "MeritFeatureExtractor"]
@@ -221,7 +222,7 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
         """
         _check_arguments(padding, return_tensors, verify_checksums)
         recordings = to_recordings(ecg, sampling_rate, leads, units, verify_checksums)
-        windows, groups, messages = self._cut_windows(recordings)
+        windows, groups, paddings = self._cut_windows(recordings)
         plans = {key: self._plan(key[1], key[2]) for key in groups}
         longest = max(plan.samples for plan in plans.values())
         if padding == "max_length":
@@ -239,9 +240,10 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
                 lead_mask[rows] = present
                 sample_mask[rows, : plan.samples] = True
 
-        usable, more_messages = self._report_problems(windows, lead_mask)
-        for message in messages + more_messages:  # after all errors
-            warnings.warn(message, stacklevel=2)
+        usable, bad_leads = self._report_problems(windows, lead_mask)
+        for category, messages in ((PaddingWarning, paddings), (LeadWarning, bad_leads)):  # after all errors
+            for message in messages:
+                warnings.warn(message, category, stacklevel=2)
         features = {"ecg_values": ecg_values, "lead_mask": lead_mask, "sample_mask": sample_mask}
         if self.long_recordings == "window":
             features["record_index"] = np.array([window.record for window in windows], np.int64)

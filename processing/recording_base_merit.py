@@ -21,6 +21,14 @@ class EcgError(ValueError):
     """An ECG cannot be used. The message names the recording, what is wrong and what to do."""
 
 
+class LeadWarning(UserWarning):
+    """A lead of a recording cannot be used and is left out."""
+
+
+class PaddingWarning(UserWarning):
+    """Constant ends of a recording are left out."""
+
+
 @dataclass(frozen=True)
 class Recording:
     """One ECG as it was recorded, with its description.

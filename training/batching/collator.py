@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from datasets import Dataset
 from ...processing.recordings_merit import EcgError
 from ..data.schema import SIGNAL_COLUMNS
 from .augmentation import Augmentation, RecordRng
+from .first_warnings import FirstWarnings
 
 
 def ecg_rows(dataset: Dataset, *columns: str) -> Dataset:
@@ -110,6 +111,7 @@ class MeritCollator:
     patch_length: int | None = None
     pad_text: bool = False
     config: Any = None
+    first_warnings: FirstWarnings = field(default_factory=FirstWarnings, init=False, repr=False, compare=False)
 
     def __post_init__(self):
         if self.config is not None:
@@ -123,7 +125,7 @@ class MeritCollator:
             which = (rng.uniform() * len(columns)).long().tolist() if len(columns) > 1 else [0] * len(rows)
             text = [row[columns[i]] for row, i in zip(rows, which)]
         padding = {"padding": "max_length"} if self.pad_text and text else {}
-        with advice_on_bad_records():
+        with advice_on_bad_records(), self.first_warnings.only():
             batch = dict(self.processor(ecg=list(rows), text=text, return_tensors="pt", **padding))
         if len(columns) > 1:
             batch["keys"] = torch.tensor([text_key(row[columns[-1]]) for row in rows])

@@ -6,7 +6,7 @@ model can abstain on recordings that are out of distribution.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ...modeling_merit.report_generation_merit import MeritForReportGeneration
 from ...processing.processing_merit import INSTRUCTIONS, MeritProcessor, MeritReportProcessor
 from ..batching.augmentation import RecordRng
 from ..batching.collator import advice_on_bad_records, ecg_rows, random_crop
+from ..batching.first_warnings import FirstWarnings
 from ..text.tokenizer import train_causal_tokenizer
 from ..trainer.checkpoints import checkpoint_folder, train_from_recipe
 from ..trainer.distributed import is_main_process
@@ -95,10 +96,11 @@ class ReportCollator:
     processor: MeritReportProcessor
     max_length: int | None = None
     crop_seconds: float | None = None
+    first_warnings: FirstWarnings = field(default_factory=FirstWarnings, init=False, repr=False, compare=False)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         instructions, reports = [row["text"] for row in rows], [row["answer"] for row in rows]
-        with advice_on_bad_records():
+        with advice_on_bad_records(), self.first_warnings.only():
             batch = dict(self.processor(ecg=list(rows), text=instructions, report=reports, max_length=self.max_length))
         if self.crop_seconds is not None:
             rng = RecordRng(torch.randint(2**62, ()).item() for _ in rows)

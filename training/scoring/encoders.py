@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from ...modeling_merit.modeling_merit import ecg_encoder
 from ...processing.glossary_merit import Glossary
 from ...processing.zero_shot_merit import embed_texts
+from ..batching.first_warnings import FirstWarnings
 from ..results.weights import stored_weights, weights_sha256
 from ..trainer.hardware import fast_device, fast_precision
 
@@ -80,10 +81,12 @@ class _Checkpoint:
         self.model, self.processor, self.name = model.eval().to(fast_device()), processor, name
         self.weights_sha256 = weights_sha256(stored_weights(model))
         self.parameters = model.num_parameters()
+        self.first_warnings = FirstWarnings()
 
     def _output(self, module, rows: Rows):
         """The output of a module of the model for rows of a data set, in the fast precision of the hardware."""
-        batch = self.processor.feature_extractor(rows, return_tensors="pt").to(self.model.device)
+        with self.first_warnings.only():
+            batch = self.processor.feature_extractor(rows, return_tensors="pt").to(self.model.device)
         with torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=fast_precision()["bf16"]):
             return module(**batch)
 
