@@ -33,6 +33,7 @@ from .processing.recordings_merit import EcgError, Recording
 from .training.results.atomic import atomic_write
 from .training.results.progress import progress_bar
 from .training.results.weights import own_weights, weights_sha256
+from .workflows import refuse_options
 
 FORMATS = ("parquet", "csv")
 # Within the folder of the parts. Readers of Parquet folders leave out what begins with a dot.
@@ -103,7 +104,7 @@ class Predictor:
             measured at the threshold, see `merit calibrate`.
         embeddings: add the embedding of each recording in the space shared with texts, of unit length.
         report_model: a checkpoint that writes reports, beside the answers of `model`.
-        language: of the reports, "en" or "de".
+        language: of the reports, "en" (the default) or "de".
         window_pooling: "mean" or "max" over the windows of a long recording.
         description: `sampling_rate`, `leads` and `units` of files that do not state them.
         settings: of the feature extractor, such as `{"ignore_unknown_leads": True}`.
@@ -134,7 +135,7 @@ class Predictor:
         decisions: bool = False,
         embeddings: bool = False,
         report_model: str | Path | None = None,
-        language: str = "en",
+        language: str | None = None,
         window_pooling: str = "mean",
         description: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
@@ -156,7 +157,9 @@ class Predictor:
                 f"{model} is {kind.name}: labels of your own and embeddings need {checkpoints.DUAL_ENCODER.name}."
             )
         elif kind is checkpoints.REPORT_MODEL:
-            options = {"language": language}
+            options = {"language": language or "en"}
+        if kind is not checkpoints.REPORT_MODEL and report_model is None:
+            refuse_options("Without a report model no reports are written", language=language)
         if decisions:
             if kind is checkpoints.REPORT_MODEL:
                 raise ValueError(f"{model} is {kind.name}: it scores no labels, so there is nothing to decide.")
@@ -164,7 +167,7 @@ class Predictor:
         self.pipelines = [checkpoints.load_pipeline(model, kind, **shared, **options)]
         if report_model is not None:
             self.pipelines.append(
-                checkpoints.load_pipeline(report_model, checkpoints.REPORT_MODEL, language=language, **shared)
+                checkpoints.load_pipeline(report_model, checkpoints.REPORT_MODEL, language=language or "en", **shared)
             )
         for pipeline in self.pipelines:
             use_backend(pipeline.model, self.backend)
@@ -302,7 +305,7 @@ def predict(
     decisions: bool = False,
     embeddings: bool = False,
     report_model: str | Path | None = None,
-    language: str = "en",
+    language: str | None = None,
     window_pooling: str = "mean",
     description: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,

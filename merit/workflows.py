@@ -666,7 +666,7 @@ def report(
 
     Args:
         text: instruction or question, instead of that of a report in `language`.
-        language: "en" or "de".
+        language: "en" (the default) or "de".
         beams: number of beams; 1 is greedy decoding.
         records, model, window_pooling, description, settings: see [`classify`].
 
@@ -674,6 +674,8 @@ def report(
         for each recording what the pipeline "ecg-report-generation" returns, or the `EcgError` that says why it cannot
         be used.
     """
+    if text:
+        refuse_options("--text takes the place of the instruction in a language", language=language)
     pipeline = checkpoints.load_pipeline(model, checkpoints.REPORT_MODEL)
     return pipeline(
         list(map(str, records)),

@@ -254,7 +254,7 @@ def predict(
     report_model: Annotated[
         str | None, Option(metavar="MODEL", help="Checkpoint that also writes a report of each recording.")
     ] = None,
-    language: Annotated[str, Option(metavar="en|de", help="Language of the reports.")] = "en",
+    language: Annotated[str | None, Option(metavar="en|de", help="Language of the reports.", show_default="en")] = None,
     backend: Annotated[
         str | None,
         Option(

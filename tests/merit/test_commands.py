@@ -428,6 +428,7 @@ def test_classify_uses_the_labels_of_a_classifier(here, classifier_folder, recor
         (["classify", "--on-unknown-label", "error"], "with its own labels: leave out --on-unknown-label."),
         (["classify", "--layout", "6x2"], "Without --plot nothing is drawn: leave out --layout."),
         (["report"], "is a classifier with its own labels, and a report model is needed here"),
+        (["report", "--text", "Rhythm?", "--language", "de"], "instruction in a language: leave out --language."),
     ],
 )
 def test_a_classifier_is_refused_for_labels_and_reports(here, classifier_folder, record, arguments, message):
