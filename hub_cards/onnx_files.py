@@ -1,5 +1,6 @@
 """ONNX files of a checkpoint: encoder and classifier for any number of recordings of any duration."""
 
+import ast
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..training.results.atomic import atomic_write
 ENCODER, CLASSIFIER, INT8_ENCODER = "encoder.onnx", "classifier.onnx", "encoder-int8.onnx"
 OUTPUTS = ("last_hidden_state", "pooler_output")  # of the encoder
 _PRODUCTS = ["MatMul", "Gemm", "Conv"]  # of activations and weights
+_IN_FLOAT = "embeddings.projection"  # the module of the encoder that an 8-bit variant leaves as it is
 # Largest difference between ONNX Runtime and torch.
 TOLERANCE = 1e-3
 
@@ -75,16 +77,20 @@ def quantize(encoder: str | Path, path: str | Path, batches: Iterable[Mapping[st
             return batch and {name: tensor.numpy() for name, tensor in batch.items()}
 
     with tempfile.TemporaryDirectory() as scratch, atomic_write(path) as temporary:
+        # Only the file of the exporter tells which module a product belongs to.
+        in_float = {node.name for node in onnx.load(str(encoder)).graph.node if _IN_FLOAT in _modules(node)}
         ready = Path(scratch) / ENCODER
         quant_pre_process(str(encoder), str(ready), skip_symbolic_shape=True)
         graph = onnx.load(str(ready)).graph
         weights = {tensor.name for tensor in graph.initializer}
         products = [node.name for node in graph.node if node.op_type in _PRODUCTS and weights & set(node.input)]
+        if not in_float & set(products):
+            raise ValueError(f"{encoder} names no product of {_IN_FLOAT}, which must stay in float: export it again.")
         quantize_static(
             ready,
             temporary,
             CalibrationBatches(),
-            nodes_to_quantize=products[1:],
+            nodes_to_quantize=[name for name in products if name not in in_float],
             op_types_to_quantize=_PRODUCTS,
             per_channel=True,
             activation_type=QuantType.QInt8,
@@ -92,6 +98,12 @@ def quantize(encoder: str | Path, path: str | Path, batches: Iterable[Mapping[st
             # What a product gives stays in float, so that only what enters the next one is rounded.
             extra_options={"ActivationSymmetric": True, "OpTypesToExcludeOutputQuantization": _PRODUCTS},
         )
+
+
+def _modules(node: Any) -> list[str]:
+    """The names of the modules of the encoder in which a node is computed, from the outermost one."""
+    scopes = {entry.key: entry.value for entry in node.metadata_props}.get("pkg.torch.onnx.name_scopes", "[]")
+    return ast.literal_eval(scopes)
 
 
 def example_inputs(config: Any, batch: int, samples: int) -> dict[str, torch.Tensor]:

@@ -1,5 +1,7 @@
 """Engines other than torch compute what torch computes, from files that the export writes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ import torch
 from merit import MeritEcgModel
 from merit.backends import BACKENDS, use_backend
 from merit.hub_cards.export import export, load
-from merit.hub_cards.onnx_files import CLASSIFIER, ENCODER, INT8_ENCODER, example_inputs, quantize
+from merit.hub_cards.onnx_files import CLASSIFIER, ENCODER, INT8_ENCODER, example_inputs, quantize, write_onnx_files
+from merit.modeling_merit.modeling_merit import ecg_encoder
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytestmark = pytest.mark.slow
@@ -95,3 +98,30 @@ def test_an_archive_is_predicted_by_onnx_as_by_torch(exported, simulated, tmp_pa
         predict([simulated / "records100" / "00000" / "0000*"], exported, tmp_path / backend, backend=backend)
     one, other = (pd.read_parquet(tmp_path / backend) for backend in ("torch", "onnx"))
     pd.testing.assert_frame_equal(one, other, atol=1e-4)
+
+
+def test_the_projection_of_the_signal_stays_in_float_wherever_it_stands_in_the_graph(tmp_path):
+    onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
+    model, _ = load(Path(__file__).parents[2] / "hub_cards" / "merit-ptbxl-tiny")
+    encoder = ecg_encoder(model)
+    batches = [example_inputs(encoder.config, 4, 500)]
+    [file] = write_onnx_files(encoder, tmp_path)
+    content = onnx.load(str(file))
+    helper = onnx.helper
+    weight = onnx.numpy_helper.from_array(np.ones((1, 12), np.float32), "other_weight")
+    content.graph.initializer.append(weight)
+    content.graph.node.append(helper.make_node("MatMul", ["other_weight", "ecg_values"], ["other"], "other"))
+    content.graph.output.append(helper.make_tensor_value_info("other", onnx.TensorProto.FLOAT, ["batch", 1, "samples"]))
+    onnx.save(content, str(file))
+    quantize(file, tmp_path / INT8_ENCODER, batches)
+    graph = onnx.load(str(tmp_path / INT8_ENCODER)).graph
+    made_by = {output: node.op_type for node in graph.node for output in node.output}
+    inputs = {node.name: [made_by.get(name) for name in node.input] for node in graph.node if node.op_type == "MatMul"}
+    in_float = {name for name, makers in inputs.items() if "DequantizeLinear" not in makers}
+    assert "node_linear" in in_float
+    assert "other" not in in_float
+    for entry in list(content.graph.node):
+        del entry.metadata_props[:]
+    onnx.save(content, str(file))
+    with pytest.raises(ValueError, match=r"names no product of embeddings\.projection"):
+        quantize(file, tmp_path / INT8_ENCODER, batches)
