@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from .leads_merit import LIMB_LEADS
 
@@ -53,7 +54,7 @@ def signal_measures(
 
     Returns:
         `torch.FloatTensor` of shape `(batch, 5 + leads)`: the columns `MEASURES`, then the noise of each lead. NaN
-        where the leads for a measure are missing.
+        where the leads for a measure are missing, and for fewer than two samples.
 
         - amplitude: median over the leads of the peak-to-peak amplitude, in millivolts.
         - limb_error: largest root mean square by which the limb leads violate a relation between them, relative to that
@@ -76,9 +77,12 @@ def signal_measures(
     (6.4, True, 0.67)
 
     ```"""
-    values = ecg_values.float()
-    present = lead_mask.bool()
-    length = sample_mask.sum(-1).clamp(min=2)
+    # Padding changes no measure. With two samples, each of them has at least one step.
+    too_few = max(0, 2 - ecg_values.shape[-1])
+    values, sample_mask = F.pad(ecg_values.float(), (0, too_few)), F.pad(sample_mask.bool(), (0, too_few))
+    length = sample_mask.sum(-1)
+    present = lead_mask.bool() & (length >= 2)[:, None]
+    length = length.clamp(min=2)
     position = {name: index for index, name in enumerate(lead_names)}
     missing = ~present
 

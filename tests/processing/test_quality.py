@@ -104,6 +104,17 @@ class TestReasons:
             "polarity",
         }
 
+    @pytest.mark.parametrize("samples", [0, 1, 2, 3])
+    @pytest.mark.parametrize("padding", [0, 5])
+    def test_a_window_of_fewer_than_two_samples_has_no_measure(self, samples, padding):
+        values = torch.zeros(2, 12, samples + padding)
+        values[..., :samples] = torch.arange(samples) + 1.0
+        masks = torch.ones(2, 12, dtype=torch.bool), (torch.arange(samples + padding) < samples).expand(2, -1)
+        found = signal_measures(values, *masks, STANDARD_LEADS)
+        assert found.shape == (2, 5 + 12)
+        assert bool(found.isnan().all()) == (samples < 2)
+        assert bool(found.isnan().any()) == (samples < 2)
+
 
 class TestAnswers:
     @pytest.fixture(scope="class")
