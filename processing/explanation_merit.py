@@ -192,6 +192,8 @@ def _scores_without(
     left = (~parts & inputs["lead_mask"][0, :, None] & complete).any(dim=(1, 2))
     scores = torch.zeros(len(parts), device=parts.device)
     for rows in left.nonzero()[:, 0].split(batch_size):
+        if not len(rows):  # the split of nothing is one empty part
+            continue
         copies = {name: tensor.expand(len(rows), *tensor.shape[1:]) for name, tensor in inputs.items()}
         scores[rows] = score(**copies, cell_mask=~parts[rows]).float()
     return scores

@@ -30,5 +30,10 @@ def test_the_scale_of_the_signal_does_not_matter():
     np.testing.assert_array_equal(find_beats(signal, 100), find_beats(0.1 * signal, 100))
 
 
+@pytest.mark.parametrize("samples", [0, 1, 15])
+def test_a_signal_shorter_than_a_beat_has_no_beats(samples):
+    assert len(find_beats(np.random.default_rng(0).normal(size=(2, samples)), 100)) == 0
+
+
 def test_a_flat_line_has_no_beats():
     assert len(find_beats(np.zeros((12, 1000)), 100)) == 0

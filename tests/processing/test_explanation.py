@@ -59,6 +59,16 @@ def test_absent_leads_and_padding_are_left_out():
     assert len(explanation.cells[0]) == len(explanation.stretches) == 7
 
 
+def test_a_signal_of_less_than_a_patch_has_no_stretches_and_no_beats():
+    def score(ecg_values, **masks):
+        assert len(ecg_values)
+        return area_in_v2_from_2_to_3_seconds(ecg_values, **masks)
+
+    explanation = explain(score, inputs(padding=490), CONFIG, "a finding")
+    assert (explanation.stretches, explanation.beats) == ([], [])
+    assert explanation.leads == pytest.approx([explanation.log_odds] * 12)
+
+
 def test_a_beat_is_hidden_as_a_whole():
     spikes = inputs()
     spikes["ecg_values"] = torch.zeros(1, 12, 500)
