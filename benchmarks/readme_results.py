@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 from ablations import ARMS
-from result_tables import RESULTS, ROOT, TASKS, behaviour, claim, facts, load, mean_and_range, read, section
+from result_tables import RESULTS, ROOT, TASKS, behaviour, claim, facts, load, mean_and_range, read, section, trials
 
 from merit.training.evaluation.physiology import QUANTITIES
 from merit.training.results.figures import setting_key
@@ -530,6 +530,7 @@ DOCUMENTS = {
         *(partial(checkpoint, name) for name in CHECKPOINTS),
         reports,
         claim.full_length,
+        trials.encoder_trials,
         *(behaviour.trust_scores, behaviour.reliability, behaviour.typed_labels, behaviour.disturbances),
         *(behaviour.other_hospitals, behaviour.other_hospitals_by_label, behaviour.faithfulness),
     ],
