@@ -40,6 +40,7 @@ from merit.training.trainer.checkpoints import step_of
 from merit.training.trainer.recipe import load_recipe
 
 FINE_TUNED = ("all", "sub")
+BEST = "best"  # the folder with the best model of an arm
 
 
 def main() -> None:
@@ -67,7 +68,7 @@ def main() -> None:
                 settings = [f"training.seed={seed}", *ARMS[arm]]
                 epochs = train(dataset, args.recipe, settings, folder, args.every)
                 encoder = CheckpointEncoder(
-                    AutoModel.from_pretrained(folder / "best"), AutoProcessor.from_pretrained(folder / "best"), arm
+                    AutoModel.from_pretrained(folder / BEST), AutoProcessor.from_pretrained(folder / BEST), arm
                 )
                 has_text = arm != "reconstruction-only"
                 results = evaluate(
@@ -105,8 +106,8 @@ def train(dataset: DatasetDict, recipe: str, settings: list[str], folder: Path, 
             scored[checkpoint.name] = fold_9(EvaluationContext(encoder, dataset, task_names(dataset)))
             write_json(path, scored)
     best = max(scored, key=lambda name: scored[name]["mean"])
-    AutoModel.from_pretrained(folder / "checkpoints" / best).save_pretrained(folder / "best")
-    processor.save_pretrained(folder / "best")
+    AutoModel.from_pretrained(folder / "checkpoints" / best).save_pretrained(folder / BEST)
+    processor.save_pretrained(folder / BEST)
     log = json.loads((folder / "training.json").read_text(encoding="utf-8"))["training"]["log"]
     return [
         {

@@ -296,22 +296,24 @@ def ablations() -> str:
     return section(text, [*ARMS, "difference"], rows)
 
 
-def report_encoders() -> str:
-    """Reports generated from MERIT, its ablations and a random encoder."""
+def report_encoders(name: str, link: str) -> str:
+    """Reports generated from the arms whose results are in the folder `name`; empty without results."""
     metrics = ("bleu_1", "bleu_4", "rouge_l", "statements_f1", "statements_f1_macro")
     rows = []
     for arm in ARMS:
-        paths = sorted((RESULTS / "report-encoders").glob(f"{arm}-[0-9]*.json"))
+        paths = sorted((RESULTS / name).glob(f"{arm}-[0-9]*.json"))
+        if not paths:
+            continue
         table = results_table([read(path) for path in paths])
         generated = select(table, {"reports": "generated", "decoding": "greedy"})
         for _, figures in generated.groupby("file"):
             found = {row["metric"]: row for row in figures.to_dict("records")}
             rows.append([f"{arm}, greedy", *(cell(found[metric], metric) for metric in metrics)])
     text = (
-        "**Reports by encoder**: the same generator trained on the frozen encoders of the table above (seed 0), "
-        "English reports of fold 10 ([files](results/report-encoders))."
+        f"**Reports by encoder**: the same generator trained on the frozen encoders of the table above "
+        f"(seed 0), English reports of fold 10 ([files]({link}/{name}))."
     )
-    return section(text, ["BLEU-1", "BLEU-4", "ROUGE-L", "F1 of statements", "macro F1"], rows)
+    return section(text, ["BLEU-1", "BLEU-4", "ROUGE-L", "F1 of statements", "macro F1"], rows) if rows else ""
 
 
 def protocol() -> str:
@@ -530,6 +532,7 @@ DOCUMENTS = {
         *(partial(checkpoint, name) for name in CHECKPOINTS),
         reports,
         claim.full_length,
+        partial(report_encoders, "full-length-reports", "../benchmarks/results"),
         trials.encoder_trials,
         *(behaviour.trust_scores, behaviour.reliability, behaviour.typed_labels, behaviour.disturbances),
         *(behaviour.other_hospitals, behaviour.other_hospitals_by_label, behaviour.faithfulness),
@@ -538,7 +541,7 @@ DOCUMENTS = {
     "benchmarks/README.md": [
         ablations,
         partial(search, "search-balance", "How the two terms share the time", BALANCE),
-        report_encoders,
+        partial(report_encoders, "report-encoders", "results"),
         protocol,
         partial(search, "search", "Choices of the recipes"),
         partial(search, "search-choices", "Objective, tokens and text, one choice at a time", NOT_COMPARABLE),

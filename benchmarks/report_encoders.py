@@ -1,16 +1,18 @@
 """Compares encoders for report generation: the same generator on MERIT, its ablations and a random encoder.
 
-    python benchmarks/report_encoders.py --data PTBXL --models runs/ablations [--seed 0] [--epochs 2] [--output FOLDER]
+    python benchmarks/report_encoders.py --data PTBXL --models runs/ablations [--arms merit ...] [--seed 0] [--epochs 2]
+        [--output FOLDER]
 
-The encoders are those that benchmarks/ablations.py saved to --models. On each, frozen, a generator is trained on the
-English reports with the recipe `small` and evaluated on fold 10. There is one result file for each encoder; existing
-ones are skipped.
+The encoders are those that benchmarks/ablations.py or, with `--arms merit alignment-only reconstruction-only`,
+benchmarks/full_length.py saved to --models. On each, frozen, a generator is trained on the English reports with the
+recipe `small` and evaluated on fold 10. There is one result file for each encoder; existing ones are skipped.
 """
 
 import tempfile
 from pathlib import Path
 
 from ablations import ARMS
+from full_length import BEST
 from options import data_parser, missing_results
 from transformers import AutoModel, AutoProcessor
 
@@ -26,14 +28,17 @@ from merit.training.trainer.recipe import ReportRecipe, load_recipe
 def main() -> None:
     parser = data_parser(__doc__)
     parser.add_argument("--models", type=Path, default=Path("runs") / "ablations")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--seed", type=int, default=0, help="seed of encoder and generator (default: 0)")
     parser.add_argument("--epochs", type=int, default=2, help="epochs of the generator (default: 2)")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "report-encoders")
     args = parser.parse_args()
     dataset = load_data(args.data)
-    arms = {f"{arm}-{args.seed}": arm for arm in ARMS}
+    arms = {f"{arm}-{args.seed}": arm for arm in args.arms}
     for name, path in missing_results(args.output, arms):
         folder = args.models / name
+        if (folder / BEST).is_dir():
+            folder = folder / BEST
         settings = ["languages=[en]", f"training.num_train_epochs={args.epochs}", f"training.seed={args.seed}"]
         with tempfile.TemporaryDirectory() as scratch:
             model, processor = train_reports(
