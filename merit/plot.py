@@ -144,7 +144,7 @@ def ecg_figure(
     notes = [
         line
         for note in [
-            *(f"Do not rely on this answer: {caution}." for caution in cautions(answer)),
+            *(f"Do not rely on this answer: {caution}." for caution in cautions(answer, advice=False)),
             *_notes(part, derived, explanation, is_grid),
         ]
         for line in textwrap.wrap(note, int((width - _LEFT) / _NOTE_LETTER))

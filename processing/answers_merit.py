@@ -73,9 +73,12 @@ def quality_of(answer: Any) -> Mapping[str, Any]:
     return answer.get("quality", {}) if isinstance(answer, dict) else getattr(answer, "quality", {})
 
 
-def cautions(answer: Any) -> list[str]:
+def cautions(answer: Any, advice: bool = True) -> list[str]:
     """
     What speaks against trusting an answer: the quality of the recording, and the `caution` of an [`EcgAnswer`].
+
+    Args:
+        advice: whether to say with which argument of a pipeline the labels do not compete.
 
     Example:
 
@@ -85,7 +88,9 @@ def cautions(answer: Any) -> list[str]:
 
     ```"""
     found = [reason["message"] for reason in quality_of(answer).get("reasons", ())]
-    return [*found, *filter(None, [getattr(answer, "caution", "")])]
+    if caution := getattr(answer, "caution", ""):
+        found.append(f"{caution}: pass multi_label=True to score each by itself" if advice else caution)
+    return found
 
 
 def basis_text(entry: Mapping[str, Any]) -> str:

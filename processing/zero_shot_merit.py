@@ -211,8 +211,7 @@ class LabelEmbeddings:
         best = max(known, key=probabilities.__getitem__)
         return (
             f"none of the labels is present by itself, the most probable is {self.labels[best]!r} with "
-            f"{probabilities[best]:.2f}; the scores sum to 1 because the labels compete: pass multi_label=True to "
-            "score each by itself"
+            f"{probabilities[best]:.2f}; the scores sum to 1 because the labels compete"
         )
 
 

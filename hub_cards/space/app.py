@@ -106,7 +106,7 @@ class Reader:
             except (EcgError, ValueError) as error:
                 return f'<div class="error" role="alert">{_text(error, folder)}</div>', "", ""
         absent = [lead for lead in STANDARD_LEADS if lead not in leads]
-        found = cautions(answer)
+        found = cautions(answer, advice=False)
         remarks = [f"Derived from other leads: {', '.join(derived)}."] if derived else []
         remarks += [f"Not recorded, or left out: {', '.join(absent)}."] if absent else []
         # The page shows the reasons against the answer above the scores.

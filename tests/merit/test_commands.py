@@ -15,11 +15,11 @@ import pytest
 from forked_merit import until
 from typer.main import get_command
 
-from merit import EcgError, __version__
+from merit import EcgAnswer, EcgError, __version__
 from merit.commands import app, data, main
 from merit.commands.options import repeat_options, split_commas
-from merit.commands.use import _for_command
-from merit.processing.answers_merit import DISCLAIMER
+from merit.commands.use import _for_command, reasons
+from merit.processing.answers_merit import DISCLAIMER, cautions
 from merit.processing.leads_merit import STANDARD_LEADS
 from merit.training.data.catalogue import SOURCES, load_data
 from merit.training.data.open_datasets import OPEN_DATASETS
@@ -390,6 +390,14 @@ def bad_record(tmp_path_factory):
 )
 def test_messages_of_the_package_are_printed_with_options_of_the_command(message, printed):
     assert _for_command(EcgError(message)) == printed
+
+
+def test_a_caution_says_what_to_do_where_it_is_given():
+    answer = EcgAnswer(caution="the labels compete")
+    assert reasons(answer) == ["  caution: the labels compete: pass --multi-label to score each by itself"]
+    assert cautions(answer) == ["the labels compete: pass multi_label=True to score each by itself"]
+    assert cautions(answer, advice=False) == ["the labels compete"]
+    assert answer.to_dict()["caution"] == "the labels compete"
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -282,6 +282,7 @@ def test_what_speaks_against_an_answer_stands_in_its_picture():
     written = texts(ecg_figure(np.zeros((1, 1000)), 100, ("I",), answer=answer))
     assert "Do not rely on this answer: it is noise." in written
     assert "Do not rely on this answer: labels compete." in written
+    assert not [text for text in written if "=True" in text]
 
 
 @pytest.mark.parametrize(("format", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
