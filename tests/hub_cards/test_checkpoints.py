@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from merit.hub_cards.card import check_card
 from merit.hub_cards.export import export, load, travelling_files
 from merit.hub_cards.folder import example_record
 from merit.hub_cards.publish import check
+from merit.processing.zero_shot_merit import resolve_labels, unknown_labels
 from merit.training.data.catalogue import load_data
 from merit.training.evaluation.evaluate import evaluate
 from merit.training.evaluation.reports import generate_reports
@@ -101,6 +103,16 @@ def test_the_training_record_of_a_checkpoint_names_reports_only(folder):
     assert set(record["recipe"]) <= {field.name for kind in (PretrainingRecipe, ReportRecipe) for field in fields(kind)}
     assert "dirty" not in record["commit"]
     assert len(record["log"]) > 100
+
+
+@pytest.mark.parametrize("name", ["merit-ptbxl-small", "merit-ptbxl-tiny"])
+def test_the_findings_that_the_page_of_labels_calls_unknown_are_unknown(name):
+    page = (ROOT / "docs" / "how-to" / "labels.md").read_text(encoding="utf-8")
+    [item] = re.findall(r"\*\*Findings that the reports of PTB-XL hardly name\*\*(.+?)constant", page, re.DOTALL)
+    labels = re.findall(r"`([^`]+)`", item)
+    assert {"pericarditis", "sinus arrest", "artifact"} <= set(labels)
+    processor = AutoProcessor.from_pretrained(ROOT / "hub_cards" / name)
+    assert all(unknown_labels(resolve_labels(labels), processor.tokenizer, processor.glossary))
 
 
 @every_classifier
