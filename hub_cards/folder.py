@@ -1,6 +1,7 @@
-"""The example recording of an exported folder, and the commits on the Hub that it comes from."""
+"""Where an exported folder is, its example recording, and the commits on the Hub that it comes from."""
 
 import json
+from glob import escape
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -29,6 +30,15 @@ def fetch(model: str) -> tuple[Path, str | None]:
         ) from None
     folder = Path(snapshot_download(model))
     return folder, folder.name
+
+
+def moved_away(directory: str | Path) -> Path | None:
+    """Where `write_whole` left the earlier export of a folder, if it was killed before it put the new one in place."""
+    directory = Path(directory)
+    if directory.exists():
+        return None
+    left = directory.parent.glob(f".{escape(directory.name)}.{'[0-9a-f]' * 8}.replaced")
+    return max(left, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def example_record(folder: str | Path) -> Path | None:

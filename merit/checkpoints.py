@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from . import hub_cards
+from .hub_cards.folder import moved_away
 from .modeling_merit.hub_config_merit import CLASSIFIER, DUAL_ENCODER, KINDS, REPORT_MODEL, ModelKind
 
 # The command that uses a checkpoint.
@@ -42,6 +43,11 @@ def find(model: str | Path) -> str:
         return str(model)
     if str(path.parent) in (".", "hub_cards") and path.name in (known := shipped()):
         return str(known[path.name])
+    if earlier := moved_away(path):
+        raise ValueError(
+            f"There is no folder {model}: an export to it was killed. Rename {earlier}, the earlier export, to "
+            f"{path.name}, or export again."
+        )
     try:
         validate_repo_id(str(model))
     except HFValidationError:

@@ -18,7 +18,7 @@ from merit import modeling_merit, processing
 from merit.hub_cards import export as exporting
 from merit.hub_cards.card import write_card
 from merit.hub_cards.export import export, load, travelling_files
-from merit.hub_cards.folder import known_commits, remember
+from merit.hub_cards.folder import known_commits, moved_away, remember
 
 FILES = travelling_files(reports=True)
 OF_REPORTS = {"report_generation_merit.py"}
@@ -386,6 +386,30 @@ def test_a_link_or_a_file_as_the_target_is_refused(untrained, model_folder, tmp_
             export(*untrained, tmp_path / name)
     assert contents(earlier) == contents(model_folder)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken", "earlier", "link", "notes.txt"]
+
+
+KILLED = """
+import os, shutil, sys
+from pathlib import Path
+from merit.hub_cards.replacement import write_whole
+rename = Path.rename
+Path.rename = lambda path, other: os._exit(0) if path.name.endswith("unfinished") else rename(path, other)
+with write_whole(Path(sys.argv[2])) as unfinished:
+    shutil.copytree(sys.argv[1], unfinished, dirs_exist_ok=True)
+"""
+
+
+@pytest.mark.slow
+def test_the_earlier_export_is_found_after_a_kill_between_the_two_renames(
+    untrained, model_folder, fresh_python, tmp_path
+):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    fresh_python(KILLED, model_folder, folder)
+    assert not folder.exists()
+    earlier = moved_away(folder)
+    assert contents(earlier) == contents(model_folder)
+    export(*untrained, folder)
+    assert moved_away(folder) is None
 
 
 NO_ROOM = """

@@ -37,6 +37,10 @@ def test_a_hub_id_is_left_as_it_is(monkeypatch, tmp_path):
         ("bert", r"bert is not a checkpoint for this command: its config.json names the architectures \['BertModel'\]"),
         ("broken", "broken is not a checkpoint: .* the config file at 'broken/config.json' is not a valid JSON file"),
         ("bert/config.json", "bert/config.json is a file, and a checkpoint is a folder"),
+        (
+            "killed",
+            r"There is no folder killed: an export to it was killed\. Rename \.killed\.0123abcd\.replaced, the ea",
+        ),
         ("org/merit", "There is no folder org/merit, and the Hub did not provide a model org/merit: "),
     ],
 )
@@ -44,6 +48,7 @@ def test_what_is_not_a_checkpoint_is_explained(model, message, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     (tmp_path / "empty").mkdir()
+    (tmp_path / ".killed.0123abcd.replaced").mkdir()
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.json").write_text("no JSON")
     (tmp_path / "bert").mkdir()
