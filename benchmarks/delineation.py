@@ -1,24 +1,33 @@
-"""Checks heart rate and intervals against the truth of simulated ECGs.
+"""Checks heart rate and intervals against the truth of simulated ECGs, and the irregularity of rhythms on PTB-XL.
 
-python benchmarks/delineation.py [--records N] [--output results.json]
+python benchmarks/delineation.py --data $PTBXL_ROOT [--records N] [--output results.json]
 """
 
-import argparse
 import math
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from datasets import Dataset
+from options import data_parser
 
-from merit.delineation import measure
+from merit.delineation import MOST_IRREGULAR, irregularity, measure
+from merit.processing.beats_merit import find_beats
+from merit.processing.inputs_merit import recording_of_row
 from merit.processing.leads_merit import STANDARD_LEADS
+from merit.training.batching.collator import ecg_rows
+from merit.training.data.catalogue import load_data
 from merit.training.results.result_files import provenance, write_json
 from merit.training.simulation.heart import simulate_ecg
 from merit.training.simulation.parameters import sample_parameters
 
+ECTOPIC = {"PAC", "PVC", "PRC(S)", "BIGU", "TRIGU"}
+LIMITS = {0.03, 0.05, 0.07, MOST_IRREGULAR, 0.15}
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data_parser(__doc__)
     parser.add_argument("--records", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, help="JSON file for the results")
@@ -53,9 +62,36 @@ def main() -> None:
         for name, values in errors.items()
     }
     shares = {name: round(float(np.mean(values)), 3) for name, values in counts.items()}
-    print(figures, shares, sep="\n")
+    rhythms = irregular_rhythms(load_data(args.data)["validation"])
+    print(figures, shares, rhythms, sep="\n")
     if args.output:
-        write_json(args.output, {**provenance(), "records": args.records, "errors": figures, "shares": shares})
+        results = {"records": args.records, "errors": figures, "shares": shares, "irregular_on_fold_9": rhythms}
+        write_json(args.output, {**provenance(), **results})
+
+
+def irregular_rhythms(dataset: Dataset) -> dict[str, dict[str, float]]:
+    """The share of recordings of a rhythm whose irregularity is above each threshold."""
+    found: dict[str, list[float]] = {"atrial fibrillation": [], "sinus rhythm": [], "sinus rhythm, ectopic beats": []}
+    signals: Any = ecg_rows(dataset, "codes")
+    for row in signals:
+        codes = set(row["codes"])
+        if "AFIB" in codes:
+            rhythm = "atrial fibrillation"
+        elif "SR" in codes:
+            rhythm = "sinus rhythm, ectopic beats" if codes & ECTOPIC else "sinus rhythm"
+        else:
+            continue
+        recording = recording_of_row(row)
+        beats = find_beats(np.nan_to_num(recording.physical()), recording.sampling_rate)
+        if len(beats) > 2:
+            found[rhythm].append(irregularity(beats))
+    return {
+        rhythm: {
+            "records": len(values),
+            "above": {f"{limit:g}": round(float(np.mean(np.array(values) > limit)), 3) for limit in sorted(LIMITS)},
+        }
+        for rhythm, values in found.items()
+    }
 
 
 if __name__ == "__main__":

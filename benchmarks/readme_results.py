@@ -549,7 +549,8 @@ DOCUMENTS = {
         partial(demo_training, "demo-ptbxl.json", "PTB-XL, fold 10"),
         partial(demo_training, "demo-simulated.json", "Simulated patients"),
         *(zero_shot_scores, intervals, preparation, processing, pretraining, pipeline, report_speed),
-        *(behaviour.backends, behaviour.archive, behaviour.hostile_files, behaviour.delineation),
+        *(behaviour.backends, behaviour.archive, behaviour.hostile_files),
+        *(behaviour.delineation, behaviour.irregular_rhythms),
     ],
 }
 

@@ -4,6 +4,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from merit.delineation import MOST_IRREGULAR
+
 from . import ROOT, facts, load, section
 
 WAYS = ("before", "after")
@@ -311,3 +313,17 @@ def delineation() -> str:
         "([file](results/delineation.json))."
     )
     return section(text, next(iter(content["errors"].values())), rows)
+
+
+def irregular_rhythms() -> str:
+    rhythms = load("delineation.json")["irregular_on_fold_9"]
+    rows = (
+        [f"{rhythm} ({one['records']} recordings)", *(f"{percent(share)} %" for share in one["above"].values())]
+        for rhythm, one in rhythms.items()
+    )
+    text = (
+        "**Irregular rhythms** on fold 9 of PTB-XL: recordings whose median change from one RR interval to the next is "
+        f"more than a share of the median interval. Above {MOST_IRREGULAR:g} no PR is given "
+        "([file](results/delineation.json))."
+    )
+    return section(text, [f"above {limit}" for limit in next(iter(rhythms.values()))["above"]], rows)
