@@ -50,6 +50,7 @@ def full_length() -> str:
         row for path in sorted(FOLDER.glob("differences-*.json")) for row in read(path)["differences"]
     )
     paired["setting"] = [setting_key(setting) for setting in paired["setting"]]
+    verdicts: dict[str, dict[str, list[str]]] = {arm: {} for arm in TRAINED[1:]}
     rows = [["best epoch by probes on fold 9", *(", ".join(best_epochs(files[arm])) for arm in TRAINED), "-", "-"]]
     for title, method, task, metric, setting in ROWS:
         wanted = {"method": method, "task": task, "metric": metric}
@@ -57,8 +58,10 @@ def full_length() -> str:
         found = paired[
             (paired[[*wanted, "setting"]] == pd.Series({**wanted, "setting": setting_key(setting)})).all(axis=1)
         ]
-        differences = [difference(found[found["minus"] == arm]) for arm in TRAINED[1:]]
-        rows.append([title, *map(mean_and_range, values), *differences])
+        by_arm = {arm: found[found["minus"] == arm] for arm in TRAINED[1:]}
+        for arm, differences in by_arm.items():
+            verdicts[arm].setdefault(verdict(differences), []).append(title)
+        rows.append([title, *map(mean_and_range, values), *map(difference, by_arm.values())])
     means = ([mean_probe(table, number) for number in table["file"].unique()] for table in tables.values())
     rows.insert(1, ["linear probe, mean of the six tasks", *map(mean_and_range, means), "-", "-"])
     for name in ("cpsc2018", "csn"):
@@ -82,7 +85,8 @@ def full_length() -> str:
         "below 0. The paper claims over 3 points of F1 on all statements and over 5 on subclasses against earlier "
         "methods."
     )
-    return section(text, [*TRAINED, "minus alignment-only", "minus reconstruction-only"], rows)
+    table = section(text, [*TRAINED, "minus alignment-only", "minus reconstruction-only"], rows)
+    return table + "\n" + "\n".join(in_words(arm, found) for arm, found in verdicts.items())
 
 
 def best_epochs(files: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -92,6 +96,23 @@ def best_epochs(files: Iterable[Mapping[str, Any]]) -> list[str]:
 def mean_probe(table: pd.DataFrame, number: Any) -> float:
     figures = select(table, {}, method="linear-probe", metric="auroc", task=TASKS, file=number)
     return float(figures["value"].mean())
+
+
+def verdict(rows: pd.DataFrame) -> str:
+    """What the paired intervals of all seeds say; empty without any."""
+    if rows.empty:
+        return ""
+    return "wins" if (rows["low"] > 0).all() else "loses" if (rows["high"] < 0).all() else "is level"
+
+
+def in_words(arm: str, found: Mapping[str, list[str]]) -> str:
+    """In which rows MERIT wins, loses and is level."""
+    wins, loses = ("; ".join(found.get(verdict, ["nothing"])) for verdict in ("wins", "loses"))
+    level = len(found.get("is level", []))
+    return (
+        f"- MERIT against {arm}, by the paired intervals of every seed: it wins in {wins}. It loses in {loses}. It is "
+        f"level in {level} other rows.\n"
+    )
 
 
 def difference(rows: pd.DataFrame) -> str:
