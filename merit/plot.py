@@ -160,41 +160,10 @@ def ecg_figure(
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
     axes.set_axis_off()
     _draw_paper(axes, width, height)
-    millimetres = _LEFT + speed * np.arange(samples) / sampling_rate
-    per_sample = speed / sampling_rate
     shades = _Shades(explanation, begin, speed) if explanation else None
+    drawing = _Drawing(axes, curves, speed, gain, speed / sampling_rate, derived, is_grid, shades)
     for row, baseline in zip(rows, height - top - baselines):
-        pulse = baseline + gain * np.array([0, 0, 1, 1, 0, 0])
-        wide = speed / 5
-        axes.plot(_LEFT - 3 + np.array([-1 - wide, -wide, -wide, 0, 0, 1]), pulse, color=_INK, linewidth=0.6)
-        for segment in row:
-            x = _LEFT + per_sample * segment.first
-            end = _LEFT + per_sample * segment.last
-            if shades:
-                shades.draw(axes, segment, x, end, baseline)
-            if segment.lead in curves:
-                some = slice(segment.first, segment.last)
-                axes.plot(
-                    millimetres[some],
-                    baseline + curves[segment.lead][some],
-                    color=_INK,
-                    linewidth=0.7,
-                    solid_joinstyle="round",
-                )
-            else:
-                axes.text(x + 1, baseline, "not recorded", fontsize=7, color=_GREY, va="center")
-            if segment.first:
-                axes.plot([x, x], [baseline - 4, baseline + 4], color=_INK, linewidth=0.9)
-            name = segment.lead + (" (derived)" if segment.lead in derived else "")
-            where = (x + 1, baseline + gain * 0.75) if is_grid else (1.5, baseline + 1.5)
-            style = {"fontsize": 9, "fontweight": "bold", "color": _INK, "gid": f"lead-{segment.lead}"}
-            if is_grid:
-                style["bbox"] = {"facecolor": _PAPER, "alpha": 0.75, "edgecolor": "none", "pad": 0.6}
-            elif segment.lead in derived:
-                name, style["fontstyle"] = f"{segment.lead}*", "italic"
-            axes.text(*where, name, zorder=1.5, **style)  # behind the curve
-            if shades and not segment.is_rhythm:
-                shades.draw_bar(axes, segment.lead, *((where[0], where[1] - 2.2) if is_grid else (1.5, baseline - 2)))
+        drawing.draw_row(row, baseline)
     bottom = height - top - baselines[-1] - _depth(composites[-1]) - _CLEARANCE
     _draw_time(axes, begin, samples / sampling_rate, speed, bottom)
     if title:
@@ -385,6 +354,60 @@ def _notes(part: str, derived: Sequence[str], explanation: Explanation | None, i
             explanation.caption,
         ]
     return notes
+
+
+@dataclass
+class _Drawing:
+    """Draws rows of leads: axes, curves by lead in mm from their baseline, and the scale of the paper in mm."""
+
+    axes: Any
+    curves: Mapping[str, np.ndarray]
+    speed: float
+    gain: float
+    per_sample: float
+    derived: Sequence[str]
+    is_grid: bool
+    shades: "_Shades | None"
+
+    def draw_row(self, row: Sequence[_LeadStretch], baseline: float) -> None:
+        """A pulse of 1 mV, 200 ms long, and the stretches of the leads behind it."""
+        pulse = baseline + self.gain * np.array([0, 0, 1, 1, 0, 0])
+        wide = self.speed / 5
+        self.axes.plot(_LEFT - 3 + np.array([-1 - wide, -wide, -wide, 0, 0, 1]), pulse, color=_INK, linewidth=0.6)
+        for segment in row:
+            self._draw_stretch(segment, baseline)
+            self._draw_name(segment, baseline)
+
+    def _draw_stretch(self, segment: _LeadStretch, baseline: float) -> None:
+        left, right = (_LEFT + self.per_sample * sample for sample in (segment.first, segment.last))
+        if self.shades:
+            self.shades.draw(self.axes, segment, left, right, baseline)
+        if segment.lead in self.curves:
+            some = np.arange(segment.first, segment.last)
+            heights = baseline + self.curves[segment.lead][some]
+            style = {"color": _INK, "linewidth": 0.7, "solid_joinstyle": "round"}
+            self.axes.plot(_LEFT + self.per_sample * some, heights, **style)
+        else:
+            self.axes.text(left + 1, baseline, "not recorded", fontsize=7, color=_GREY, va="center")
+        if segment.first:
+            self.axes.plot([left, left], [baseline - 4, baseline + 4], color=_INK, linewidth=0.9)
+
+    def _draw_name(self, segment: _LeadStretch, baseline: float) -> None:
+        """The name of the lead, marked if it is derived, and the bar of its contribution to an explanation."""
+        is_derived = segment.lead in self.derived
+        style: dict[str, Any] = {"fontsize": 9, "fontweight": "bold", "color": _INK, "gid": f"lead-{segment.lead}"}
+        if self.is_grid:
+            name, x = segment.lead + " (derived)" * is_derived, _LEFT + self.per_sample * segment.first + 1
+            y = baseline + self.gain * 0.75
+            below = y - 2.2
+            style["bbox"] = {"facecolor": _PAPER, "alpha": 0.75, "edgecolor": "none", "pad": 0.6}
+        else:
+            name, x, y, below = segment.lead + "*" * is_derived, 1.5, baseline + 1.5, baseline - 2
+            if is_derived:
+                style["fontstyle"] = "italic"
+        self.axes.text(x, y, name, zorder=1.5, **style)  # behind the curve
+        if self.shades and not segment.is_rhythm:
+            self.shades.draw_bar(self.axes, segment.lead, x, below)
 
 
 class _Shades:
