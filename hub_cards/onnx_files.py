@@ -63,6 +63,9 @@ def quantize(encoder: str | Path, path: str | Path, batches: Iterable[Mapping[st
         encoder: as [`write_onnx_files`] writes it.
         path: of the variant.
         batches: of the feature extractor, from recordings of training; they give the ranges of the activations.
+
+    Raises:
+        ValueError: the file does not say which product is the projection of the signal.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static

@@ -59,11 +59,11 @@ def irregularity(beats: np.ndarray) -> float:
     Args:
         beats: the times of at least three beats in seconds.
 
-    >>> irregularity(np.array([0.0, 1.0, 2.0, 3.2])).round(2)
+    >>> round(irregularity(np.array([0.0, 1.0, 2.0, 3.2])), 2)
     0.1
     """
     rr = np.diff(beats)
-    return np.median(np.abs(np.diff(rr))) / np.median(rr)
+    return float(np.median(np.abs(np.diff(rr))) / np.median(rr))
 
 
 def measure(signal_mv: np.ndarray, sampling_rate: float, lead_names: Sequence[str]) -> Measurements:

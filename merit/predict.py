@@ -33,7 +33,6 @@ from .processing.recordings_merit import EcgError, Recording
 from .training.results.atomic import atomic_write
 from .training.results.progress import progress_bar
 from .training.results.weights import own_weights, weights_sha256
-from .workflows import refuse_options
 
 FORMATS = ("parquet", "csv")
 # Within the folder of the parts. Readers of Parquet folders leave out what begins with a dot.
@@ -158,8 +157,10 @@ class Predictor:
             )
         elif kind is checkpoints.REPORT_MODEL:
             options = {"language": language or "en"}
-        if kind is not checkpoints.REPORT_MODEL and report_model is None:
-            refuse_options("Without a report model no reports are written", language=language)
+        if language and kind is not checkpoints.REPORT_MODEL and report_model is None:
+            raise ValueError(
+                f"{model} is {kind.name} and writes no reports: add a report model, or leave the language out."
+            )
         if decisions:
             if kind is checkpoints.REPORT_MODEL:
                 raise ValueError(f"{model} is {kind.name}: it scores no labels, so there is nothing to decide.")

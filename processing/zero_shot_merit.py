@@ -31,10 +31,11 @@ from .known_words_merit import has_known_words
 
 # Log-odds of what does not compete; finite, because minus infinity would give gradients that are NaN.
 _NEVER = -1e9
-# Score of an unknown label, if the model was not calibrated: the share of the rarest findings of PTB-XL.
+# Score of an unknown label, if the model was not calibrated, and its largest prior otherwise: about the prevalence of
+# the rarest findings of PTB-XL.
 PRIOR = 0.001
-# Smallest probability of a label that is present, where no threshold was chosen on recordings.
-LIKELIER_THAN_NOT = 0.5
+# Of a label for which `merit calibrate` chose none.
+_DEFAULT_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -195,8 +196,8 @@ class LabelEmbeddings:
 
     def caution(self, logits: torch.Tensor, multi_label: bool) -> str:
         """
-        Why the scores of a recording mislead: they compete, and no label reaches its own threshold; empty otherwise,
-        and where no label has a threshold.
+        Why the scores of a recording mislead: the labels compete, and none reaches its own threshold, which is 0.5 if
+        `merit calibrate` chose none. Empty otherwise, and if no label has a chosen threshold.
 
         Args:
             logits (`torch.FloatTensor` of shape `(labels,)`): of the recording.
@@ -206,7 +207,7 @@ class LabelEmbeddings:
         if multi_label or not self._has_rivals or not any("threshold" in self.facts[index] for index in known):
             return ""
         probabilities = logits.sigmoid().tolist()
-        if any(probabilities[index] >= self.facts[index].get("threshold", LIKELIER_THAN_NOT) for index in known):
+        if any(probabilities[index] >= self.facts[index].get("threshold", _DEFAULT_THRESHOLD) for index in known):
             return ""
         best = max(known, key=probabilities.__getitem__)
         return (
@@ -466,9 +467,9 @@ def calibrate(embeddings: LabelEmbeddings, labels: Sequence[CandidateLabel], mod
     Rescale scores to log-odds that a recording has the finding, with what `merit calibrate` has fitted.
 
     A learned label and the prompts of a finding have a scale of their own: slope, intercept and, for prompts, a prior.
-    Prompts of the user have the mean scale of prompts, with the prior of the finding that their label names. A label
-    that names no finding of the data set has the prior of the rarest, since nothing was measured of it. Scores of
-    prompts are standardised first.
+    Prompts and templates of the user have the mean slope and intercept of prompts, and the prior of the finding that
+    the label names. If it names no finding that `merit calibrate` has measured, the prior is that of the rarest one.
+    Scores of prompts are standardised first.
 
     Args:
         embeddings: the labels as the model scores them.

@@ -340,7 +340,7 @@ def test_options_that_do_not_fit_the_checkpoint_are_refused(model_folder, classi
         predict([archive], model_folder, tmp_path)
     with pytest.raises(ValueError, match="labels of your own and embeddings need a dual encoder"):
         predict([archive], classifier_folder, tmp_path, embeddings=True)
-    with pytest.raises(ValueError, match="Without a report model no reports are written: leave out --language"):
+    with pytest.raises(ValueError, match="writes no reports: add a report model, or leave the language out"):
         predict([archive], classifier_folder, tmp_path, language="de")
     with pytest.raises(ValueError, match="format must be one of parquet, csv"):
         predict([archive], classifier_folder, tmp_path, format="xlsx")

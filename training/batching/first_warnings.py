@@ -1,4 +1,4 @@
-"""What feature extractors leave out of the recordings of a data set, told once and not for every recording."""
+"""Warnings about single recordings of a data set: the first of each kind instead of one for each recording."""
 
 import warnings
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _KINDS = (LeadWarning, PaddingWarning)
 
 class FirstWarnings:
     """
-    Lets the first [`LeadWarning`] and the first [`PaddingWarning`] of a data set through, and all other warnings.
+    Passes on the first [`LeadWarning`], the first [`PaddingWarning`] and every warning of another category.
 
     Example:
         >>> first = FirstWarnings()

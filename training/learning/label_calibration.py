@@ -8,8 +8,8 @@ function of the embedding already, and calibration is a slope and an intercept f
 - the prompts of a finding are standardised by the distribution of their scores over recordings, and contribute
   evidence to the prior, which is the prevalence of the finding. A finding whose prompts separate nothing keeps its
   prior;
-- any other label gets the mean slope of the findings and the prior of the rarest of them, or `PRIOR` if that is less:
-  what nobody listed is rare, and a text of which nothing was measured must not come before a measured finding.
+- any other label gets the mean slope of the findings and the prior of the rarest of them, at most `PRIOR`. Nothing was
+  measured for such a label, so it should not rank above a finding that was measured.
 
 Slopes and intercepts of a finding are drawn towards the mean over findings, more so the fewer positives it has. AUROC
 does not change, since all slopes are positive.
