@@ -310,8 +310,8 @@ def report_encoders(name: str, link: str) -> str:
             found = {row["metric"]: row for row in figures.to_dict("records")}
             rows.append([f"{arm}, greedy", *(cell(found[metric], metric) for metric in metrics)])
     text = (
-        f"**Reports by encoder**: the same generator trained on the frozen encoders of the table above "
-        f"(seed 0), English reports of fold 10 ([files]({link}/{name}))."
+        "**Reports by encoder**: the same generator trained on the frozen encoders of the table above (seed 0), "
+        f"English reports of fold 10 ([files]({link}/{name}))."
     )
     return section(text, ["BLEU-1", "BLEU-4", "ROUGE-L", "F1 of statements", "macro F1"], rows) if rows else ""
 
@@ -540,8 +540,8 @@ DOCUMENTS = {
     "docs/how-to/archives.md": [behaviour.archive_times],
     "benchmarks/README.md": [
         ablations,
-        partial(search, "search-balance", "How the two terms share the time", BALANCE),
         partial(report_encoders, "report-encoders", "results"),
+        partial(search, "search-balance", "How the two terms share the time", BALANCE),
         protocol,
         partial(search, "search", "Choices of the recipes"),
         partial(search, "search-choices", "Objective, tokens and text, one choice at a time", NOT_COMPARABLE),

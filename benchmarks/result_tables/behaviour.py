@@ -48,10 +48,12 @@ def trust_scores() -> str:
         ),
         row("of the label with the most", share("unlearned_labels", "largest_above_half")),
         row(
-            "recordings in which one that is no finding of PTB-XL comes before six learned findings, at most",
+            "of one that is no finding of PTB-XL: recordings in which it ranks above six learned findings, at most",
             first(True),
         ),
-        row("in which a finding of PTB-XL that is not learned and not present does, at most", first(False)),
+        row(
+            "of one that is a finding of PTB-XL: the same, among recordings without the finding, at most", first(False)
+        ),
         row("accuracy among six learned findings", share("competition", "alone")),
         row("with one unlearned label beside them, at the lowest", share("competition", "lowest_beside")),
         row(f"calibration error of {kinds['learned']} learned labels", error("learned", "ece")),

@@ -50,7 +50,7 @@ def full_length() -> str:
         row for path in sorted(FOLDER.glob("differences-*.json")) for row in read(path)["differences"]
     )
     paired["setting"] = [setting_key(setting) for setting in paired["setting"]]
-    verdicts: dict[str, dict[str, list[str]]] = {arm: {} for arm in TRAINED[1:]}
+    titles: dict[str, dict[str, list[str]]] = {arm: {} for arm in TRAINED[1:]}  # of rows, by side of 0
     rows = [["best epoch by probes on fold 9", *(", ".join(best_epochs(files[arm])) for arm in TRAINED), "-", "-"]]
     for title, method, task, metric, setting in ROWS:
         wanted = {"method": method, "task": task, "metric": metric}
@@ -60,7 +60,7 @@ def full_length() -> str:
         ]
         by_arm = {arm: found[found["minus"] == arm] for arm in TRAINED[1:]}
         for arm, differences in by_arm.items():
-            verdicts[arm].setdefault(verdict(differences), []).append(title)
+            titles[arm].setdefault(side_of_zero(differences), []).append(title)
         rows.append([title, *map(mean_and_range, values), *map(difference, by_arm.values())])
     means = ([mean_probe(table, number) for number in table["file"].unique()] for table in tables.values())
     rows.insert(1, ["linear probe, mean of the six tasks", *map(mean_and_range, means), "-", "-"])
@@ -86,7 +86,7 @@ def full_length() -> str:
         "methods."
     )
     table = section(text, [*TRAINED, "minus alignment-only", "minus reconstruction-only"], rows)
-    return table + "\n" + "\n".join(in_words(arm, found) for arm, found in verdicts.items())
+    return table + "\n" + "".join(in_words(arm, by_side) for arm, by_side in titles.items())
 
 
 def best_epochs(files: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -98,20 +98,19 @@ def mean_probe(table: pd.DataFrame, number: Any) -> float:
     return float(figures["value"].mean())
 
 
-def verdict(rows: pd.DataFrame) -> str:
-    """What the paired intervals of all seeds say; empty without any."""
-    if rows.empty:
+def side_of_zero(differences: pd.DataFrame) -> str:
+    """Where the paired intervals of all seeds lie: "above", "below" or "neither"; empty without any."""
+    if differences.empty:
         return ""
-    return "wins" if (rows["low"] > 0).all() else "loses" if (rows["high"] < 0).all() else "is level"
+    return "above" if (differences["low"] > 0).all() else "below" if (differences["high"] < 0).all() else "neither"
 
 
-def in_words(arm: str, found: Mapping[str, list[str]]) -> str:
-    """In which rows MERIT wins, loses and is level."""
-    wins, loses = ("; ".join(found.get(verdict, ["nothing"])) for verdict in ("wins", "loses"))
-    level = len(found.get("is level", []))
+def in_words(arm: str, titles: Mapping[str, list[str]]) -> str:
+    """The titles of the rows by the side of 0 on which the intervals of MERIT minus the ablation lie."""
+    above, below = ("; ".join(titles.get(side, ["none"])) for side in ("above", "below"))
     return (
-        f"- MERIT against {arm}, by the paired intervals of every seed: it wins in {wins}. It loses in {loses}. It is "
-        f"level in {level} other rows.\n"
+        f"- MERIT minus {arm}, rows whose paired interval lies above 0 for every seed: {above}. Below 0 for every "
+        f"seed: {below}. Number of rows with neither: {len(titles.get('neither', []))}.\n"
     )
 
 
