@@ -238,11 +238,12 @@ class _Transfer:
                     f"{status} {failed.response.reason_phrase}",
                     failed.response.headers.get("Retry-After"),
                 )
-            except httpx.InvalidURL as failed:
-                raise DownloadError(
-                    f"{self.url}/{path} is not a valid address or redirects to none: {failed}; take another mirror"
-                ) from failed
-            except httpx.RequestError as failed:
+            except (httpx.InvalidURL, httpx.RequestError) as failed:
+                # For an invalid address in a redirect, version 1 raises a RequestError in place of the InvalidURL.
+                if isinstance(failed, httpx.InvalidURL) or isinstance(failed.__context__, httpx.InvalidURL):
+                    raise DownloadError(
+                        f"{self.url}/{path} is not a valid address or redirects to none: {failed}; take another mirror"
+                    ) from failed
                 error, retry_after = str(failed) or type(failed).__name__, None
             fruitless = 0 if _size(part) > longest else fruitless + 1
             longest = max(longest, _size(part))
