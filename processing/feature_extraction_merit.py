@@ -116,6 +116,7 @@ class MeritFeatureExtractor(FeatureExtractionMixin):
     >>> features = feature_extractor(ecg, sampling_rate=500, leads=["I", "II"], units="mV", return_tensors="pt")
     >>> features["ecg_values"].shape, features["lead_mask"].sum().item()
     (torch.Size([1, 12, 1000]), 6)
+
     ```
     """
 

@@ -32,6 +32,7 @@ def standard_lead(name: str) -> str | None:
     ```python
     >>> [standard_lead(name) for name in ("AVR", "Lead I", "MLII", "v 1", "-aVR", "RESP")]
     ['aVR', 'I', 'II', 'V1', None, None]
+
     ```
     """
     match = _LEAD_NAME.fullmatch(name.strip().upper())

@@ -50,6 +50,7 @@ class Recording:
     >>> digital = np.array([[0, 500, -32768]], dtype=np.int16)
     >>> Recording("a", digital, 500.0, ("II",), ("mV",), np.array([1000.0]), np.array([0])).physical()
     array([[0. , 0.5, nan]])
+
     ```
     """
 

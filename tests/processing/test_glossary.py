@@ -1,7 +1,6 @@
 """The glossary: what labels mean, and the prompts of each finding."""
 
 import csv
-import doctest
 import hashlib
 import json
 import re
@@ -414,10 +413,6 @@ def test_prompts_name_the_wall_of_their_finding():
         if finding.code in ("IMI", "AMI", "LMI", "PMI", "ISCIN", "ISCLA", "ISCAN", "INJIN", "INJLA"):
             assert any(walls(finding.name) & walls(phrase) for phrase in finding.english)
             assert any(walls(finding.name) & walls(phrase) for phrase in finding.german)
-
-
-def test_the_examples_of_the_module_run():
-    assert doctest.testmod(glossary_merit).failed == 0
 
 
 def test_labels_of_ptbxl_are_complete_and_found_by_their_descriptions(ptbxl_root):

@@ -1,15 +1,8 @@
 """The words of typed labels: one spelling, negations, and slips of the pen."""
 
-import doctest
-
 import pytest
 
-from merit.processing import label_words_merit
 from merit.processing.label_words_merit import canonical_words, edit_distance, has_negation, split_negation
-
-
-def test_the_examples_of_the_module_run():
-    assert doctest.testmod(label_words_merit).failed == 0
 
 
 @pytest.mark.parametrize(

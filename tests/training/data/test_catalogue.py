@@ -1,19 +1,14 @@
 """Opening data sets by name or by folder."""
 
-import doctest
-
 import pytest
 from simulated_trees import write_challenge, write_mimic
 
-from merit.training.data import catalogue as data_module
 from merit.training.data.catalogue import SOURCES, load_data, open_source
 from merit.training.data.preparation import prepare
-from merit.training.data.sources import base as sources
 from merit.training.data.sources.challenge import Challenge
 from merit.training.data.sources.folder import Folder
 from merit.training.data.sources.mimic import MimicIvEcg
 from merit.training.data.sources.ptbxl import PtbXl
-from merit.training.text import cleaning as reports
 
 
 def test_every_data_set_opens_by_its_name(simulated, tmp_path):
@@ -76,8 +71,3 @@ def test_a_folder_without_data_is_named(tmp_path):
     message = r"holds neither prepared\.json nor ptbxl_database\.csv; pass the output of `merit prepare`, or PTB-XL"
     with pytest.raises(FileNotFoundError, match=message):
         load_data(tmp_path)
-
-
-@pytest.mark.parametrize("module", [data_module, reports, sources])
-def test_the_examples_of_the_modules_run(module):
-    assert doctest.testmod(module).failed == 0

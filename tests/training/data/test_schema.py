@@ -1,7 +1,5 @@
 """Recordings as they are stored: nothing is lost, and copies are recognised."""
 
-import doctest
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -13,7 +11,6 @@ from simulated_trees import noise
 from merit.processing.inputs_merit import recording_of_row
 from merit.processing.leads_merit import STANDARD_LEADS
 from merit.processing.recordings_merit import INVALID_SAMPLE, EcgError, Recording
-from merit.training.data import schema as records
 from merit.training.data.schema import (
     Record,
     features,
@@ -295,10 +292,6 @@ def test_recordings_of_any_length_and_leads_share_a_table():
         again = recording_of_row(row)
         np.testing.assert_array_equal(again.signal, recording.signal)
         assert (again.lead_names, again.sampling_rate) == (recording.lead_names, recording.sampling_rate)
-
-
-def test_the_examples_of_the_module_run():
-    assert doctest.testmod(records).failed == 0
 
 
 def test_the_labels_of_a_task_are_named_and_a_missing_task_with_those_there_are():

@@ -1,8 +1,5 @@
 """The labels that the tasks of two data sets share."""
 
-import doctest
-
-from merit.training.data import shifts
 from merit.training.data.shifts import SHIFTS, name_in_shifts
 from merit.training.data.tasks import snomed_tasks
 
@@ -38,7 +35,3 @@ def test_a_shift_read_the_other_way_has_the_same_pairs():
 def test_a_task_is_found_by_its_whole_name():
     assert {name_in_shifts(task) for task in ("csn-clean", "csn-merl")} == {"csn"}
     assert name_in_shifts("super-hospital") == "super-hospital"
-
-
-def test_the_examples_of_the_module_run():
-    assert doctest.testmod(shifts).failed == 0

@@ -1,6 +1,5 @@
 import ast
 import csv
-import doctest
 import re
 from pathlib import Path
 
@@ -304,7 +303,3 @@ def test_the_published_labels_of_csn_are_those_of_the_substring_rule_and_the_cle
         differing[suffix] = int(wrong.sum()), int(published["VB"].sum()), int(true_bigeminy.sum())
     assert differing["test"] == (772, 169, 0)
     assert sum(wrong for wrong, _, _ in differing.values()) == 3817
-
-
-def test_the_examples_of_the_module_run():
-    assert doctest.testmod(tasks_module).failed == 0
