@@ -1,7 +1,7 @@
 # Every target sets up what it needs in .venv, again when pyproject.toml or constraints.txt has changed.
 PYTHON ?= python3
 # For `make test-oldest`: the oldest Python that pyproject.toml allows, or the oldest at hand.
-OLDEST_PYTHON ?= $(firstword $(foreach version,3.10 3.11 3.12,$(shell python$(version) -c 'print("python$(version)")' 2>/dev/null)) $(PYTHON))
+OLDEST_PYTHON ?= $(firstword $(foreach version,3.11 3.12 3.13,$(shell python$(version) -c 'print("python$(version)")' 2>/dev/null)) $(PYTHON))
 VENV := .venv
 DEMO := $(VENV)/.demo
 READY := $(VENV)/.dev
