@@ -168,7 +168,7 @@ def test_initialisation_depends_on_the_seed_alone(model_class):
 @pytest.mark.parametrize("device_map", ["cpu", "auto", {"": "cpu"}])
 @every_model
 def test_a_device_map_is_accepted(model_class, device_map, tmp_path):
-    pytest.importorskip("accelerate")
+    pytest.importorskip("accelerate", reason="needs the extra train")
     model = tiny_model(model_class)
     model.save_pretrained(tmp_path)
     loaded = model_class.from_pretrained(tmp_path, device_map=device_map)
@@ -181,7 +181,7 @@ def test_a_device_map_is_accepted(model_class, device_map, tmp_path):
 @every_tokenization
 @every_model
 def test_weights_can_be_offloaded(model_class, tokenization, tmp_path):
-    accelerate = pytest.importorskip("accelerate")
+    accelerate = pytest.importorskip("accelerate", reason="needs the extra train")
     model = tiny_model(model_class, tokenization)
     expected = run(model)
     accelerate.disk_offload(model, tmp_path, execution_device="cpu")

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import re
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -282,7 +283,6 @@ def test_a_saved_glossary_has_the_bytes_of_the_packages_file(tmp_path):
 
 
 def test_the_glossary_is_part_of_the_package():
-    tomllib = pytest.importorskip("tomllib")
     settings = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
     assert "glossary_merit.json" in settings["tool"]["setuptools"]["package-data"]["merit.processing"]
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pandas as pd
@@ -252,7 +253,6 @@ def test_two_languages_may_share_a_phrase(tmp_path):
 
 
 def test_the_table_is_part_of_the_package():
-    tomllib = pytest.importorskip("tomllib")
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     patterns = settings["tool"]["setuptools"]["package-data"]["merit.training.text"]
     files = {file for pattern in patterns for file in (ROOT / "training" / "text").glob(pattern)}
