@@ -118,10 +118,10 @@ def _card(folder: Path, repo_id: str) -> ModelCard:
     processor = json.loads((folder / "processor_config.json").read_text(encoding="utf-8"))["feature_extractor"]
     weights = _weights(folder)
     read = results_of(folder)
-    figures = list(figures_of(read))
+    headlines = list(filter(_is_headline, figures_of(read)))
     own_sha256 = weights_sha256(weights)
-    own = [figure for figure in figures if figure.weights == own_sha256]
-    others = [figure for figure in figures if figure.weights != own_sha256]
+    own = [figure for figure in headlines if figure.weights == own_sha256]
+    others = [figure for figure in headlines if figure.weights != own_sha256]
     training = [file["training"] | {"file": name} for name, file in read.items() if "training" in file]
     task = next(iter(config["custom_pipelines"]))
     card_data = ModelCardData(
@@ -172,7 +172,7 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def _model_index(own: Iterable[Figure]) -> Iterator[EvalResult]:
     """Entries of the model-index: the macro AUROC of each task, and the measures of reports, with their intervals."""
-    for figure in filter(_is_headline, own):
+    for figure in own:
         if figure.value is None or figure.metric not in ("auroc", *_OF_REPORTS):
             continue
         yield EvalResult(
@@ -195,7 +195,7 @@ def _tables(own: Sequence[Figure], others: Sequence[Figure]) -> Iterator[Table]:
         shown = [
             (who + escape(_how(figure)), figure)
             for who, figure in named
-            if (figure.data, figure.data_sha256) == (name, sha256) and _is_headline(figure)
+            if (figure.data, figure.data_sha256) == (name, sha256)
         ]
         scored = [(row, figure) for row, figure in shown if figure.method in _HEADLINES and figure.metric == "auroc"]
         if scored:

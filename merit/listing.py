@@ -180,7 +180,7 @@ def _files_below(folder: str, leads_given: bool) -> Iterator[str]:
 def _is_other_table(path: str) -> bool:
     """Whether a table holds something else than a recording, such as the list of all recordings."""
     try:
-        return path.lower().endswith((".csv", ".tsv")) and detect_format(path) is None and names_no_lead(path)
+        return path.lower().endswith((".csv", ".tsv")) and names_no_lead(path) and detect_format(path) is None
     except EcgError:  # it cannot be read, which is reported as any other failure
         return False
 

@@ -156,7 +156,7 @@ class Predictor:
                 f"{model} is {kind.name}: labels of your own and embeddings need {checkpoints.DUAL_ENCODER.name}."
             )
         elif kind is checkpoints.REPORT_MODEL:
-            options = {"language": language or "en"}
+            options = {"language": language}
         if language and kind is not checkpoints.REPORT_MODEL and report_model is None:
             raise ValueError(
                 f"{model} is {kind.name} and writes no reports: add a report model, or leave the language out."
@@ -168,7 +168,7 @@ class Predictor:
         self.pipelines = [checkpoints.load_pipeline(model, kind, **shared, **options)]
         if report_model is not None:
             self.pipelines.append(
-                checkpoints.load_pipeline(report_model, checkpoints.REPORT_MODEL, language=language or "en", **shared)
+                checkpoints.load_pipeline(report_model, checkpoints.REPORT_MODEL, language=language, **shared)
             )
         for pipeline in self.pipelines:
             use_backend(pipeline.model, self.backend)

@@ -151,20 +151,23 @@ def is_table(path: str) -> bool:
         return True
     if not os.path.isfile(path):
         return False
-    with open_file(path, quote(os.path.basename(path))) as file:
-        rows = decode_text(file.read(_START_BYTES)).lstrip("\r\n").splitlines()
+    rows = _start_of(path).splitlines()
     cells = re.split("[;\t,]", rows[1]) if len(rows) > 1 else []
     return len(cells) > 1 and all(_is_number(cell) for cell in cells)
 
 
 def names_no_lead(path: str) -> bool:
     """Whether the first row of a table names columns of which none is a lead, as in a list of patients."""
-    with open_file(path, quote(os.path.basename(path))) as file:
-        start = decode_text(file.read(_START_BYTES)).lstrip("\r\n").replace("\r", "\n")
-    first = _without_comments(start)[0].partition("\n")[0]
+    first = _without_comments(_start_of(path).replace("\r", "\n"))[0].partition("\n")[0]
     cells = [cell.strip(" '\"") for cell in re.split("[;\t,]", first)]
     names = [match[1] if (match := _NAME_AND_UNIT.fullmatch(cell)) else cell for cell in cells]
     return bool(first) and not all(map(_is_number, names)) and not any(map(standard_lead, names))
+
+
+def _start_of(path: str) -> str:
+    """The text with which a file begins, without empty lines before it."""
+    with open_file(path, quote(os.path.basename(path))) as file:
+        return decode_text(file.read(_START_BYTES)).lstrip("\r\n")
 
 
 def _split_units(columns: list[str], units: str | Sequence[str] | None, name: str) -> tuple[list[str], tuple[str, ...]]:

@@ -1,12 +1,13 @@
 """Tables of what answers rest on, for docs/results.md, and of hospital files and archives, for benchmarks/README.md."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
+from trust_labels import rows as rows_of
+
 from merit.delineation import MOST_IRREGULAR
 
-from . import ROOT, facts, load, section
+from . import facts, load, section
 
 WAYS = ("before", "after")
 
@@ -26,8 +27,7 @@ def trust_scores() -> str:
     def share(part: str, what: str) -> Any:
         return lambda model, way: f"{percent(model[part][way][what])} %"
 
-    with (ROOT / "benchmarks" / "unknown-labels.csv").open(encoding="utf-8", newline="") as file:
-        listed = {row["label"] for row in csv.DictReader(file)}
+    listed = {row["label"] for row in rows_of("benchmarks/unknown-labels.csv")}
 
     def first(is_listed: bool) -> Any:
         def largest(model, way) -> str:
