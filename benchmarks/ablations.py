@@ -12,7 +12,7 @@ arms.
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,16 +71,33 @@ def main() -> None:
                     results = [result for result in results if result["method"] != "zero-shot"]
                 content = write_whole(args.models / run_name, encoder, dataset, args.data.name, seed, results)
                 trained = {**training, "log": training["log"][-1:]}
-                write_json(path, {**content, "physiology": of_physiology(encoder, simulated), "trained": trained})
+                found = of_physiology(encoder, simulated)
+                for figures in found.values():
+                    del figures["replicates"]
+                write_json(path, {**content, "physiology": found, "trained": trained})
                 print(f"{path} written", flush=True)
     write_json(args.output / "differences.json", differences(args.models, args.seeds))
 
 
 def write_whole(
-    folder: Path, encoder: CheckpointEncoder, dataset: DatasetDict, name: str, seed: int, results: list[Result]
+    folder: Path,
+    encoder: CheckpointEncoder,
+    dataset: DatasetDict,
+    name: str,
+    seed: int,
+    results: Sequence[Result],
+    others: Sequence[Result] = (),
 ) -> dict[str, Any]:
-    """Write the whole evaluation of a model to its folder; returns the result file without figures per label."""
-    write_evaluation(folder / "evaluation.json", encoder, dataset, name, seed, results)
+    """
+    Write the whole evaluation of a model to its folder, with its scores and replicates.
+
+    Args:
+        others: more results for paired differences, whose figures stand elsewhere in the result file.
+
+    Returns:
+        the content of a result file without `others` and figures per label.
+    """
+    write_evaluation(folder / "evaluation.json", encoder, dataset, name, seed, [*results, *others])
     content = result_file(encoder, dataset, name, seed, results)
     for result in content["results"]:
         result.pop("labels", None)
@@ -126,7 +143,8 @@ def run(dataset: DatasetDict, recipe: str, settings: list[str]):
     return model, processor, record
 
 
-def of_physiology(encoder: CheckpointEncoder, simulated: DatasetDict) -> dict:
+def of_physiology(encoder: CheckpointEncoder, simulated: DatasetDict) -> dict[str, dict[str, Any]]:
+    """What the features tell of the known physiology of simulated recordings, see `physiology`."""
     features = {str(split): embed(encoder, rows, name=str(split)) for split, rows in simulated.items()}
     truths = {str(split): simulated_truths(rows["record_id"], seed=0) for split, rows in simulated.items()}
     return physiology(features, truths)

@@ -32,7 +32,7 @@ from merit.training.evaluation.context import EvaluationContext
 from merit.training.evaluation.evaluate import evaluate
 from merit.training.learning.pretraining import pretrain
 from merit.training.results.comparison import read_results
-from merit.training.results.result_files import write_json
+from merit.training.results.result_files import Result, write_json
 from merit.training.scoring.encoders import CheckpointEncoder
 from merit.training.scoring.protocol import task_names
 from merit.training.simulation.ptbxl_tree import write_simulated_ptbxl
@@ -79,10 +79,11 @@ def main() -> None:
                     seed=seed,
                 )
                 results += evaluate(encoder, dataset, FINE_TUNED, ["fine-tuned"], seed=seed, fractions=[1.0])
-                content = write_whole(folder, encoder, dataset, args.data.name, seed, results)
                 context = EvaluationContext(encoder, dataset, ["all"], args.models / "cache")
                 elsewhere = {source: figures(source, rows, context) for source, rows in hospitals.items()}
                 physiology = of_physiology(encoder, simulated)
+                others = for_pairing(elsewhere, physiology)
+                content = write_whole(folder, encoder, dataset, args.data.name, seed, results, others)
                 write_json(path, {**content, "epochs": epochs, "physiology": physiology, "hospitals": elsewhere})
                 print(f"{path} written", flush=True)
             write_differences(args.models, args.output, seed)
@@ -137,6 +138,25 @@ def losses(log: list[Mapping[str, float]], checkpoint: str) -> dict[str, float]:
         if entry["step"] <= step:
             latest |= {name: value for name, value in entry.items() if "loss" in name or "information" in name}
     return latest
+
+
+def for_pairing(hospitals: Mapping[str, Any], physiology: Mapping[str, Any]) -> list[Result]:
+    """
+    The figures of other hospitals and of physiology as results with replicates, which are taken out of them.
+
+    The tasks are the names of the hospitals and of the quantities.
+    """
+    figures = [
+        (name, method, "auroc", settings[0]["macro_auroc"], settings[0].pop("replicates"))
+        for name, found in hospitals.items()
+        for method, settings in found["methods"].items()
+    ]
+    figures += [(name, "regression", "r2", found["r2"], found.pop("replicates")) for name, found in physiology.items()]
+    return [
+        {"task": task, "method": method, "setting": {}, "split": "test"}
+        | {"metrics": {metric: figure}, "replicates": {metric: replicates}}
+        for task, method, metric, figure, replicates in figures
+    ]
 
 
 def write_differences(models: Path, output: Path, seed: int) -> None:

@@ -67,6 +67,7 @@ def main() -> None:
             results[name] = figures(name, concatenate_datasets(list(prepared.values())), context, classifier)
             print(f"\n{name}: {results[name]['records']} recordings")
             for method, settings in results[name]["methods"].items():
+                del settings[0]["replicates"]
                 print(f"  {method:28}", *(f"{one['macro_auroc']['value']:.3f}" for one in settings))
     if args.output:
         models = {"model": Path(args.model).name, "classifier": Path(args.classifier).name}
@@ -76,7 +77,11 @@ def main() -> None:
 def figures(
     name: str, rows: Dataset, context: EvaluationContext, classifier: CheckpointClassifier | None = None
 ) -> dict[str, Any]:
-    """Of the methods that the encoder of the context allows, and of the classifier if there is one."""
+    """
+    Of the methods that the encoder of the context allows, and of the classifier if there is one.
+
+    Those of unchanged recordings, which come first, have the "replicates" of the macro AUROC, too, `(resamples,)`.
+    """
     task, glossary = TASKS[name], Glossary.default()
     statements = context.protocols["all"].labels
     codes = {label: FINDING_CODES[task].get(label, label) for label in label_names(rows, task)}
@@ -131,7 +136,7 @@ def measured(protocol: Protocol, scores: np.ndarray, change: Perturbation | None
             "auroc": result["labels"][label]["auroc"],
             "against_normal": None if label == normal else metrics.rounded(against_normal),
         }
-    return {**found, "labels": labels}
+    return {**found, "labels": labels, "replicates": result["replicates"]["auroc"]}
 
 
 if __name__ == "__main__":

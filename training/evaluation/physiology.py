@@ -63,8 +63,9 @@ def physiology(
         seed: of the bootstrap.
 
     Returns:
-        for each quantity of the truths: "unit", "r2" on "test" with its interval, the "penalty", and the number of
-        "records" with a true value in each split.
+        for each quantity of the truths: "unit", "r2" on "test" with its interval, its "replicates", `(resamples,)`, the
+        "penalty", and the number of "records" with a true value in each split. Replicates of different features on the
+        same records can be paired.
 
     Raises:
         ValueError: features and truths do not have the same records, or no quantity is known.
@@ -81,7 +82,8 @@ def physiology(
         known = {split: np.flatnonzero(truths[split][name].notna()) for split in splits}
         found[name] = {"unit": QUANTITIES[name], "records": {split: len(rows) for split, rows in known.items()}}
         if min(found[name]["records"].values()) < 2:
-            found[name] |= {"r2": interval(np.array([np.nan])), "penalty": None}
+            nothing = np.full(resamples, np.nan)
+            found[name] |= {"r2": interval(np.array([np.nan])), "replicates": nothing, "penalty": None}
             continue
         x = {split: np.asarray(features[split])[rows] for split, rows in known.items()}
         y = {split: _targets(name, truths[split][name].to_numpy(float)[rows]) for split, rows in known.items()}
@@ -95,7 +97,7 @@ def physiology(
         units = test["patient_id"].to_numpy() if "patient_id" in test else np.arange(len(test))
         counts = resample_counts(units, resamples, seed)
         r2 = _r2(y["test"], _predicted(regressions[best], x["test"]), counts)
-        found[name] |= {"r2": interval(r2), "penalty": PENALTIES[best]}
+        found[name] |= {"r2": interval(r2), "replicates": r2[1:], "penalty": PENALTIES[best]}
     return found
 
 

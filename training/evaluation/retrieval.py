@@ -44,8 +44,8 @@ def retrieval_of(encoder: TextEncoder, features: np.ndarray, test: Dataset, resa
     ranks["report to ecg"] = rank_of_text[text_of_record]
     counts = metrics.resample_counts(patients_of(test)[reported], resamples)
     for direction, rank in ranks.items():
-        figures = {f"recall_at_{k}": (rank <= k) @ counts / counts.sum(0) for k in RECALL_AT}
-        figures["median_rank"] = metrics.median(rank.astype(float), counts)
+        recalls = {f"recall_at_{k}": (rank <= k) @ counts / counts.sum(0) for k in RECALL_AT}
+        median_rank = metrics.median(rank.astype(float), counts)
         yield {
             "task": "reports",
             "method": "retrieval",
@@ -53,5 +53,6 @@ def retrieval_of(encoder: TextEncoder, features: np.ndarray, test: Dataset, resa
             "split": "test",
             "records": len(reported),
             "candidates": len(texts) if direction == "ecg to report" else len(reported),
-            "metrics": metrics.intervals(figures),
+            "metrics": metrics.intervals({**recalls, "median_rank": median_rank}),
+            "replicates": {name: values[1:] for name, values in recalls.items()},
         }

@@ -116,12 +116,12 @@ class Protocol:
             test: `(records, labels)` scores of every record of "test".
             points: thresholds and calibration of the same model; None without "validation", then only the figures
                 that need neither are computed.
-            detail: every metric, figures per label, reliability and replicates; otherwise only AUROC, average
-                precision and F1.
+            detail: every metric, figures per label, reliability and the replicates of all figures in `PAIRED`;
+                otherwise only AUROC, average precision and F1, and the replicates of the AUROC.
 
         Returns:
-            the part of a result that follows from scores: records, metrics and, in detail, positives, labels,
-            rare_labels, other_labels, reliability and replicates.
+            the part of a result that follows from scores: records, metrics, replicates and, in detail, positives,
+            labels, rare_labels, other_labels and reliability.
         """
         targets = self.targets["test"]
         test = test[self.kept["test"]]
@@ -135,6 +135,8 @@ class Protocol:
         macro = {name: metrics.mean_over_labels(values[scored]) for name, values in figures.items()}
         macro["auroc_weighted"] = metrics.mean_over_labels(figures["auroc"][scored], (targets.T @ self.counts)[scored])
         result: Result = {"records": len(targets), "metrics": metrics.intervals(dict(sorted(macro.items())))}
+        paired = [name for name in PAIRED if name in figures] if detail else ["auroc"]
+        result["replicates"] = {name: macro[name][1:] for name in paired}
         if not detail:
             return result
         result["positives"] = dict(zip(self.labels, positives.tolist()))
@@ -145,14 +147,12 @@ class Protocol:
             }
             for i in np.flatnonzero(scored)
         }
-        paired = [name for name in PAIRED if name in figures]
         for name, which in (("rare_labels", positives < RARE), ("other_labels", positives >= RARE)):
             which &= scored
             means = {metric: metrics.mean_over_labels(figures[metric][which]) for metric in paired}
             result[name] = {"labels": int(which.sum()), "metrics": metrics.intervals(means)}
         if points is not None:
             result["reliability"] = metrics.reliability(points.probabilities(test)[:, scored], targets[:, scored])
-        result["replicates"] = {name: macro[name][1:] for name in paired}
         return result
 
     def _figures(self, test: np.ndarray, points: OperatingPoints | None, detail: bool) -> dict[str, np.ndarray]:

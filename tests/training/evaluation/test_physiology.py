@@ -43,6 +43,16 @@ def test_what_features_hold_linearly_is_explained_and_noise_is_not(truths):
         assert 0.1 < found["r2"]["value"] < clear[name]["r2"]["value"], name
 
 
+def test_replicates_of_two_encoders_are_of_the_same_resamples(truths):
+    features = {split: known(table, 0.5, i) for i, (split, table) in enumerate(truths.items())}
+    one, same = (physiology(features, truths, resamples=50)["qrs"]["replicates"] for _ in range(2))
+    scaled = {split: 3 * values - 1 for split, values in features.items()}
+    np.testing.assert_array_equal(one, same)
+    np.testing.assert_allclose(physiology(scaled, truths, resamples=50)["qrs"]["replicates"], one, atol=1e-9)
+    assert one.shape == (50,)
+    assert one.std() > 0
+
+
 def test_r2_is_that_of_scikit_learn(truths):
     from sklearn.linear_model import Ridge
     from sklearn.metrics import r2_score
