@@ -6,6 +6,7 @@ Each variant runs whole steps (forward, backward, clipping, AdamW) on the same b
 Variants alternate over several rounds; figures are medians over the rounds:
 
 - recipe: as `merit pretrain` runs on this machine (precision, attention, compilation), encoding visible tokens only;
+- compiled: the same with torch.compile, whatever the recipe says;
 - mask-tokens: the same, but the encoder also processes mask tokens in place of the hidden ones;
 - float32: visible tokens only, in float32 with the library's default attention and without compilation;
 - straightforward: with mask tokens, in float32, default attention, without compilation.
@@ -40,7 +41,7 @@ from merit.training.trainer.hardware import fast_attention, fast_device, fast_pr
 from merit.training.trainer.recipe import TRAINING_DEFAULTS, PretrainingRecipe, load_recipe
 
 DEVICE = fast_device().type
-WAYS = ("recipe", "mask-tokens", "float32", "straightforward")
+WAYS = ("recipe", "compiled", "mask-tokens", "float32", "straightforward")
 
 
 class WithMaskTokens(MeritForPreTraining):
@@ -69,7 +70,8 @@ def stepper(recipe: PretrainingRecipe, batch_size: int, way: str) -> Callable[[]
     model.set_attn_implementation("sdpa" if plain else fast_attention())
     model = model.to(DEVICE).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=DEVICE == "cuda")
-    forward: Any = torch.compile(model) if recipe.training.get("torch_compile") and not plain else model
+    is_compiled = way == "compiled" or (recipe.training.get("torch_compile") and not plain)
+    forward: Any = torch.compile(model) if is_compiled else model
     config, tokenizer = model.config.ecg_config, processor.tokenizer
     seconds = recipe.crop_seconds or processor.feature_extractor.duration
     samples = round(seconds * config.sampling_rate)
