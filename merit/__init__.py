@@ -25,6 +25,8 @@ _MODULES = {
     "DoNotRelyWarning": "processing.answers_merit",
     "EcgAnswer": "processing.answers_merit",
     "EcgError": "processing.recordings_merit",
+    "LeadWarning": "processing.recording_base_merit",
+    "PaddingWarning": "processing.recording_base_merit",
     "Explanation": "processing.explanation_merit",
     "explain": "processing.explanation_merit",
     "MeritFeatureExtractor": "processing.feature_extraction_merit",
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
         ZeroShotEcgClassificationPipeline,
     )
     from .processing.processing_merit import MeritProcessor, MeritReportProcessor
+    from .processing.recording_base_merit import LeadWarning, PaddingWarning
     from .processing.recordings_merit import EcgError
     from .training.batching.collator import MeritCollator
     from .training.data.catalogue import load_data, load_ptbxl

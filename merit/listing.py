@@ -15,6 +15,7 @@ from .processing.csv_merit import names_no_lead
 from .processing.formats_merit import detect_format
 from .processing.inputs_merit import to_recordings
 from .processing.recordings_merit import EcgError, Recording
+from .processing.wfdb_header_merit import read_header
 from .training.results.atomic import atomic_write
 
 # Files that are taken from a folder, besides those whose content is that of a hospital format.
@@ -144,7 +145,8 @@ def _recordings_of(source: str, leads_given: bool) -> Iterator[dict[str, Any]]:
     elif os.path.isfile(source) or os.path.isfile(f"{source}.hea"):
         yield {"path": source}
     elif glob.has_magic(source):
-        yield from ({"path": path} for path in sorted(glob.iglob(source, recursive=True)) if _is_recording(path))
+        matched = [path for path in sorted(glob.iglob(source, recursive=True)) if _is_recording(path)]
+        yield from ({"path": path} for path in _without_segments(matched))
     else:
         raise FileNotFoundError(f"There is no file, folder, WFDB record or prepared data set {source}")
 
@@ -160,6 +162,7 @@ def _files_below(folder: str, leads_given: bool) -> Iterator[str]:
     other_tables = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found = []
         for name in sorted(files):
             path = os.path.join(parent, name)
             if name.startswith("."):
@@ -167,7 +170,8 @@ def _files_below(folder: str, leads_given: bool) -> Iterator[str]:
             if not leads_given and _is_other_table(path):
                 other_tables.append(path)
             elif name.lower().endswith(SUFFIXES) or _has_format(path):
-                yield path
+                found.append(path)
+        yield from _without_segments(found)
     if other_tables:
         more = f" and {len(other_tables) - 3} more" if len(other_tables) > 3 else ""
         warnings.warn(
@@ -175,6 +179,19 @@ def _files_below(folder: str, leads_given: bool) -> Iterator[str]:
             "leads if these are recordings",
             stacklevel=2,
         )
+
+
+def _without_segments(paths: list[str]) -> list[str]:
+    """The paths without WFDB headers of segments of which a record among the paths consists."""
+    segments = set()
+    for header in (path for path in paths if path.endswith(".hea")):
+        folder, name = os.path.split(header)
+        try:
+            parts = read_header(header.removesuffix(".hea"), name).segments
+        except EcgError:  # it cannot be read, which is reported as any other failure
+            continue
+        segments.update(os.path.join(folder, f"{part}.hea") for part, _ in parts)
+    return [path for path in paths if path not in segments]
 
 
 def _is_other_table(path: str) -> bool:

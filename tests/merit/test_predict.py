@@ -201,6 +201,31 @@ def test_a_table_of_a_folder_that_names_no_lead_is_no_recording(tmp_path):
     assert listed(root / "*.tsv") == ["empty.tsv", "patients.tsv"]
 
 
+def test_a_record_of_several_segments_is_one_recording(tmp_path):
+    def listed(source):
+        write_listing([source], tmp_path / "listing.arrow")
+        listing = Listing(tmp_path / "listing.arrow")
+        return [Path(row["path"]).name for row in listing.rows(range(len(listing)))]
+
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name, lines in {
+        "p1": ["p1/4 1 100 20", "p1_layout 0", "a 10", "~ 5", "b 5"],
+        "p1_layout": ["p1_layout 1 100 0", "~ 0 200 16 0 0 0 0 II"],
+        "a": ["a 1 100 10", "a.dat 16 200 16 0 0 0 0 II"],
+        "b": ["b 1 100 5", "b.dat 16 200 16 0 0 0 0 II"],
+        "alone": ["alone 1 100 5", "b.dat 16 200 16 0 0 0 0 II"],
+        "damaged": ["damaged/2 1 100 5", "alone 5"],
+    }.items():
+        (folder / f"{name}.hea").write_text("\n".join([*lines, ""]))
+    whole = ["alone.hea", "damaged.hea", "p1.hea"]
+    assert listed(folder) == whole
+    assert listed(folder / "*.hea") == whole
+    assert listed(folder / "a.hea") == ["a.hea"]
+    (folder / "p1.hea").unlink()
+    assert listed(folder) == ["a.hea", "alone.hea", "b.hea", "damaged.hea", "p1_layout.hea"]
+
+
 def test_leads_that_are_given_make_recordings_of_tables_that_name_none(labelled, tmp_path):
     rows = "\n".join(f"{index / 100},{index % 100 / 50}" for index in range(1000))
     (tmp_path / "ecg.csv").write_text(f"time,channel\n{rows}\n")
