@@ -301,17 +301,14 @@ def report_encoders(name: str, link: str) -> str:
     metrics = ("bleu_1", "bleu_4", "rouge_l", "statements_f1", "statements_f1_macro")
     rows = []
     for arm in ARMS:
-        paths = sorted((RESULTS / name).glob(f"{arm}-[0-9]*.json"))
-        if not paths:
-            continue
-        table = results_table([read(path) for path in paths])
-        generated = select(table, {"reports": "generated", "decoding": "greedy"})
-        for _, figures in generated.groupby("file"):
-            found = {row["metric"]: row for row in figures.to_dict("records")}
-            rows.append([f"{arm}, greedy", *(cell(found[metric], metric) for metric in metrics)])
+        for path in sorted((RESULTS / name).glob(f"{arm}-[0-9]*.json")):
+            content = read(path)
+            generated = select(results_table([content]), {"reports": "generated", "decoding": "greedy"})
+            found = {row["metric"]: row for row in generated.to_dict("records")}
+            rows.append([f"{arm}, seed {content['seed']}", *(cell(found[metric], metric) for metric in metrics)])
     text = (
-        "**Reports by encoder**: the same generator trained on the frozen encoders of the table above (seed 0), "
-        f"English reports of fold 10 ([files]({link}/{name}))."
+        "**Reports by encoder**: the same generator trained on the frozen encoders of the table above, "
+        f"English reports of fold 10, greedy decoding ([files]({link}/{name}))."
     )
     return section(text, ["BLEU-1", "BLEU-4", "ROUGE-L", "F1 of statements", "macro F1"], rows) if rows else ""
 
