@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from datasets import DatasetDict
-from options import data_parser, missing_results
+from options import data_parser, missing_results, without_replicates
 
 from merit.training.data.catalogue import load_data
 from merit.training.evaluation.evaluate import evaluate
 from merit.training.evaluation.output import result_file, write_evaluation
 from merit.training.evaluation.physiology import physiology, simulated_truths
 from merit.training.learning.pretraining import pretrain
-from merit.training.results.comparison import find_result, paired_difference, read_results
+from merit.training.results.comparison import paired_differences, read_results
 from merit.training.results.result_files import File, Result, provenance, write_json
 from merit.training.scoring.embeddings import embed
 from merit.training.scoring.encoders import CheckpointEncoder
@@ -71,10 +71,8 @@ def main() -> None:
                     results = [result for result in results if result["method"] != "zero-shot"]
                 content = write_whole(args.models / run_name, encoder, dataset, args.data.name, seed, results)
                 trained = {**training, "log": training["log"][-1:]}
-                found = of_physiology(encoder, simulated)
-                for figures in found.values():
-                    del figures["replicates"]
-                write_json(path, {**content, "physiology": found, "trained": trained})
+                found = {"physiology": of_physiology(encoder, simulated), "trained": trained}
+                write_json(path, {**content, **without_replicates(found)})
                 print(f"{path} written", flush=True)
     write_json(args.output / "differences.json", differences(args.models, args.seeds))
 
@@ -106,12 +104,9 @@ def write_whole(
 
 
 def paired_rows(one: File, other: File) -> Iterator[dict[str, Any]]:
-    """Paired differences between two evaluations, in every metric of every result that both have."""
-    for result in one["results"]:
-        same = find_result(other, result["task"], result["method"], result["setting"])
-        for metric in result.get("replicates", {}) if same else ():
-            what = {**{key: result[key] for key in ("task", "method", "setting")}, "metric": metric}
-            yield {**what, **paired_difference(result, same, metric)}
+    """A row of each paired difference between two evaluations."""
+    for result, metric, found in paired_differences(one, other):
+        yield {**{key: result[key] for key in ("task", "method", "setting")}, "metric": metric, **found}
 
 
 def differences(models: Path, seeds: list[int]) -> dict:

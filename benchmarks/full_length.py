@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from ablations import ARMS, SIMULATED_RECORDS, TRAINED, of_physiology, paired_rows, write_whole
 from datasets import DatasetDict, concatenate_datasets
-from options import data_parser, missing_results
+from options import data_parser, missing_results, without_replicates
 from other_hospitals import figures
 from transformers import AutoModel, AutoProcessor
 
@@ -84,7 +84,8 @@ def main() -> None:
                 physiology = of_physiology(encoder, simulated)
                 others = for_pairing(elsewhere, physiology)
                 content = write_whole(folder, encoder, dataset, args.data.name, seed, results, others)
-                write_json(path, {**content, "epochs": epochs, "physiology": physiology, "hospitals": elsewhere})
+                found = {"epochs": epochs, "physiology": physiology, "hospitals": elsewhere}
+                write_json(path, {**content, **without_replicates(found)})
                 print(f"{path} written", flush=True)
             write_differences(args.models, args.output, seed)
 
@@ -141,21 +142,20 @@ def losses(log: list[Mapping[str, float]], checkpoint: str) -> dict[str, float]:
 
 
 def for_pairing(hospitals: Mapping[str, Any], physiology: Mapping[str, Any]) -> list[Result]:
-    """
-    The figures of other hospitals and of physiology as results with replicates, which are taken out of them.
-
-    The tasks are the names of the hospitals and of the quantities.
-    """
+    """The figures of other hospitals and of physiology as results; their tasks are hospitals and quantities."""
     figures = [
-        (name, method, "auroc", settings[0]["macro_auroc"], settings[0].pop("replicates"))
+        (name, method, "auroc", found["records"], settings[0]["macro_auroc"], settings[0]["replicates"])
         for name, found in hospitals.items()
         for method, settings in found["methods"].items()
     ]
-    figures += [(name, "regression", "r2", found["r2"], found.pop("replicates")) for name, found in physiology.items()]
+    figures += [
+        (name, "regression", "r2", found["records"]["test"], found["r2"], found["replicates"])
+        for name, found in physiology.items()
+    ]
     return [
-        {"task": task, "method": method, "setting": {}, "split": "test"}
+        {"task": task, "method": method, "setting": {}, "split": "test", "records": records}
         | {"metrics": {metric: figure}, "replicates": {metric: replicates}}
-        for task, method, metric, figure, replicates in figures
+        for task, method, metric, records, figure, replicates in figures
     ]
 
 

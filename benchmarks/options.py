@@ -1,9 +1,10 @@
-"""Options of the programs, and which results are missing."""
+"""Options of the programs, which results are missing, and what of them is written."""
 
 import argparse
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 
 def data_parser(description: str | None) -> argparse.ArgumentParser:
@@ -22,3 +23,10 @@ def missing_results(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, P
             print(f"{path} exists")
         else:
             yield name, path
+
+
+def without_replicates(figures: Any) -> Any:
+    """A copy of nested dictionaries and lists without the entries "replicates", which are no JSON."""
+    if isinstance(figures, dict):
+        return {key: without_replicates(value) for key, value in figures.items() if key != "replicates"}
+    return [without_replicates(value) for value in figures] if isinstance(figures, list) else figures

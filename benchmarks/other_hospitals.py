@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset, concatenate_datasets
-from options import data_parser
+from options import data_parser, without_replicates
 
 from merit.hub_cards.export import load
 from merit.processing.glossary_merit import Glossary
@@ -67,11 +67,10 @@ def main() -> None:
             results[name] = figures(name, concatenate_datasets(list(prepared.values())), context, classifier)
             print(f"\n{name}: {results[name]['records']} recordings")
             for method, settings in results[name]["methods"].items():
-                del settings[0]["replicates"]
                 print(f"  {method:28}", *(f"{one['macro_auroc']['value']:.3f}" for one in settings))
     if args.output:
         models = {"model": Path(args.model).name, "classifier": Path(args.classifier).name}
-        write_json(args.output, {**provenance(args.data), **models, "results": results})
+        write_json(args.output, {**provenance(args.data), **models, "results": without_replicates(results)})
 
 
 def figures(

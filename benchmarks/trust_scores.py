@@ -125,9 +125,8 @@ class Scores:
                     "highest": rounded(single[absent, column].max()),
                     "first": rounded((ranking[absent].argmax(1) == len(SIX)).mean()),
                 }
-            of_all = [found["labels"][name][way] for name in names]
-            found[way] = {f"largest_{what}": max(one[what] for one in of_all) for what in ("above_half", "first")}
-            found[way]["mean_above_half"] = rounded(np.mean([one["above_half"] for one in of_all]))
+            above_half = [found["labels"][name][way]["above_half"] for name in names]
+            found[way] = {"largest_above_half": max(above_half), "mean_above_half": rounded(np.mean(above_half))}
         return found
 
     def competition(self) -> Figures:

@@ -43,10 +43,10 @@ def write_listing(sources: Iterable[str | Path], path: str | Path, leads_given: 
 
     Args:
         sources: each is a folder, of which all files with a suffix of `SUFFIXES` or of a hospital format are taken, in
-            all folders below, but no table whose first row names columns and no lead; a glob with `*`, `?` or `[`; a
-            recording; a table (.csv, .tsv, .parquet) with a column `path`, relative to the table's folder, and
-            optionally `record_id`, `sampling_rate`, `units` and `leads` (names with blanks between them); or a prepared
-            data set.
+            all folders below, but no table whose first row names columns and no lead, and no segment of a WFDB record
+            of several; a glob with `*`, `?` or `[`; a recording; a table (.csv, .tsv, .parquet) with a column `path`,
+            relative to the table's folder, and optionally `record_id`, `sampling_rate`, `units` and `leads` (names with
+            blanks between them); or a prepared data set.
         path: of the file.
         leads_given: the leads of files that do not name them are known, so that tables of a folder need not.
 
@@ -185,12 +185,13 @@ def _without_segments(paths: list[str]) -> list[str]:
     """The paths without WFDB headers of segments of which a record among the paths consists."""
     segments = set()
     for header in (path for path in paths if path.endswith(".hea")):
-        folder, name = os.path.split(header)
+        name = os.path.basename(header)
+        folder = header.removesuffix(name)
         try:
             parts = read_header(header.removesuffix(".hea"), name).segments
         except EcgError:  # it cannot be read, which is reported as any other failure
             continue
-        segments.update(os.path.join(folder, f"{part}.hea") for part, _ in parts)
+        segments.update(folder + f"{part}.hea" for part, _ in parts if f"{part}.hea" != name)
     return [path for path in paths if path not in segments]
 
 

@@ -138,9 +138,9 @@ def disturbances() -> str:
     text = (
         f"**Recordings that are not right**: {records} recordings of fold 10 of PTB-XL, changed, and unchanged ones of "
         f"other hospitals, with {content['model']}; in percent "
-        "([file](../benchmarks/results/trust-disturbances.json)). A faulty lead stands still or drifts more than in 98 "
-        "% of fold 9. AUROC and sensitivity are those of the most extreme measure of a recording. `quality` of an "
-        "answer gives a reason for the share in the third column."
+        "([file](../benchmarks/results/trust-disturbances.json)). A faulty lead stands still for longer, or drifts "
+        "further, than any lead of 98 % of fold 9. AUROC and sensitivity are those of the most extreme measure of a "
+        "recording. `quality` of an answer gives a reason for the share in the third column."
     )
     header = [
         "AUROC",

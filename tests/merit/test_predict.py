@@ -216,14 +216,16 @@ def test_a_record_of_several_segments_is_one_recording(tmp_path):
         "b": ["b 1 100 5", "b.dat 16 200 16 0 0 0 0 II"],
         "alone": ["alone 1 100 5", "b.dat 16 200 16 0 0 0 0 II"],
         "damaged": ["damaged/2 1 100 5", "alone 5"],
+        "itself": ["itself/1 1 100 5", "itself 5"],
     }.items():
         (folder / f"{name}.hea").write_text("\n".join([*lines, ""]))
-    whole = ["alone.hea", "damaged.hea", "p1.hea"]
+    whole = ["alone.hea", "damaged.hea", "itself.hea", "p1.hea"]
     assert listed(folder) == whole
     assert listed(folder / "*.hea") == whole
+    assert listed(f"{folder}//") == whole
     assert listed(folder / "a.hea") == ["a.hea"]
     (folder / "p1.hea").unlink()
-    assert listed(folder) == ["a.hea", "alone.hea", "b.hea", "damaged.hea", "p1_layout.hea"]
+    assert listed(folder) == ["a.hea", "alone.hea", "b.hea", "damaged.hea", "itself.hea", "p1_layout.hea"]
 
 
 def test_leads_that_are_given_make_recordings_of_tables_that_name_none(labelled, tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .published import published_figures
-from .result_files import File, Result, read_result_file
+from .result_files import PERTURBED, File, Result, read_result_file
 from .scores import read_replicates, scores_path
 from .table import markdown, results_table, select, where
 from .wording import cell, how_measured, metric_name
@@ -125,7 +125,37 @@ def _paired_differences(read: Sequence[File]) -> str:
                 f"{file['model']['name']} is not paired: {file['unpaired']}, which `merit evaluate` writes, is not "
                 "beside its result file.\n\n"
             )
-    return text + markdown(["", "task", "metric", "difference", "p"], _difference_rows(read))
+    header = ["", "task", "metric", "difference", "p"]
+    rows: dict[bool, list[list[str]]] = {False: [], True: []}  # by whether the recordings were perturbed
+    for file in read[1:]:
+        for result, metric, found in paired_differences(file, read[0]):
+            rows[bool(set(result["setting"]) & PERTURBED)].append(
+                [
+                    f"{file['model']['name']}, {how_measured(result['method'], result['setting'])}",
+                    result["task"],
+                    metric_name(metric),
+                    f"{100 * found['value']:+.1f} ({100 * found['low']:+.1f} to {100 * found['high']:+.1f})",
+                    f"{found['p']:.3f}",
+                ]
+            )
+    text += markdown(header, rows[False])
+    return text + (f"\n#### On perturbed recordings\n\n{markdown(header, rows[True])}" if rows[True] else "")
+
+
+def paired_differences(one: File, other: File) -> Iterator[tuple[Result, str, dict[str, float]]]:
+    """
+    The differences between two files whose results have replicates, of every figure that both have.
+
+    Returns:
+        a result of `one`, the metric, and `paired_difference` of both files in it.
+    """
+    for result in one["results"]:
+        same = find_result(other, result["task"], result["method"], result["setting"])
+        for metric in result.get("replicates", {}):
+            if same is None or metric not in same.get("replicates", {}):
+                continue
+            if None not in (result["metrics"][metric]["value"], same["metrics"][metric]["value"]):
+                yield result, metric, paired_difference(result, same, metric)
 
 
 def paired_difference(one: Result, other: Result, metric: str) -> dict[str, float]:
@@ -152,22 +182,6 @@ def paired_difference(one: Result, other: Result, metric: str) -> dict[str, floa
         "high": round(float(high), 5),
         "p": float(min(1.0, max(2 * side, 1 / len(difference)))),
     }
-
-
-def _difference_rows(read: Sequence[File]) -> Iterator[list[str]]:
-    for file in read[1:]:
-        for one in file["results"]:
-            other = find_result(read[0], one["task"], one["method"], one["setting"])
-            for metric in one.get("replicates", {}) if other else ():
-                if other and metric in other.get("replicates", {}):
-                    found = paired_difference(one, other, metric)
-                    yield [
-                        f"{file['model']['name']}, {how_measured(one['method'], one['setting'])}",
-                        one["task"],
-                        metric_name(metric),
-                        f"{100 * found['value']:+.1f} ({100 * found['low']:+.1f} to {100 * found['high']:+.1f})",
-                        f"{found['p']:.3f}",
-                    ]
 
 
 def find_result(file: File, task: str, method: str, setting: Mapping[str, Any] | None = None) -> Result | None:

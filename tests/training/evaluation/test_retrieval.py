@@ -51,4 +51,6 @@ def test_a_closer_wrong_report_lowers_the_rank_of_the_right_one():
     features = space.embed_texts(["b", "b", "c"]) + 0.1 * space.embed_texts(texts)
     to_report, _ = retrieval_of(space, features, reports(texts), resamples=5)
     assert to_report["metrics"]["recall_at_1"]["value"] == pytest.approx(2 / 3, abs=1e-5)
-    assert set(np.round(3 * to_report["replicates"]["recall_at_1"])) <= {0, 1, 2, 3}
+    replicates = to_report["replicates"]["recall_at_1"]  # of three queries
+    np.testing.assert_allclose(3 * replicates, np.round(3 * replicates), atol=1e-6)
+    assert replicates.shape == (5,)

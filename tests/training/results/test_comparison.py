@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from merit.commands import main
-from merit.training.results.comparison import comparison, paired_difference, read_results
+from merit.training.results.comparison import comparison, paired_difference, paired_differences, read_results
 from merit.training.results.published import published_figures
 from merit.training.results.scores import scores_path
 from merit.training.results.wording import cell
@@ -120,6 +120,27 @@ def test_files_of_format_1_are_read_and_paired(files, make, tmp_path):
     old, new = (comparison(read_results(group)).partition("### Paired differences")[2] for group in (paths, files))
     assert "| strong, zero-shot | super | macro AUROC |" in old
     assert old == new
+
+
+def test_differences_on_perturbed_recordings_stand_in_a_table_of_their_own(files):
+    _, _, differences = comparison(read_results(files)).partition("### Paired differences")
+    usual, _, perturbed = differences.partition("#### On perturbed recordings")
+    assert "leads" not in usual
+    rows = [line for line in perturbed.splitlines() if line.startswith("| strong")]
+    assert len(rows) == 4
+    assert all("| super | macro AUROC |" in row for row in rows)
+    assert rows[0].startswith("| strong, linear probe, leads I |")
+
+
+def test_figures_that_one_file_cannot_pair_are_left_out(files):
+    one, other = read_results([files[1], files[0]])
+    assert len(list(paired_differences(one, other))) == 12
+    del other["results"][0]["replicates"]["f1"]  # as in a scores file of an earlier version
+    del other["results"][1]["replicates"]
+    one["results"][2]["metrics"]["auroc"]["value"] = None
+    found = [(result["method"], metric) for result, metric, _ in paired_differences(one, other)]
+    assert found[:2] == [("zero-shot", "auroc"), ("linear-probe", "f1")]
+    assert len(found) == 8
 
 
 def test_the_difference_stands_in_the_comparison(files):
