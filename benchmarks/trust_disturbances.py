@@ -215,7 +215,8 @@ class Found:
         return round(float(np.mean([bool(codes) for codes in self.reasons])), 4)
 
     def top(self) -> dict[str, Any]:
-        counts = Counter(code for codes in self.reasons for code in set(codes))
+        # Reasons that are equally frequent stand in the order in which they are found.
+        counts = Counter(code for codes in self.reasons for code in dict.fromkeys(codes))
         return {"reasons": {code: round(count / len(self), 4) for code, count in counts.most_common(4)}}
 
     def scores(self, null: "Found") -> np.ndarray:
