@@ -28,7 +28,7 @@ from scipy.ndimage import median_filter
 from sklearn.metrics import roc_auc_score
 
 from merit.hub_cards.export import load
-from merit.processing.leads_merit import STANDARD_LEADS
+from merit.processing.leads_merit import STANDARD_LEADS, millivolts_per
 from merit.processing.quality_merit import MEASURES, assess, signal_measures
 from merit.processing.recordings_merit import read_recording
 from merit.training.data.catalogue import load_data
@@ -147,15 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, seconds in HARMLESS.items():
         found = measure.of(recordings(splits["test"], lambda ecg, time, s=seconds: ecg[:, time < s]))
         figures[name] = {"with_a_reason": found.share(), **found.top()}
-    faults = np.array([lead_faults(ecg, 100) for ecg in recordings(splits["validation"], None)])
-    largest = np.quantile(faults, 1 - FALSE_ALARMS, axis=0)
-    for folder in map(Path, options.external):
-        paths = [str(path.with_suffix("")) for path in sorted(folder.glob("*.hea"))]
-        found = measure.of(paths)
-        intact = found.where([(lead_faults(*in_millivolts(path)) <= largest).all() for path in paths])
-        for name, some in ((folder.name, found), (f"{folder.name}, without a faulty lead", intact)):
-            if len(some):
-                figures[f"recordings of {name}"] = {"records": len(some), "with_a_reason": some.share(), **some.top()}
+    if options.external:
+        figures |= of_other_hospitals(measure, options.external, splits["validation"])
     for name, figure in figures.items():
         print(f"{name:40} {figure}")
     content = {"format": FORMAT, "model": Path(options.model).name, "disturbances": figures}
@@ -174,12 +167,26 @@ def recordings(rows: Dataset, disturb: Disturbance | None) -> Iterator[np.ndarra
             yield ecg if disturb is None else disturb(ecg, np.arange(ecg.shape[1]) / row["sampling_rate"])
 
 
+def of_other_hospitals(measure: "Measure", folders: Sequence[str], validation: Dataset) -> dict[str, Any]:
+    """Figures of the WFDB records in each folder, and of those without a faulty lead."""
+    faults = np.array([lead_faults(ecg, 100) for ecg in recordings(validation, None)])
+    largest = np.quantile(faults, 1 - FALSE_ALARMS, axis=0)
+    figures = {}
+    for folder in map(Path, folders):
+        paths = [str(path.with_suffix("")) for path in sorted(folder.glob("*.hea"))]
+        found = measure.of(paths)
+        intact = found.where([(lead_faults(*in_millivolts(path)) <= largest).all() for path in paths])
+        for name, some in ((folder.name, found), (f"{folder.name}, without a faulty lead", intact)):
+            if len(some):
+                figures[f"recordings of {name}"] = {"records": len(some), "with_a_reason": some.share(), **some.top()}
+    return figures
+
+
 def in_millivolts(path: str) -> tuple[np.ndarray, float]:
     """The samples `(leads, samples)` of a record, and its sampling rate."""
     recording = read_recording(path)
-    if set(recording.units) != {"mV"}:
-        raise ValueError(f"{path} is in {', '.join(recording.units)}, and not in mV.")
-    return recording.physical(), recording.sampling_rate
+    units = np.array([[millivolts_per(unit)] for unit in recording.units], float)
+    return recording.physical() * units, recording.sampling_rate
 
 
 def lead_faults(ecg: np.ndarray, sampling_rate: float) -> np.ndarray:

@@ -183,7 +183,7 @@ def _files_below(folder: str, leads_given: bool) -> Iterator[str]:
 
 def _without_segments(paths: list[str]) -> list[str]:
     """The paths without WFDB headers of segments of which a record among the paths consists."""
-    segments = set()
+    segments: set[str] = set()
     for header in (path for path in paths if path.endswith(".hea")):
         name = os.path.basename(header)
         folder = header.removesuffix(name)
@@ -191,7 +191,7 @@ def _without_segments(paths: list[str]) -> list[str]:
             parts = read_header(header.removesuffix(".hea"), name).segments
         except EcgError:  # it cannot be read, which is reported as any other failure
             continue
-        segments.update(folder + f"{part}.hea" for part, _ in parts if f"{part}.hea" != name)
+        segments |= {f"{folder}{part}.hea" for part, _ in parts} - {header}
     return [path for path in paths if path not in segments]
 
 

@@ -39,7 +39,7 @@ def test_a_lead_that_stands_still_or_drifts_is_seen_in_any_place_and_at_any_rate
             assert 7 < lead_faults(drifting, rate)[1] < 11
 
 
-def test_figures_of_hospitals_and_of_physiology_are_written_and_paired(monkeypatch, tmp_path):
+def test_figures_of_hospitals_and_of_physiology_are_written_and_paired(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     program = runpy.run_path(str(BENCHMARKS / "full_length.py"))
     replicates = np.linspace(0.8, 0.9, 20)

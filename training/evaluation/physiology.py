@@ -82,8 +82,8 @@ def physiology(
         known = {split: np.flatnonzero(truths[split][name].notna()) for split in splits}
         found[name] = {"unit": QUANTITIES[name], "records": {split: len(rows) for split, rows in known.items()}}
         if min(found[name]["records"].values()) < 2:
-            nothing = np.full(resamples, np.nan)
-            found[name] |= {"r2": interval(np.array([np.nan])), "replicates": nothing, "penalty": None}
+            r2 = np.full(1 + resamples, np.nan)
+            found[name] |= {"r2": interval(r2), "replicates": r2[1:], "penalty": None}
             continue
         x = {split: np.asarray(features[split])[rows] for split, rows in known.items()}
         y = {split: _targets(name, truths[split][name].to_numpy(float)[rows]) for split, rows in known.items()}
